@@ -1,0 +1,44 @@
+# Remit: the contributor's manual. `make run` shows it working; `make test` proves it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: setup run test test-long check bench docs lock clean
+
+setup: $(READY)  ## a virtual environment with exactly the locked dependencies
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Remit needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup  ## the whole story in one minute, on real servers
+	$(BIN)/remit demo
+
+test: setup  ## every test, with a small share of the long proofs
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: setup  ## the long proofs in full
+	$(BIN)/python -m pytest -m long
+
+check: setup  ## what CI asks before the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: setup  ## ratios of one run: echo, bare proxy, governed call
+	$(BIN)/python bench/run.py
+
+docs: setup  ## regenerate the reference pages from the code
+	$(BIN)/python -m tests.reference
+
+lock: setup  ## lock the newest allowed dependencies, with hashes and without addresses
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements/core.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra dev --no-emit-package remit pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

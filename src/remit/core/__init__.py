@@ -1,0 +1,77 @@
+"""The nouns all rooms share: calls, principals, decisions, canonical JSON, names, time, errors.
+
+Rules of this package: values only. No I/O, no clock, no random number; nothing here knows a room.
+
+    call = ToolCall(id="c_1", trace=trace, delegation=delegation, operation="get_order", arguments={}, canonical=b"{}")
+    match strictest([Allow(), Deny(Reason("operation_not_listed", "not on the list"))]):
+        case Deny(reason):
+            print(reason.code)
+"""
+
+from remit.core._call import Delegation, Task, ToolCall, Trace
+from remit.core._canonical import (
+    DEPTH_MAX,
+    INTEGER_MAX,
+    KEYS_MAX,
+    STRING_BYTES_MAX,
+    Json,
+    JsonObject,
+    canonical_bytes,
+    parse_strict,
+)
+from remit.core._decision import (
+    Allow,
+    Decision,
+    Deny,
+    GateAnswer,
+    Hold,
+    Reason,
+    Requirement,
+    Ruling,
+    strictest,
+)
+from remit.core._errors import (
+    InputRefusedError,
+    Problem,
+    ProjectInvalidError,
+    RemitError,
+    StoreUnavailableError,
+)
+from remit.core._names import NAME_PATTERN, is_name, new_id, new_trace, parse_traceparent
+from remit.core._time import parse_utc, utc_text
+
+__all__ = [
+    "DEPTH_MAX",
+    "INTEGER_MAX",
+    "KEYS_MAX",
+    "NAME_PATTERN",
+    "STRING_BYTES_MAX",
+    "Allow",
+    "Decision",
+    "Delegation",
+    "Deny",
+    "GateAnswer",
+    "Hold",
+    "InputRefusedError",
+    "Json",
+    "JsonObject",
+    "Problem",
+    "ProjectInvalidError",
+    "Reason",
+    "RemitError",
+    "Requirement",
+    "Ruling",
+    "StoreUnavailableError",
+    "Task",
+    "ToolCall",
+    "Trace",
+    "canonical_bytes",
+    "is_name",
+    "new_id",
+    "new_trace",
+    "parse_strict",
+    "parse_traceparent",
+    "parse_utc",
+    "strictest",
+    "utc_text",
+]

@@ -1,0 +1,49 @@
+"""Who asks, who acts, and what for: the values that travel with a call."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from remit.core._canonical import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """W3C Trace Context ids: `trace_id` 32 and `span_id` 16 lower-case hex digits."""
+
+    trace_id: str
+    span_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """What a verified token says: `user` asks, `agent` acts, within `task` and `use_case`, until `expires_at`."""
+
+    user: str
+    agent: str
+    task: str
+    use_case: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """The unit of authority: one user, one agent, one use case, for a bounded time."""
+
+    id: str
+    user: str
+    agent: str
+    use_case: str
+    opened_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One request to act. `arguments` and `canonical` are the same value; only `canonical` is ever forwarded."""
+
+    id: str
+    trace: Trace
+    delegation: Delegation
+    operation: str
+    arguments: JsonObject
+    canonical: bytes

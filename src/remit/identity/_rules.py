@@ -1,0 +1,20 @@
+"""Identity's gate, pure. Signatures were checked where the bytes came in; here it is asked whether they still count."""
+
+from datetime import datetime
+
+from remit.core import Allow, Decision, Delegation, Deny, Reason, Task
+
+_REOPEN = "open a new task"
+
+
+def delegation_is_live(delegation: Delegation, task: Task | None, now: datetime) -> Decision:
+    """Allow only while the token and the task it names both live and agree on who, for whom and what for (R2.9)."""
+    if now >= delegation.expires_at:
+        return Deny(Reason("token_expired", "the task token has expired", _REOPEN))
+    if task is None:
+        return Deny(Reason("task_unknown", "the token names a task that is not open", _REOPEN))
+    if now >= task.expires_at:
+        return Deny(Reason("task_expired", "the task's time is over", _REOPEN))
+    if (task.user, task.agent, task.use_case) != (delegation.user, delegation.agent, delegation.use_case):
+        return Deny(Reason("delegation_mismatch", "the token and its task name different parties", _REOPEN))
+    return Allow()

@@ -1,0 +1,6 @@
+"""Limits: reservations, budgets, rates, concurrency, retry rules and loops, outside the agent (requirements R6.1 to R6.7).
+
+This room is empty: its step of the plan has not come.
+"""
+
+__all__: list[str] = []

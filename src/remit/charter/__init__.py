@@ -9,6 +9,6 @@ operations, and anything else is denied (R1.2).
 """
 
 from remit.charter._model import Charter, UseCase
-from remit.charter._rules import within_use_case
+from remit.charter._rules import may_open_task, within_use_case
 
-__all__ = ["Charter", "UseCase", "within_use_case"]
+__all__ = ["Charter", "UseCase", "may_open_task", "within_use_case"]

@@ -1,7 +1,7 @@
 """What an agent is for: its owner, its business process, and a closed list of what each use case may do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,15 +15,18 @@ class UseCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charter:
-    """An agent's job. `owner` is the accountable person; `process` the business process it supports."""
+    """An agent's job. `owner` is the accountable person; `process` the business process it supports.
+
+    `operations` is every operation that some use case lists.
+    """
 
     agent: str
     owner: str
     process: str
     purpose: str
     use_cases: Mapping[str, UseCase]
+    operations: frozenset[str] = field(init=False)
 
-    @property
-    def operations(self) -> frozenset[str]:
-        """Every operation that some use case lists."""
-        return frozenset().union(*(use_case.operations for use_case in self.use_cases.values()))
+    def __post_init__(self) -> None:
+        listed: frozenset[str] = frozenset()
+        object.__setattr__(self, "operations", listed.union(*(case.operations for case in self.use_cases.values())))

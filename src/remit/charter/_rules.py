@@ -10,19 +10,32 @@ def within_use_case(charter: Charter | None, use_case: str, operation: str) -> D
         return Deny(Reason("no_charter", "this agent has no charter", "add agents/<name>/agent.yaml and deploy it"))
     listed = charter.use_cases.get(use_case)
     if listed is None:
-        return Deny(
-            Reason(
-                "use_case_unknown",
-                f"the charter of `{charter.agent}` has no use case `{use_case}`",
-                f"open a task for one of: {', '.join(sorted(charter.use_cases))}",
-            )
-        )
+        return Deny(_unknown(charter, use_case))
     if operation not in listed.operations:
         return Deny(
             Reason(
                 "outside_use_case",
                 f"`{operation}` is not among the operations of use case `{use_case}`",
-                f"list it under use_cases.{use_case}.operations in agents/{charter.agent}/agent.yaml and have it reviewed",
+                f"list it under use_cases.{use_case}.operations in agents/{charter.agent}/agent.yaml; have it reviewed",
             )
         )
     return Allow()
+
+
+def may_open_task(charter: Charter | None, use_case: str, open_already: int, open_max: int) -> Decision:
+    """Allow a task only for a use case that the charter lists, and only so many at once for one user and agent."""
+    if charter is None:
+        return Deny(Reason("no_charter", "there is no agent of that name with a charter", "see `remit check`"))
+    if use_case not in charter.use_cases:
+        return Deny(_unknown(charter, use_case))
+    if open_already >= open_max:
+        return Deny(Reason("tasks_too_many", f"{open_already} tasks are open already", "let some of them end first"))
+    return Allow()
+
+
+def _unknown(charter: Charter, use_case: str) -> Reason:
+    return Reason(
+        "use_case_unknown",
+        f"the charter of `{charter.agent}` has no use case `{use_case}`",
+        f"use one of: {', '.join(sorted(charter.use_cases))}",
+    )

@@ -9,7 +9,9 @@ over the exact bytes stored, so nothing depends on the rest.
     canonical_bytes(value)            # b'{"a":2,"b":1}'
 """
 
+import itertools
 import json
+import math
 from collections.abc import Mapping
 from typing import NoReturn, TypeAlias
 
@@ -18,7 +20,7 @@ import orjson
 from remit.core._errors import InputRefusedError
 
 # (A recursive alias; `list` and `dict` are invariant, so readers take `Mapping` and `Sequence` where they can.)
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = dict[str, Json]
 
 DEPTH_MAX = 32  # nested objects and arrays
@@ -29,7 +31,7 @@ INTEGER_MAX = (1 << 53) - 1  # beyond it two readers may see two numbers (RFC 82
 _OPENERS = frozenset(b"[{")
 
 
-def canonical_bytes(value: Mapping[str, object] | Json) -> bytes:
+def canonical_bytes(value: "Mapping[str, object] | Json") -> bytes:
     """Write `value` in the one form we hash, decide on and forward.
 
     Raises:
@@ -119,7 +121,9 @@ def _check_strings(value: Json) -> None:
         try:
             size = len(value.encode("utf-8"))
         except UnicodeEncodeError as error:
-            raise InputRefusedError("encoding_invalid", "a lone surrogate in a string", "send whole characters") from error
+            raise InputRefusedError(
+                "encoding_invalid", "a lone surrogate in a string", "send whole characters"
+            ) from error
         if size > STRING_BYTES_MAX:
             raise InputRefusedError("string_too_long", f"a string over {STRING_BYTES_MAX} bytes", "send it in parts")
     elif isinstance(value, list):
@@ -134,8 +138,8 @@ def _check_strings(value: Json) -> None:
 def _unique(pairs: list[tuple[str, Json]]) -> JsonObject:
     value = dict(pairs)
     if len(value) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        keys = sorted(key for key, _ in pairs)
+        twice = next(key for key, after in itertools.pairwise(keys) if key == after)
         raise InputRefusedError("duplicate_key", f"the key {twice[:64]!r} appears twice", "send each key once")
     return value
 
@@ -149,7 +153,7 @@ def _integer(digits: str) -> int:
 
 def _number(digits: str) -> int | float:
     number = float(digits)
-    if number != number or number in (float("inf"), float("-inf")):
+    if not math.isfinite(number):
         raise InputRefusedError("number_invalid", "a number that is not finite", "send a finite number")
     if number.is_integer():
         if abs(number) > INTEGER_MAX:

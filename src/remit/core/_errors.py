@@ -24,7 +24,6 @@ class RemitError(Exception):
         self.fix = fix
 
 
-
 class InputRefusedError(RemitError):
     """Bytes from outside that are not what they must be. Nothing of them has been acted on."""
 
@@ -51,9 +50,11 @@ class Problem:
 class ProjectInvalidError(RemitError):
     """A project that does not load. Every problem found is in `problems`; the running configuration stays."""
 
+    CODE = "project_invalid"
+
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__(
-            "project_invalid",
+            self.CODE,
             f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in the project's files",
             "mend the lines named, then run `remit check`",
         )

@@ -1,10 +1,10 @@
-"""What a policy is asked, and the compiled form that answers."""
+"""What a policy is asked, what it may look at, and the compiled form that answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from remit.core import Decision, Json
+from remit.core import Decision, Json, JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,15 @@ class Question:
     operation: str
     tool: str
     arguments: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationShape:
+    """What policies may know of one operation before any call: its tool and the JSON Schema of its arguments."""
+
+    operation: str
+    tool: str
+    input_schema: JsonObject
 
 
 class Shard(Protocol):

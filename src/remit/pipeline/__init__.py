@@ -1,0 +1,63 @@
+"""The pipeline joins rooms 1 to 8: `decide` is the decision point, `Gateway.handle` the enforcement point.
+
+ruling = decide(call, facts)                     # pure: a live call, a shadow and a replay are the same
+gateway = Gateway(facts=live, ledger=store, upstream=upstream, clock=clock, random=random)
+match await gateway.handle(call):
+    case Done(result=result):
+        ...
+"""
+
+from remit.pipeline._answer import Answer, Done, Failed, Refused
+from remit.pipeline._facts import Facts, Snapshot, Versions
+from remit.pipeline._live import CONFIGURATION, Live, facts_for
+from remit.pipeline._ports import (
+    Clock,
+    Committed,
+    Conflict,
+    FactSource,
+    Ledger,
+    OpenCall,
+    Sent,
+    Signer,
+    Store,
+    StoredState,
+    Upstream,
+    UpstreamAnswer,
+    UpstreamFailure,
+)
+from remit.pipeline.decide import decide
+from remit.pipeline.handle import DECISIONS_MAX, Gateway
+from remit.pipeline.open_task import TaskDesk
+from remit.pipeline.replay import recorded, replay
+
+__all__ = [
+    "CONFIGURATION",
+    "DECISIONS_MAX",
+    "Answer",
+    "Clock",
+    "Committed",
+    "Conflict",
+    "Done",
+    "FactSource",
+    "Facts",
+    "Failed",
+    "Gateway",
+    "Ledger",
+    "Live",
+    "OpenCall",
+    "Refused",
+    "Sent",
+    "Signer",
+    "Snapshot",
+    "Store",
+    "StoredState",
+    "TaskDesk",
+    "Upstream",
+    "UpstreamAnswer",
+    "UpstreamFailure",
+    "Versions",
+    "decide",
+    "facts_for",
+    "recorded",
+    "replay",
+]

@@ -39,6 +39,7 @@ class Facts:
     now: datetime
     task: Task | None
     charter: Charter | None
+    tool: Tool | None
     descriptor: Descriptor | None
     check: SchemaCheck | None
     shard: Shard | None

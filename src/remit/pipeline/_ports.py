@@ -1,14 +1,15 @@
 """What the pipeline needs of the world, as Protocols. Every byte in or out of `handle` goes through one of these."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from remit.catalogue import Descriptor, Tool
-from remit.core import ToolCall
+from remit.core import Task, ToolCall
 from remit.pipeline._facts import Facts, Versions
-from remit.records import Draft
+from remit.records import Draft, Entry
 
 
 class Clock(Protocol):
@@ -93,5 +94,80 @@ class Upstream(Protocol):
     """The one way out."""
 
     async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall) -> UpstreamAnswer | UpstreamFailure:
-        """Forward `call.canonical` to `tool`, within its bounds of time and size. Never raises for the tool's faults."""
+        """Forward `call.canonical` to `tool`, within its bounds of time and size. A tool's faults are values."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call whose intent is in the log and whose outcome is not."""
+
+    call: str
+    task: str
+    intent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredState:
+    """What a store holds when a gateway starts on it. `digest` is empty on a new store."""
+
+    version: int
+    digest: str
+    tasks: tuple[Task, ...]
+    size: int
+
+
+Signer = Callable[[int, bytes], str]
+"""Sign a tree's size and root hash; returns the signed note."""
+
+
+class Store(Ledger, Protocol):
+    """The ledger with the control state and the archive. Every adapter and the fake pass one contract suite."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write was confirmed."""
+        ...
+
+    async def state(self, now: datetime) -> StoredState:
+        """Return the control state: the configuration's version and digest, and the tasks not expired at `now`."""
+        ...
+
+    async def open_task(self, task: Task, entry: Draft) -> Committed:
+        """In one transaction: keep `task`, append `entry`."""
+        ...
+
+    async def deploy(self, digest: str, sources: Mapping[str, bytes], entry: Draft) -> int:
+        """In one transaction: keep `sources` under `digest`, raise the configuration's version, append `entry`.
+
+        Returns the new version.
+        """
+        ...
+
+    async def sweep(self, entry_for: Callable[[OpenCall], Draft]) -> int:
+        """In one transaction: give every open call the entry `entry_for` writes, and close it. Returns how many."""
+        ...
+
+    async def checkpoint(self, sign: Signer) -> str:
+        """Sign the tree over everything durable; keep and return the note."""
+        ...
+
+    async def root_at(self, size: int) -> bytes | None:
+        """Return the tree's root over the first `size` entries; None where there are fewer."""
+        ...
+
+    async def entries(self, start: int, stop: int) -> tuple[Entry, ...]:
+        """Return the entries `start` <= index < `stop`, with the payloads that still exist."""
+        ...
+
+    async def entries_of(self, task: str) -> tuple[Entry, ...]:
+        """Return every entry of a task, in order."""
+        ...
+
+    async def recent_tasks(self, count: int) -> tuple[Task, ...]:
+        """Return the newest tasks, newest first."""
+        ...
+
+    async def configuration(self, digest: str) -> Mapping[str, bytes] | None:
+        """Return the files of a configuration that ran, exactly."""
         ...

@@ -1,0 +1,64 @@
+"""Room 5, records: every call, decided and done, in a log that nobody can quietly change.
+
+Promises: an intent is durable before its effect and an outcome follows (R5.1); every entry names user, agent, task and
+trace; arguments and results stand in the log only as commitments, so payloads can be erased (R5.7); the log is a
+Merkle tree whose signed checkpoints a stranger can verify (R5.6).
+
+    draft = ruled("intent", call, ruling, basis, random)
+    frontier = Frontier()
+    frontier.append(leaf_hash(draft.leaf))
+    note = sign_note(checkpoint_text(Checkpoint(origin, frontier.size, frontier.root())), origin, key)
+"""
+
+from remit.records._entries import Random, event, outcome, refused, ruled, spoken, task_opened, unknown
+from remit.records._explain import explain
+from remit.records._merkle import (
+    Frontier,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    node_hash,
+    root_of,
+    verify_consistency,
+    verify_inclusion,
+)
+from remit.records._model import Basis, Draft, Ending, Entry, Payload
+from remit.records._note import (
+    Checkpoint,
+    checkpoint_text,
+    open_note,
+    parse_checkpoint,
+    sign_note,
+    verifier_key,
+)
+
+__all__ = [
+    "Basis",
+    "Checkpoint",
+    "Draft",
+    "Ending",
+    "Entry",
+    "Frontier",
+    "Payload",
+    "Random",
+    "checkpoint_text",
+    "consistency_proof",
+    "event",
+    "explain",
+    "inclusion_proof",
+    "leaf_hash",
+    "node_hash",
+    "open_note",
+    "outcome",
+    "parse_checkpoint",
+    "refused",
+    "root_of",
+    "ruled",
+    "sign_note",
+    "spoken",
+    "task_opened",
+    "unknown",
+    "verifier_key",
+    "verify_consistency",
+    "verify_inclusion",
+]

@@ -1,6 +1,9 @@
 """Entries: what the log holds. A draft is an entry that has no place yet."""
 
 from dataclasses import dataclass
+from datetime import datetime
+
+from remit.core import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +39,27 @@ class Entry:
     call: str
     leaf: bytes
     payloads: tuple[Payload, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What a ruling was made on besides the call: the moment, the task found, the configuration by digest.
+
+    `tool` is where the call would go; `observed` that nothing was enforced.
+    """
+
+    at: datetime
+    task: Task | None
+    configuration: str
+    tool: str
+    observed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of an intent: `done`, `tool_error` (the tool's own word), `failed` (no effect) or `unknown`."""
+
+    status: str
+    result: bytes | None = None
+    code: str = ""
+    detail: str = ""

@@ -1,0 +1,10 @@
+"""The `remit` command: a client of the admin API, with a person's login, and never a way into the store.
+
+main = command_line(workshop, demo)
+main()
+"""
+
+from remit.surfaces.cli._commands import command_line
+from remit.surfaces.cli._ports import Checked, Finding, Ready, UseCaseSummary, Workshop, Written
+
+__all__ = ["Checked", "Finding", "Ready", "UseCaseSummary", "Workshop", "Written", "command_line"]

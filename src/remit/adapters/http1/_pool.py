@@ -1,0 +1,79 @@
+"""The pool: one small table of origins, and `post`."""
+
+import asyncio
+import ssl
+
+from remit.adapters.http1._answer import Watch
+from remit.adapters.http1._codes import Code, failure
+from remit.adapters.http1._limits import Bounds, PoolLimits
+from remit.adapters.http1._origin import OriginPool
+from remit.adapters.http1._response import Response
+from remit.adapters.http1._target import Origin, Target
+from remit.pipeline import Sent, UpstreamFailure
+
+
+class Pool:
+    """Persistent connections to many origins, for one event loop.
+
+    The TLS context is `tls`, or the platform's trust store, loaded once and only when the first https origin is called.
+    """
+
+    def __init__(self, limits: PoolLimits | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._limits = limits or PoolLimits()
+        self._tls = tls
+        self._origins: dict[Origin, OriginPool] = {}
+        self._closed = False
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now, in use or idle."""
+        return sum(origin.connections for origin in self._origins.values())
+
+    async def post(
+        self, target: Target, headers: bytes, body: bytes, bounds: Bounds, watch: Watch | None = None
+    ) -> Response | UpstreamFailure:
+        """Post `body` to `target`, once, and return the whole answer whatever its status, or why there is none.
+
+        `headers` is a `header_block` without Host and Content-Length. `bounds.timeout_s` covers everything: waiting for
+        a connection, making it, and the answer to its last byte. `watch` sees each piece of an event stream and says
+        when the rest is not needed. Never raises for the peer's faults; a redirect is an answer and is not followed.
+        """
+        deadline = asyncio.get_running_loop().time() + bounds.timeout_s
+        origin = self._origins.get(target.origin) or self._remember(target.origin)
+        if isinstance(origin, UpstreamFailure):
+            return origin
+        connection = origin.take_idle() or await origin.take(deadline)
+        if isinstance(connection, UpstreamFailure):
+            return connection
+        request = b"%b%bcontent-length: %d\r\n\r\n%b" % (target.head, headers, len(body), body)
+        try:
+            return await connection.exchange(
+                request, deadline=deadline, body_bytes_max=bounds.response_bytes_max, watch=watch
+            )
+        finally:
+            origin.give_back(connection)
+
+    async def close(self) -> None:
+        """End every connection, also those in use, and wait until they are gone. Later calls are refused unsent."""
+        self._closed = True
+        ending = [lost for origin in self._origins.values() for lost in origin.close()]
+        self._origins.clear()
+        await asyncio.gather(*ending)
+
+    def _remember(self, origin: Origin) -> OriginPool | UpstreamFailure:
+        if self._closed:
+            return failure(Code.UNREACHABLE, Sent.NOT_SENT, "the client is closed")
+        if len(self._origins) >= self._limits.origins_max:
+            self._forget_unused()
+        if len(self._origins) >= self._limits.origins_max:
+            return failure(Code.BUSY, Sent.NOT_SENT, f"{self._limits.origins_max} origins are in use already")
+        return self._origins.setdefault(origin, OriginPool(origin, self._limits, self._tls_context))
+
+    def _forget_unused(self) -> None:
+        for key in [key for key, origin in self._origins.items() if origin.unused]:
+            self._origins.pop(key).close()
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls

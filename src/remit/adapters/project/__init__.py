@@ -1,0 +1,60 @@
+"""The user's project on disk: read, checked, compiled, and written for the first time.
+
+Promises: nothing runs from a project with a mistake in it, and every mistake is said at once, with its file, line and
+fix; the same files always compile to the same configuration, under one digest.
+
+    settings = read_settings(root)
+    checked = check_project(read_sources(root))         # or ProjectInvalidError, with every problem
+    checked.snapshot.digest                             # "sha256:..."
+    [str(warning) for warning in checked.warnings]
+    write_project(root, new_project("desk"))            # the first files of a new project
+"""
+
+from remit.adapters.project._compile import Checked, check_project, compile_snapshot, digest_of_sources
+from remit.adapters.project._import import Imported, from_mcp_json, servers_of
+from remit.adapters.project._models import Kind, schema_for
+from remit.adapters.project._scaffold import new_project
+from remit.adapters.project._settings import (
+    SETTINGS_FILE,
+    DevelopmentSettings,
+    InputSettings,
+    Listen,
+    Person,
+    RecordsSettings,
+    Settings,
+    StoreSettings,
+    TaskSettings,
+    UpstreamSettings,
+    read_settings,
+)
+from remit.adapters.project._sources import FILES_MAX, read_sources
+from remit.adapters.project._write import write_project
+from remit.adapters.project._yaml import FILE_BYTES_MAX
+
+__all__ = [
+    "FILES_MAX",
+    "FILE_BYTES_MAX",
+    "SETTINGS_FILE",
+    "Checked",
+    "DevelopmentSettings",
+    "Imported",
+    "InputSettings",
+    "Kind",
+    "Listen",
+    "Person",
+    "RecordsSettings",
+    "Settings",
+    "StoreSettings",
+    "TaskSettings",
+    "UpstreamSettings",
+    "check_project",
+    "compile_snapshot",
+    "digest_of_sources",
+    "from_mcp_json",
+    "new_project",
+    "read_settings",
+    "read_sources",
+    "schema_for",
+    "servers_of",
+    "write_project",
+]

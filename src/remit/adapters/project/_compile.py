@@ -1,0 +1,365 @@
+"""From files to the running configuration: everything is checked, and one problem anywhere means no snapshot at all.
+
+Pure: the same files give the same snapshot and digest, wherever and whenever they are compiled.
+
+1. Each file alone: YAML, shape, text that a reviewer can see.
+2. The catalogue: addresses, schemas, no name twice.
+3. Charters: the folder's name, and operations that exist.
+4. Policies, once the catalogue is sound: they are typed by its schemas, so a broken one would only echo its problems.
+
+    checked = check_project(read_sources(Path("project")))
+    checked.snapshot.digest, checked.warnings
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeVar
+
+import cedarpy
+
+from remit.adapters.project._models import AgentFile, CatalogueFile, OperationEntry, nearest, shape
+from remit.adapters.project._sources import role_of
+from remit.adapters.project._urls import url_wrong
+from remit.adapters.project._yaml import Document, Path, read_yaml
+from remit.catalogue import (
+    Descriptor,
+    Effect,
+    SchemaCheck,
+    Tool,
+    compile_check,
+    schema_problems,
+    sealed,
+    unsafe_text,
+)
+from remit.charter import Charter, UseCase
+from remit.core import Json, JsonObject, Problem, ProjectInvalidError, canonical_bytes
+from remit.permissions import OperationShape, Shard, compile_policies
+from remit.pipeline._facts import Snapshot
+
+M = TypeVar("M", AgentFile, CatalogueFile)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A project that compiles. `warnings` are what is allowed and probably not meant."""
+
+    snapshot: Snapshot
+    warnings: tuple[Problem, ...]
+
+
+def compile_snapshot(sources: Mapping[str, bytes]) -> Snapshot:
+    """Compile `sources` (relative posix path -> content) into a snapshot.
+
+    Raises:
+        ProjectInvalidError: with every problem found, sorted by file and line.
+    """
+    return check_project(sources).snapshot
+
+
+def check_project(sources: Mapping[str, bytes]) -> Checked:
+    """Compile `sources` and say also what is allowed and probably not meant.
+
+    Raises:
+        ProjectInvalidError: with every problem found, sorted by file and line.
+    """
+    project = _Project(sources)
+    project.read_files()
+    project.check_catalogue()
+    project.check_charters()
+    if not project.catalogue_is_broken:
+        project.compile_policies()
+    if project.problems:
+        raise ProjectInvalidError(_sorted(project.problems))
+    return Checked(_snapshot(project), _sorted(project.warnings))
+
+
+def digest_of_sources(sources: Mapping[str, bytes]) -> str:
+    """Return `sha256:` and 64 hex digits over the canonical JSON of each path with the SHA-256 of its content."""
+    hashes = {path: hashlib.sha256(body).hexdigest() for path, body in sources.items()}
+    return f"sha256:{hashlib.sha256(canonical_bytes(hashes)).hexdigest()}"
+
+
+@dataclass(slots=True)
+class _Project:
+    """A project being compiled. Each step adds what it could make and every problem it met. Used once."""
+
+    sources: Mapping[str, bytes]
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    agents: dict[str, tuple[Document, AgentFile]] = field(default_factory=dict)  # by folder
+    catalogues: list[tuple[Document, CatalogueFile]] = field(default_factory=list)
+    policies: dict[str, dict[str, str]] = field(default_factory=dict)  # by folder; "" is the organisation's
+    folders: set[str] = field(default_factory=set)  # with an agent.yaml, sound or not
+    named: set[str] = field(default_factory=set)  # operations that some file names, sound or not
+    catalogue_is_broken: bool = False
+    catalogue_is_unreadable: bool = False
+    tools: dict[str, Tool] = field(default_factory=dict)
+    descriptors: dict[str, Descriptor] = field(default_factory=dict)
+    checks: dict[str, SchemaCheck] = field(default_factory=dict)
+    charters: dict[str, Charter] = field(default_factory=dict)
+    shards: dict[tuple[str, str], Shard] = field(default_factory=dict)
+
+    def read_files(self) -> None:
+        """Step 1: each file alone."""
+        for path, body in sorted(self.sources.items()):
+            match role_of(path):
+                case ("agent", folder):
+                    self.folders.add(folder)
+                    self._read_agent(folder, path, body)
+                case ("catalogue", _):
+                    self._read_catalogue(path, body)
+                case ("agent_policy", folder):
+                    self._read_policy(folder, path, body)
+                case ("organisation_policy", _):
+                    self._read_policy("", path, body)
+                case _:
+                    fix = "move it to where its kind of file is read"
+                    self._add("file_misplaced", path, 0, "a file that would never be read where it stands", fix)
+
+    def _read_agent(self, folder: str, path: str, body: bytes) -> None:
+        document = self._document(path, body)
+        found = self._shape(AgentFile, document) if document else None
+        if document and found:
+            self.agents[folder] = document, found
+
+    def _read_catalogue(self, path: str, body: bytes) -> None:
+        before = len(self.problems)
+        document = self._document(path, body)
+        if document is None:
+            self.catalogue_is_unreadable = True
+        else:
+            self.named |= _operation_names(document.value)
+            found = self._shape(CatalogueFile, document)
+            if found:
+                self.catalogues.append((document, found))
+        self.catalogue_is_broken |= len(self.problems) > before
+
+    def _read_policy(self, folder: str, path: str, body: bytes) -> None:
+        try:
+            self.policies.setdefault(folder, {})[path] = body.decode("utf-8", "strict")
+        except UnicodeDecodeError as error:
+            line = body.count(b"\n", 0, error.start) + 1
+            self._add("encoding_invalid", path, line, "bytes that are not UTF-8", "save the file as UTF-8")
+
+    def _document(self, path: str, body: bytes) -> Document | None:
+        try:
+            document = read_yaml(path, body)
+        except ProjectInvalidError as invalid:
+            self.problems.extend(invalid.problems)
+            return None
+        self.problems.extend(_unsafe_texts(document))
+        return document
+
+    def _shape(self, model: type[M], document: Document) -> M | None:
+        try:
+            return shape(model, document)
+        except ProjectInvalidError as invalid:
+            self.problems.extend(invalid.problems)
+            return None
+
+    def check_catalogue(self) -> None:
+        """Step 2: addresses, schemas, no name twice."""
+        before = len(self.problems)
+        places: dict[str, str] = {}
+        tool_places: dict[str, str] = {}
+        for document, found in self.catalogues:
+            self._once("tool", found.tool, document, ("tool",), tool_places)
+            wrong = url_wrong(found.url)
+            if wrong:
+                self._at(document, ("url",), *wrong)
+            self.tools[found.tool] = Tool(
+                name=found.tool,
+                url=found.url,
+                timeout_s=found.timeout_s,
+                response_bytes_max=found.response_bytes_max,
+            )
+            for name, entry in found.operations.items():
+                self._once("operation", name, document, ("operations", name), places)
+                self._check_operation(document, found.tool, name, entry)
+        self.catalogue_is_broken |= len(self.problems) > before
+
+    def _once(self, noun: str, name: str, document: Document, path: Path, places: dict[str, str]) -> None:
+        """Refuse a second `name`: one of the two would shadow the other."""
+        here = f"{document.file}:{document.line(path)}"
+        earlier = places.setdefault(name, here)
+        if earlier != here:
+            message = f"the {noun} `{name}` is also in {earlier}: one would shadow the other"
+            self._at(document, path, f"{noun}_duplicate", message, "rename one of the two")
+
+    def _check_operation(self, document: Document, tool: str, name: str, entry: OperationEntry) -> None:
+        path: Path = ("operations", name)
+        input_schema: JsonObject = dict(entry.input_schema)
+        output_schema: JsonObject | None = None if entry.output_schema is None else dict(entry.output_schema)
+        sound = self._check_schema(document, (*path, "input_schema"), input_schema, closed=True)
+        if output_schema is not None:
+            sound &= self._check_schema(document, (*path, "output_schema"), output_schema, closed=False)
+        if not sound:
+            return
+        self.checks[name] = compile_check(input_schema)
+        self.descriptors[name] = sealed(
+            Descriptor(
+                operation=name,
+                tool=tool,
+                upstream_name=entry.upstream_name or name,
+                version=entry.version,
+                title=entry.title,
+                description=entry.description,
+                effect=Effect(entry.effect),
+                input_schema=input_schema,
+                output_schema=output_schema,
+                digest="",
+            )
+        )
+
+    def _check_schema(self, document: Document, path: Path, schema: JsonObject, *, closed: bool) -> bool:
+        found = schema_problems(schema, closed=closed)
+        for problem in found:
+            self._at(document, (*path, *problem.path), problem.code, f"`{path[1]}`: {problem.message}", problem.fix)
+        return not found
+
+    def check_charters(self) -> None:
+        """Step 3: the folder's name, and operations that exist."""
+        places: dict[str, str] = {}
+        for folder, (document, found) in self.agents.items():
+            if found.agent != folder:
+                message = f"the agent `{found.agent}` stands in the folder agents/{folder}: expected one name for both"
+                self._at(document, ("agent",), "agent_folder_mismatch", message, f"rename one: `agent: {folder}`")
+            self._once("agent", found.agent, document, ("agent",), places)
+            if not self.catalogue_is_unreadable:
+                self._check_listed(document, found)
+            self.charters[found.agent] = _charter(found)
+        for folder in sorted(set(self.policies) - self.folders - {""}):
+            message = f"agents/{folder} has policies and no charter"
+            fix = "add agent.yaml with owner, process, purpose and use cases, or remove the folder"
+            self._add("charter_missing", f"agents/{folder}/agent.yaml", 0, message, fix)
+
+    def _check_listed(self, document: Document, found: AgentFile) -> None:
+        known = sorted(self.named)
+        for name, use_case in found.use_cases.items():
+            for index, operation in enumerate(use_case.operations):
+                if operation not in self.named:
+                    message = f"`{operation}` is not in the catalogue{nearest(operation, known)}"
+                    fix = "describe it in catalogue/<tool>.yaml or take it off the list"
+                    self._at(document, ("use_cases", name, "operations", index), "operation_unknown", message, fix)
+
+    def compile_policies(self) -> None:
+        """Step 4: the organisation's policies and each agent's own, typed by the catalogue."""
+        shapes = [
+            OperationShape(operation=name, tool=descriptor.tool, input_schema=descriptor.input_schema)
+            for name, descriptor in sorted(self.descriptors.items())
+        ]
+        shared = self.policies.get("", {})
+        # (Without any agent the organisation's policies are compiled all the same, to find their mistakes.)
+        for agent in sorted(self.folders) or [""]:
+            own = self.policies.get(agent, {}) if agent else {}
+            shards, problems = compile_policies(agent, {**shared, **own}, shapes)
+            # (A mistake of the organisation's is found once per agent and said once.)
+            self.problems.extend(problem for problem in problems if problem not in self.problems)
+            self.shards.update({(agent, operation): shard for operation, shard in shards.items() if agent})
+            if agent in self.agents and not problems:
+                self.warnings.extend(_never_permitted(*self.agents[agent], {**shared, **own}))
+
+    def _at(self, document: Document, path: Path, code: str, message: str, fix: str) -> None:
+        self._add(code, document.file, document.line(path), message, fix)
+
+    def _add(self, code: str, file: str, line: int, message: str, fix: str) -> None:
+        self.problems.append(Problem(code=code, file=file, line=line, message=message, fix=fix))
+
+
+def _snapshot(project: _Project) -> Snapshot:
+    sources = dict(sorted(project.sources.items()))
+    return Snapshot(
+        digest=digest_of_sources(sources),
+        sources=MappingProxyType(sources),
+        charters=MappingProxyType(project.charters),
+        tools=MappingProxyType(project.tools),
+        descriptors=MappingProxyType(project.descriptors),
+        checks=MappingProxyType(project.checks),
+        shards=MappingProxyType(project.shards),
+    )
+
+
+def _charter(found: AgentFile) -> Charter:
+    use_cases = {
+        name: UseCase(name=name, description=entry.description, operations=frozenset(entry.operations))
+        for name, entry in found.use_cases.items()
+    }
+    return Charter(
+        agent=found.agent,
+        owner=found.owner,
+        process=found.process,
+        purpose=found.purpose,
+        use_cases=MappingProxyType(use_cases),
+    )
+
+
+def _operation_names(value: Json) -> set[str]:
+    operations = value.get("operations") if isinstance(value, dict) else None
+    return set(operations) if isinstance(operations, dict) else set()
+
+
+def _unsafe_texts(document: Document) -> Iterator[Problem]:
+    for path, text in _texts(document.value, ()):
+        found = unsafe_text(text)
+        if found:
+            yield Problem(
+                code="text_unsafe",
+                file=document.file,
+                line=document.line(path),
+                message=f"{found}: a model or a person would read what a reviewer cannot see",
+                fix="remove the character and read the text again",
+            )
+
+
+def _texts(value: Json, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield (*path, key), key
+            yield from _texts(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, (*path, index))
+
+
+def _never_permitted(document: Document, found: AgentFile, files: Mapping[str, str]) -> Iterator[Problem]:
+    """Warn of each listed operation that no permit can match: every call of it would be denied."""
+    permitted = _permitted(files)
+    if permitted is None:
+        return
+    for name, use_case in found.use_cases.items():
+        for index, operation in enumerate(use_case.operations):
+            if operation not in permitted:
+                yield Problem(
+                    code="never_permitted",
+                    file=document.file,
+                    line=document.line(("use_cases", name, "operations", index)),
+                    message=f"no policy can permit `{operation}`: every call of it will be denied",
+                    fix=f"write a permit for it under agents/{found.agent}/policies, or take it off the list",
+                )
+
+
+def _permitted(files: Mapping[str, str]) -> set[str] | None:
+    """Return the operations that some permit in `files` names; None when one permits without naming any.
+
+    The texts have been checked before, so they parse.
+    """
+    named: set[str] = set()
+    for text in files.values():
+        parsed = json.loads(cedarpy.policies_to_json_str(text))
+        for policy in parsed["staticPolicies"].values():
+            if policy["effect"] != "permit":
+                continue
+            scope = policy["action"]
+            if scope["op"] == "All":
+                return None
+            named |= {entity["id"] for entity in scope.get("entities", [scope.get("entity")])}
+    return named
+
+
+def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda found: (found.file, found.line, found.code, found.message)))

@@ -1,0 +1,393 @@
+"""The shapes of a project's files, and their mistakes as problems with a place and a fix.
+
+These models are met only where bytes come in; rules that need more than one file or one key are in `_compile`.
+
+    document = read_yaml("agents/desk/agent.yaml", b"agent: desk")
+    shape(AgentFile, document)      # ProjectInvalidError: charter_incomplete (owner), (process), (purpose), ...
+"""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Final, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from remit.adapters.project._yaml import Document, Path
+from remit.core import NAME_PATTERN, Json, Problem, ProjectInvalidError
+
+TITLE_CHARS_MAX = 120
+DESCRIPTION_CHARS_MAX = 8_000
+LINE_CHARS_MAX = 500  # owner, process, purpose, a use case's description
+URL_CHARS_MAX = 2_048
+OPERATIONS_MAX = 500  # in one tool, and in one use case
+USE_CASES_MAX = 100
+PEOPLE_MAX = 1_000
+TIMEOUT_S_MAX = 300
+RESPONSE_BYTES_MAX = 1 << 20
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Line = Annotated[str, Field(min_length=1, max_length=LINE_CHARS_MAX, pattern=r"\S")]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+FilePath = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f]+$")]
+
+
+class _Shape(BaseModel):
+    """A mapping with known keys only; nothing is converted silently."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class UseCaseEntry(_Shape):
+    """One approved use of the agent."""
+
+    description: Line = Field(description="What this use is for, in one line.")
+    operations: Annotated[list[Name], Field(min_length=1, max_length=OPERATIONS_MAX)] = Field(
+        description="The closed list of operations. Whatever is not in it is denied."
+    )
+
+
+class AgentFile(_Shape):
+    """agents/<name>/agent.yaml: the charter."""
+
+    agent: Name = Field(description="The agent's name, the same as its folder's.")
+    owner: Line = Field(description="The accountable person.")
+    process: Line = Field(description="The business process that the agent supports.")
+    purpose: Line = Field(description="What the agent is for, in one line.")
+    use_cases: Annotated[dict[Name, UseCaseEntry], Field(min_length=1, max_length=USE_CASES_MAX)] = Field(
+        description="The approved uses. A task names one of them."
+    )
+
+
+class OperationEntry(_Shape):
+    """One operation of a tool, as reviewed."""
+
+    upstream_name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")] | None = Field(
+        default=None, description="The tool server's own name for it; the operation's name if left out."
+    )
+    version: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")] = Field(
+        description="The reviewed version, in quotes."
+    )
+    title: Annotated[str, Field(min_length=1, max_length=TITLE_CHARS_MAX)] = Field(description="A short title.")
+    description: Annotated[str, Field(min_length=1, max_length=DESCRIPTION_CHARS_MAX)] = Field(
+        description="What the agent's model reads. Instructions in it are instructions to the model."
+    )
+    effect: Literal["read", "write", "execute", "irreversible"] = Field(
+        description="What it does to the world. Set it after reading what the operation does."
+    )
+    input_schema: dict[str, JsonValue] = Field(
+        description="JSON Schema 2020-12 of the arguments: `type: object`, `additionalProperties: false`."
+    )
+    output_schema: dict[str, JsonValue] | None = Field(default=None, description="JSON Schema 2020-12 of the result.")
+
+
+class CatalogueFile(_Shape):
+    """catalogue/<tool>.yaml: a tool server and its operations."""
+
+    tool: Name = Field(description="The tool server's name here.")
+    url: Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX)] = Field(
+        description="Where its MCP endpoint answers: https, or http on this machine."
+    )
+    timeout_s: Annotated[float, Field(gt=0, le=TIMEOUT_S_MAX)] = Field(
+        default=10, description="How long to wait for an answer, in seconds."
+    )
+    response_bytes_max: Annotated[int, Field(ge=1, le=64 << 20)] = Field(
+        default=RESPONSE_BYTES_MAX, description="The longest answer taken, in bytes."
+    )
+    operations: Annotated[dict[Name, OperationEntry], Field(min_length=1, max_length=OPERATIONS_MAX)] = Field(
+        description="The operations that may be called. Nothing else of this server exists."
+    )
+
+
+class _Listen(_Shape):
+    host: Annotated[str, Field(min_length=1, max_length=255)] = Field(
+        default="127.0.0.1", description="The address to listen on."
+    )
+
+
+class DataShape(_Listen):
+    """Where agents connect."""
+
+    port: Port = Field(default=8700, description="The port to listen on.")
+
+
+class AdminShape(_Listen):
+    """Where people and the command line connect."""
+
+    port: Port = Field(default=8701, description="The port to listen on.")
+
+
+class StoreShape(_Shape):
+    """Where state and log are kept."""
+
+    path: FilePath = Field(default="var/remit.db", description="The database file, relative to the project.")
+
+
+class RecordsShape(_Shape):
+    """The log's checkpoints."""
+
+    checkpoint_file: FilePath = Field(
+        default="checkpoints/log.checkpoints",
+        description="Where signed checkpoints are appended. Keep a copy elsewhere.",
+    )
+    checkpoint_every_s: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=10, description="How often one is written while the log grows, in seconds."
+    )
+
+
+class TasksShape(_Shape):
+    """Tasks, the unit of authority."""
+
+    life_s: Annotated[int, Field(ge=1, le=604_800)] = Field(
+        default=3600, description="How long a task lives, in seconds."
+    )
+
+
+class InputShape(_Shape):
+    """Bounds on what comes in."""
+
+    body_bytes_max: Annotated[int, Field(ge=1_024, le=16 << 20)] = Field(
+        default=1 << 20, description="The longest request body, in bytes."
+    )
+
+
+class UpstreamShape(_Shape):
+    """Connections to tool servers."""
+
+    connections_max: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=64, description="Connections open to tool servers at once."
+    )
+
+
+class PersonShape(_Shape):
+    """A person of the development profile."""
+
+    roles: Annotated[list[Literal["operator", "user"]], Field(min_length=1, max_length=2)] = Field(
+        description="What the person may do: run the gateway, use agents, or both."
+    )
+
+
+class DevelopmentShape(_Shape):
+    """The development profile's own people, instead of an identity provider."""
+
+    people: Annotated[dict[Name, PersonShape], Field(max_length=PEOPLE_MAX)] = Field(
+        default_factory=dict, description="Person names with their roles."
+    )
+
+
+class SettingsFile(_Shape):
+    """remit.yaml: settings. Every one has a safe default."""
+
+    name: Name | None = Field(default=None, description="The project's name; its folder's if left out.")
+    profile: Literal["development"] = Field(default="development", description="Which rules of deployment hold.")
+    data: DataShape = Field(default_factory=DataShape, description="Where agents connect.")
+    admin: AdminShape = Field(default_factory=AdminShape, description="Where people connect.")
+    store: StoreShape = Field(default_factory=StoreShape, description="Where state and log are kept.")
+    records: RecordsShape = Field(default_factory=RecordsShape, description="The log's checkpoints.")
+    tasks: TasksShape = Field(default_factory=TasksShape, description="Tasks, the unit of authority.")
+    input: InputShape = Field(default_factory=InputShape, description="Bounds on what comes in.")
+    upstream: UpstreamShape = Field(default_factory=UpstreamShape, description="Connections to tool servers.")
+    development: DevelopmentShape = Field(
+        default_factory=DevelopmentShape, description="The development profile's people."
+    )
+
+
+Kind = Literal["agent", "catalogue", "settings"]
+
+_FILES: Final[Mapping[Kind, type[_Shape]]] = {
+    "agent": AgentFile,
+    "catalogue": CatalogueFile,
+    "settings": SettingsFile,
+}
+_CHARTER: Final[Mapping[str | int | None, str]] = {
+    "owner": "the accountable person",
+    "process": "the business process it supports",
+    "purpose": "what it is for",
+}
+_EMPTY = frozenset({"string_too_short", "string_pattern_mismatch", "string_type"})
+
+REVIEW_FIX = "set effect: read|write|execute|irreversible after reading what it does"
+
+_Said = tuple[str, str, str]
+"""A problem without its place: code, message, fix."""
+
+S = TypeVar("S", bound=_Shape)
+
+
+def schema_for(kind: Kind) -> dict[str, Json]:
+    """Return the JSON Schema that an editor checks a file of this `kind` against."""
+    schema: dict[str, Json] = _FILES[kind].model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def shape(model: type[S], document: Document) -> S:
+    """Read `document` as `model`.
+
+    Raises:
+        ProjectInvalidError: with every mistake found, each at its line.
+    """
+    if not isinstance(document.value, dict):
+        message = f"expected keys such as `{next(iter(model.model_fields))}:`, found {_kind_of(document.value)}"
+        fix = "write `key: value` lines; `remit init` writes an example"
+        line = document.line(())
+        problem = Problem(code="value_invalid", file=document.file, line=line, message=message, fix=fix)
+        raise ProjectInvalidError((problem,))
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=True, include_input=True)
+        raise ProjectInvalidError(tuple(_translate(model, document, detail) for detail in details)) from error
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return `; did you mean ...?` with the known word nearest to `word`, or nothing."""
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _translate(model: type[_Shape], document: Document, detail: ErrorDetails) -> Problem:
+    # (pydantic marks a bad key of a mapping with a last step "[key]"; the place is the key itself.)
+    path: Path = tuple(step for step in detail["loc"] if step != "[key]")
+    code, message, fix = (_charter(path, detail) if model is AgentFile else None) or _said(model, path, detail)
+    return Problem(code=code, file=document.file, line=document.line(path), message=message, fix=fix)
+
+
+def _said(model: type[_Shape], path: Path, detail: ErrorDetails) -> _Said:
+    found = detail["input"]
+    match detail["type"]:
+        case "missing":
+            fix = f"add `{path[-1]}:`{_meaning(model, path)}"
+            return "key_missing", f"expected the key `{path[-1]}`{_within(path)}", fix
+        case "extra_forbidden":
+            return _unknown(model, path)
+        case "string_pattern_mismatch" if detail["ctx"]["pattern"] == NAME_PATTERN:
+            given = path[-1] if "[key]" in detail["loc"] else found
+            fix = "use 1 to 64 of a-z, 0-9, `_`, `.`, `-`, beginning with a letter or digit"
+            return "name_invalid", f"`{_short(given)}` is not a name{_within(path)}", fix
+        case "literal_error" if path[-1] == "effect":
+            message = f"the effect `{_short(found)}` of `{path[-2]}` is not reviewed: expected {_expected(detail)}"
+            return "effect_unreviewed", message, REVIEW_FIX
+        case "string_too_long":
+            message = f"`{_dotted(path)}` has {len(found)} characters: expected {_expected(detail)}"
+            return "text_too_long", message, "shorten it"
+        case _:
+            message = f"`{_dotted(path)}`: expected {_expected(detail)}, found {_kind_of(found)}"
+            return "value_invalid", message, f"write {_expected(detail)}"
+
+
+def _charter(path: Path, detail: ErrorDetails) -> _Said | None:
+    """Say what makes a charter no charter: no owner, process, purpose or use case (R1.1)."""
+    kind = detail["type"]
+    if path == ("use_cases",) and (kind == "missing" or detail["input"] in (None, {})):
+        message = "the charter lists no use case: the agent could do nothing"
+        return "use_case_missing", message, "add one under `use_cases:` with its operations"
+    key = path[0] if len(path) == 1 else None
+    if key not in _CHARTER or (kind != "missing" and kind not in _EMPTY):
+        return None
+    found = "is missing" if kind == "missing" else "does not name one"
+    return "charter_incomplete", f"a charter names its {key}: `{key}:` {found}", f"add `{key}: <{_CHARTER[key]}>`"
+
+
+def _unknown(model: type[_Shape], path: Path) -> _Said:
+    inner = _model_at(model, path[:-1])
+    known = list(inner.model_fields) if inner else []
+    message = f"unknown key `{_short(path[-1])}`{_within(path)}{nearest(str(path[-1]), known)}"
+    return "key_unknown", message, f"use one of: {', '.join(known)}"
+
+
+def _model_at(model: type[_Shape], path: Path) -> type[_Shape] | None:
+    """Follow `path` through the models: a field's name, then any key of a mapping, then a field's name again."""
+    here: type[_Shape] | None = model
+    steps = iter(path)
+    for step in steps:
+        field = here.model_fields.get(str(step)) if here else None
+        if field is None:
+            return None
+        here, is_mapping = _inner(field.annotation)
+        if is_mapping:
+            next(steps, None)
+    return here
+
+
+def _inner(annotation: object) -> tuple[type[_Shape] | None, bool]:
+    """Return the model inside a field's annotation, and whether it stands behind a mapping's keys."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return (annotation, False) if issubclass(annotation, _Shape) else (None, False)
+    if get_origin(annotation) is Annotated or isinstance(annotation, UnionType):
+        return _inner(get_args(annotation)[0])
+    if get_origin(annotation) is dict:
+        return _inner(get_args(annotation)[1])[0], True
+    return None, False
+
+
+def _meaning(model: type[_Shape], path: Path) -> str:
+    inner = _model_at(model, path[:-1])
+    field: FieldInfo | None = inner.model_fields.get(str(path[-1])) if inner else None
+    return f": {field.description[0].lower()}{field.description[1:]}".rstrip(".") if field and field.description else ""
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(_short(step) for step in path)
+
+
+def _within(path: Path) -> str:
+    return f" in `{_dotted(path[:-1])}`" if len(path) > 1 else ""
+
+
+def _expected(detail: ErrorDetails) -> str:  # noqa: C901, PLR0911, PLR0912 - one flat table over pydantic's kinds
+    limits = detail.get("ctx", {})
+    match detail["type"]:
+        case "string_type":
+            number = isinstance(detail["input"], int | float)
+            return "text in quotes" if number else "text"
+        case "int_type" | "int_from_float" | "int_parsing":
+            return "a whole number"
+        case "float_type" | "float_parsing":
+            return "a number"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "`key: value` lines"
+        case "list_type":
+            return "a list"
+        case "literal_error":
+            return f"one of {limits['expected']}"
+        case "too_short":
+            return f"at least {limits['min_length']} entry"
+        case "too_long":
+            return f"at most {limits['max_length']} entries"
+        case "string_too_short":
+            return f"at least {limits['min_length']} character"
+        case "string_too_long":
+            return f"at most {limits['max_length']}"
+        case "greater_than_equal":
+            return f"at least {limits['ge']}"
+        case "greater_than":
+            return f"more than {limits['gt']}"
+        case "less_than_equal":
+            return f"at most {limits['le']}"
+        case "string_pattern_mismatch":
+            return f"text that matches {limits['pattern']}"
+        case _:
+            return detail["msg"].lower()
+
+
+def _kind_of(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case int() | float():
+            return f"the number {value}"
+        case str():
+            return f"`{_short(value)}`"
+        case list():
+            return f"a list of {len(value)}"
+        case _:
+            return "`key: value` lines"
+
+
+def _short(value: object) -> str:
+    text = "".join(c if c.isprintable() else "\ufffd" for c in str(value))
+    return text if len(text) <= 40 else text[:39] + "…"

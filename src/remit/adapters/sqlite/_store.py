@@ -1,0 +1,296 @@
+"""The store on one SQLite file: log, control state and archive, in one transaction wherever they must agree."""
+
+import asyncio
+import fcntl
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self, TextIO, TypeVar
+
+import apsw
+
+from remit.adapters.sqlite._writer import Transaction, Writer
+from remit.core import RemitError, Task, parse_utc, utc_text
+from remit.pipeline import CONFIGURATION, Committed, Conflict, OpenCall, Signer, StoredState, Versions
+from remit.records import Draft, Entry, Frontier, Payload
+
+T = TypeVar("T")
+
+SQLITE_OLDEST = (3, 51, 3)  # before it, WAL reset could corrupt a database (sqlite.org/wal.html#walresetbug)
+PAGE_ENTRIES = 1_000  # entries read at once when a start continues the tree
+
+_TASK_COLUMNS = "id, user, agent, use_case, opened, expires"
+
+
+class SqliteStore:
+    """The store adapter for one gateway process.
+
+    Durable means: committed with synchronous=FULL, so the write-ahead log was synced. One process holds the file's
+    lock; a second one is refused at `open`.
+
+        store = await SqliteStore.open(Path("var/remit.db"))
+        await store.append(draft)
+        await store.close()
+    """
+
+    def __init__(self, path: Path, lock: TextIO, writer: Writer) -> None:
+        self._lock = lock
+        self._writer = writer
+        self._reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="remit-store-reader")
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open or create the store at `path`.
+
+        Raises:
+            RemitError: `sqlite_too_old`, `store_locked`, `store_newer`, `store_damaged` or `store_unusable`.
+        """
+        if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < SQLITE_OLDEST:
+            raise RemitError("sqlite_too_old", f"SQLite {apsw.sqlite_lib_version()}", "upgrade apsw")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _locked(path)
+        try:
+            connection = apsw.Connection(str(path))
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "busy_timeout=5000"):
+                connection.execute(f"PRAGMA {pragma}")
+            _migrate(connection)
+            return cls(path, lock, Writer(connection, _load))
+        except apsw.Error as error:
+            lock.close()
+            raise RemitError("store_unusable", f"{type(error).__name__}: {error}", f"look at `{path.name}`") from error
+
+    async def close(self) -> None:
+        """Finish every queued write and let go of the file."""
+        await self._writer.close()
+        self._reading.shutdown()
+        self._reader.close()
+        self._lock.close()
+
+    @property
+    def healthy(self) -> bool:
+        """See `Store.healthy`."""
+        return self._writer.sound
+
+    async def begin(self, intent: Draft, read: Versions) -> Committed | Conflict:
+        """See `Ledger.begin`."""
+
+        def run(transaction: Transaction) -> Committed | Conflict:
+            changed = transaction.changed(read)
+            if changed is not None:
+                return Conflict(changed)
+            index = transaction.append(intent)
+            transaction.execute("INSERT INTO open_calls VALUES (?, ?, ?)", (intent.call, intent.task, index))
+            return Committed(index)
+
+        return await self._writer.submit(run)
+
+    async def finish(self, outcome: Draft) -> Committed:
+        """See `Ledger.finish`."""
+
+        def run(transaction: Transaction) -> Committed:
+            transaction.execute("DELETE FROM open_calls WHERE call = ?", (outcome.call,))
+            return Committed(transaction.append(outcome))
+
+        return await self._writer.submit(run)
+
+    async def append(self, entry: Draft) -> Committed:
+        """See `Ledger.append`."""
+        return await self._writer.submit(lambda transaction: Committed(transaction.append(entry)))
+
+    async def open_task(self, task: Task, entry: Draft) -> Committed:
+        """See `Store.open_task`."""
+
+        def run(transaction: Transaction) -> Committed:
+            row = (task.id, task.user, task.agent, task.use_case, utc_text(task.opened_at), utc_text(task.expires_at))
+            transaction.execute(f"INSERT INTO tasks ({_TASK_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", row)  # noqa: S608 - constant
+            return Committed(transaction.append(entry))
+
+        return await self._writer.submit(run)
+
+    async def deploy(self, digest: str, sources: Mapping[str, bytes], entry: Draft) -> int:
+        """See `Store.deploy`."""
+
+        def run(transaction: Transaction) -> int:
+            for path, body in sources.items():
+                transaction.execute("INSERT OR IGNORE INTO configurations VALUES (?, ?, ?)", (digest, path, body))
+            transaction.append(entry)
+            return transaction.raise_version(CONFIGURATION, digest)
+
+        return await self._writer.submit(run)
+
+    async def sweep(self, entry_for: Callable[[OpenCall], Draft]) -> int:
+        """See `Store.sweep`."""
+
+        def run(transaction: Transaction) -> int:
+            rows = list(transaction.execute("SELECT call, task, intent FROM open_calls ORDER BY intent"))
+            for call, task, intent in rows:
+                transaction.append(entry_for(OpenCall(call, task, intent)))
+            transaction.execute("DELETE FROM open_calls")
+            return len(rows)
+
+        return await self._writer.submit(run)
+
+    async def checkpoint(self, sign: Signer) -> str:
+        """See `Store.checkpoint`."""
+
+        def run(transaction: Transaction) -> str:
+            kept = transaction.execute("SELECT note FROM checkpoints WHERE size = ?", (transaction.size,)).fetchall()
+            if kept:
+                return str(kept[0][0])
+            root = transaction.frontier.root()
+            note = sign(transaction.size, root)
+            row = (transaction.size, root, note, b"".join(transaction.frontier.hashes))
+            transaction.execute("INSERT INTO checkpoints (size, root, note, frontier) VALUES (?, ?, ?, ?)", row)
+            return note
+
+        return await self._writer.submit(run)
+
+    async def state(self, now: datetime) -> StoredState:
+        """See `Store.state`."""
+
+        def read(connection: apsw.Connection) -> StoredState:
+            rows = _rows(connection, "SELECT value, says FROM versions WHERE name = ?", (CONFIGURATION,))
+            version, digest = rows[0] if rows else (0, "")
+            tasks = _rows(connection, f"SELECT {_TASK_COLUMNS} FROM tasks WHERE expires > ?", (utc_text(now),))  # noqa: S608 - constant
+            size = _rows(connection, "SELECT count(*) FROM entries")[0][0]
+            return StoredState(version=version, digest=digest, tasks=tuple(map(_task, tasks)), size=size)
+
+        return await self._read(read)
+
+    async def root_at(self, size: int) -> bytes | None:
+        """See `Store.root_at`."""
+
+        def read(connection: apsw.Connection) -> bytes | None:
+            kept = _rows(connection, "SELECT root FROM checkpoints WHERE size = ?", (size,))
+            if kept:
+                return bytes(kept[0][0])
+            frontier = Frontier()
+            for (hashed,) in connection.execute("SELECT leaf_hash FROM entries WHERE idx < ? ORDER BY idx", (size,)):
+                frontier.append(hashed)
+            return frontier.root() if frontier.size == size else None
+
+        return await self._read(read)
+
+    async def entries(self, start: int, stop: int) -> tuple[Entry, ...]:
+        """See `Store.entries`."""
+        where = "idx >= ? AND idx < ? ORDER BY idx"
+        return await self._read(lambda connection: _entries(connection, where, (start, stop)))
+
+    async def entries_of(self, task: str) -> tuple[Entry, ...]:
+        """See `Store.entries_of`."""
+        return await self._read(
+            lambda connection: _entries(connection, "task = ? AND task <> '' ORDER BY idx", (task,))
+        )
+
+    async def recent_tasks(self, count: int) -> tuple[Task, ...]:
+        """See `Store.recent_tasks`."""
+        query = f"SELECT {_TASK_COLUMNS} FROM tasks ORDER BY opened DESC LIMIT ?"  # noqa: S608 - constant
+        return await self._read(lambda connection: tuple(map(_task, _rows(connection, query, (count,)))))
+
+    async def configuration(self, digest: str) -> Mapping[str, bytes] | None:
+        """See `Store.configuration`."""
+        query = "SELECT path, body FROM configurations WHERE digest = ? ORDER BY path"
+        found = await self._read(lambda connection: dict[str, bytes](_rows(connection, query, (digest,))))
+        return found or None
+
+    async def _read(self, query: Callable[[apsw.Connection], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reading, query, self._reader)
+        except apsw.Error as error:
+            raise RemitError("store_unreadable", f"{type(error).__name__}: {error}", "see `remit doctor`") from error
+
+
+def _locked(path: Path) -> TextIO:
+    lock = path.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise RemitError(
+            "store_locked", f"another gateway runs on `{path.name}`", "stop it, or give this one its own store.path"
+        ) from error
+    return lock
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    """Apply the numbered migrations that the file has not seen, each in a transaction."""
+    steps = sorted(
+        (step for step in resources.files("remit.adapters.sqlite").joinpath("migrations").iterdir()),
+        key=lambda step: step.name,
+    )
+    found = connection.pragma("user_version")
+    if not isinstance(found, int) or found > len(steps):
+        raise RemitError(
+            "store_newer", "the store was written by a newer Remit", "use that version, or another store.path"
+        )
+    for number, step in enumerate(steps[found:], start=found + 1):
+        with connection:
+            connection.execute(step.read_text("utf-8"))
+            connection.pragma("user_version", number)
+
+
+def _load(connection: apsw.Connection) -> tuple[Frontier, dict[str, int]]:
+    """Rebuild what the writer keeps in memory from what is durable, starting at the newest checkpoint.
+
+    Raises:
+        RemitError: `store_damaged` when the log does not continue its own checkpoint.
+    """
+    rows = _rows(connection, "SELECT size, root, frontier FROM checkpoints ORDER BY size DESC LIMIT 1")
+    frontier = _frontier_of(*rows[0]) if rows else Frontier()
+    while True:
+        query = "SELECT idx, leaf_hash FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?"
+        page = _rows(connection, query, (frontier.size, PAGE_ENTRIES))
+        for index, hashed in page:
+            if index != frontier.size:
+                raise RemitError(
+                    "store_damaged", f"entry {frontier.size} is missing", "restore the store from a backup"
+                )
+            frontier.append(hashed)
+        if len(page) < PAGE_ENTRIES:
+            break
+    return frontier, dict(_rows(connection, "SELECT name, value FROM versions"))
+
+
+def _frontier_of(size: int, root: bytes, joined: bytes) -> Frontier:
+    frontier = Frontier.of(size, tuple(joined[at : at + 32] for at in range(0, len(joined), 32)))
+    if frontier.root() != root:
+        raise RemitError("store_damaged", "the newest checkpoint is not of this log", "restore the store from a backup")
+    return frontier
+
+
+def _task(row: tuple[str, str, str, str, str, str]) -> Task:
+    identity, user, agent, use_case, opened, expires = row
+    return Task(
+        id=identity,
+        user=user,
+        agent=agent,
+        use_case=use_case,
+        opened_at=parse_utc(opened),
+        expires_at=parse_utc(expires),
+    )
+
+
+def _rows(connection: apsw.Connection, query: str, values: tuple[int | str, ...] = ()) -> list[tuple[Any, ...]]:
+    """Run a query. The tables are STRICT, so a column's type is what the schema says."""
+    return connection.execute(query, values).fetchall()
+
+
+def _entries(connection: apsw.Connection, where: str, values: tuple[int | str, ...]) -> tuple[Entry, ...]:
+    rows = _rows(connection, f"SELECT idx, kind, task, call, leaf FROM entries WHERE {where}", values)  # noqa: S608 - constants
+    payloads = "SELECT name, salt, body FROM payloads WHERE entry = ? ORDER BY name"
+    return tuple(
+        Entry(
+            index=index,
+            kind=kind,
+            task=task,
+            call=call,
+            leaf=leaf,
+            payloads=tuple(
+                Payload(name=name, salt=salt, body=body) for name, salt, body in _rows(connection, payloads, (index,))
+            ),
+        )
+        for index, kind, task, call, leaf in rows
+    )

@@ -1,0 +1,202 @@
+"""The one thread that writes: it takes whatever is waiting, commits it together, and says so only then.
+
+Group commit without a timer: while one commit is on its way to the disk the next batch gathers by itself. A command
+that conflicts with the state fails alone; a batch that fails for any other reason is rolled back and run again one
+command at a time, so that a bad one takes no neighbour with it.
+
+Owns: the write connection, the next index and the tree's frontier. Nobody else touches them.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+import apsw
+
+from remit.core import StoreUnavailableError
+from remit.pipeline import Versions
+from remit.records import Draft, Frontier, leaf_hash
+
+T = TypeVar("T")
+
+_INSERT_ENTRY = "INSERT INTO entries (idx, kind, task, call, leaf, leaf_hash) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_PAYLOAD = "INSERT INTO payloads (entry, name, salt, body) VALUES (?, ?, ?, ?)"
+
+
+class Transaction:
+    """What a command may do inside the batch's transaction."""
+
+    def __init__(self, connection: apsw.Connection, frontier: Frontier, versions: dict[str, int]) -> None:
+        self.execute = connection.execute
+        self.frontier = frontier
+        self.versions = versions
+
+    @property
+    def size(self) -> int:
+        """How many entries the log has, those of this transaction included."""
+        return self.frontier.size
+
+    def append(self, draft: Draft) -> int:
+        """Append an entry and its payloads; return its index."""
+        index = self.frontier.size
+        hashed = leaf_hash(draft.leaf)
+        self.execute(_INSERT_ENTRY, (index, draft.kind, draft.task, draft.call, draft.leaf, hashed))
+        for payload in draft.payloads:
+            self.execute(_INSERT_PAYLOAD, (index, payload.name, payload.salt, payload.body))
+        self.frontier.append(hashed)
+        return index
+
+    def changed(self, read: Versions) -> str | None:
+        """Return the first name whose version is no longer the one read."""
+        for name, version in read:
+            if self.versions.get(name, 0) != version:
+                return name
+        return None
+
+    def raise_version(self, name: str, says: str) -> int:
+        """Raise the version of `name` by one and keep what it now says."""
+        value = self.versions.get(name, 0) + 1
+        self.execute(
+            "INSERT INTO versions (name, value, says) VALUES (?1, ?2, ?3)"
+            " ON CONFLICT (name) DO UPDATE SET value = ?2, says = ?3",
+            (name, value, says),
+        )
+        self.versions[name] = value
+        return value
+
+
+class _Command(Generic[T]):
+    __slots__ = ("future", "run")
+
+    def __init__(self, run: Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
+        self.run = run
+        self.future = future
+
+
+class Writer:
+    """Runs commands in durable batches. `submit` from the event loop; everything else happens in the thread."""
+
+    BATCH_MAX = 256  # commands in one commit
+
+    def __init__(
+        self, connection: apsw.Connection, load: Callable[[apsw.Connection], tuple[Frontier, dict[str, int]]]
+    ) -> None:
+        self._connection = connection
+        self._load = load
+        self._frontier, self._versions = load(connection)
+        self._sound = True
+        self._batch: list[_Command[object]] = []
+        self._last = False
+        self._queue: queue.SimpleQueue[_Command[object] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="remit-store-writer", daemon=True)
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        self._thread.start()
+
+    @property
+    def sound(self) -> bool:
+        """Whether the last batch was confirmed and the thread lives."""
+        return self._sound and not self._closed
+
+    def submit(self, run: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """Queue a command. The future ends once its effect is durable, or with `StoreUnavailableError`."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self._closed:
+            future.set_exception(_unavailable("the store is closed"))
+        else:
+            self._queue.put(_Command(run, future))  # type: ignore[arg-type]  # the queue forgets each command's type
+        return future
+
+    async def close(self) -> None:
+        """Finish what is queued, then stop."""
+        self._closed = True
+        self._queue.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+        self._connection.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._last and self._take():
+                self._commit(self._batch)
+                self._batch = []
+        finally:  # whatever ended the thread, nobody may wait for it for ever
+            self._closed = True
+            self._tell((command, None, _unavailable("the writer has stopped")) for command in self._left())
+
+    def _take(self) -> bool:
+        """Wait for the next batch: whatever is queued when the first command arrives. False when it is time to stop."""
+        command = self._queue.get()
+        while command is not None:
+            self._batch.append(command)
+            if len(self._batch) == self.BATCH_MAX:
+                return True
+            try:
+                command = self._queue.get_nowait()
+            except queue.Empty:
+                return True
+        self._last = True
+        return bool(self._batch)
+
+    def _left(self) -> list[_Command[object]]:
+        left = self._batch
+        while not self._queue.empty():
+            command = self._queue.get()
+            if command is not None:
+                left.append(command)
+        return left
+
+    def _commit(self, batch: list[_Command[object]]) -> None:
+        try:
+            results = self._transact(batch)
+        except (apsw.Error, ValueError) as error:
+            if len(batch) == 1:
+                self._tell([(batch[0], None, _unavailable(f"{type(error).__name__}"))])
+            else:
+                for command in batch:
+                    self._commit([command])
+            return
+        self._tell((command, result, None) for command, result in zip(batch, results, strict=True))
+
+    def _transact(self, batch: list[_Command[object]]) -> list[object]:
+        """Run `batch` in one transaction; on any failure leave the store and our copy of its state as they were."""
+        if not self._sound:
+            self._reload()
+        transaction = Transaction(
+            self._connection, Frontier.of(self._frontier.size, self._frontier.hashes), dict(self._versions)
+        )
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            results = [command.run(transaction) for command in batch]
+            self._connection.execute("COMMIT")
+        except (apsw.Error, ValueError):
+            self._sound = False  # a COMMIT that reports failure may still have happened: only the file knows
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._frontier, self._versions = transaction.frontier, transaction.versions
+        return results
+
+    def _reload(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._frontier, self._versions = self._load(self._connection)
+        self._sound = True
+
+    def _tell(self, results: Iterable[tuple[_Command[object], object, StoreUnavailableError | None]]) -> None:
+        self._loop.call_soon_threadsafe(_resolve, list(results))
+
+
+def _resolve(results: list[tuple[_Command[object], object, StoreUnavailableError | None]]) -> None:
+    for command, result, error in results:
+        if command.future.done():  # its caller was cancelled; the write stands all the same
+            continue
+        if error is None:
+            command.future.set_result(result)
+        else:
+            command.future.set_exception(error)
+
+
+def _unavailable(why: str) -> StoreUnavailableError:
+    return StoreUnavailableError("store_unavailable", f"the store did not confirm a write: {why}", "see `remit doctor`")

@@ -1,0 +1,58 @@
+-- The log. `leaf` is exactly what is hashed; payloads sit apart and may be erased.
+CREATE TABLE entries (
+  idx       INTEGER PRIMARY KEY,
+  kind      TEXT NOT NULL,
+  task      TEXT NOT NULL,
+  call      TEXT NOT NULL,
+  leaf      BLOB NOT NULL,
+  leaf_hash BLOB NOT NULL
+) STRICT;
+CREATE INDEX entries_by_task ON entries (task, idx) WHERE task <> '';
+
+CREATE TABLE payloads (
+  entry INTEGER NOT NULL,
+  name  TEXT NOT NULL,
+  salt  BLOB NOT NULL,
+  body  BLOB NOT NULL,
+  PRIMARY KEY (entry, name)
+) STRICT, WITHOUT ROWID;
+
+-- Calls whose intent is durable and whose outcome is not: what the sweep at start-up reads.
+CREATE TABLE open_calls (
+  call   TEXT PRIMARY KEY,
+  task   TEXT NOT NULL,
+  intent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Signed tree heads, each with the frontier that lets a start continue from it.
+CREATE TABLE checkpoints (
+  size     INTEGER PRIMARY KEY,
+  root     BLOB NOT NULL,
+  note     TEXT NOT NULL,
+  frontier BLOB NOT NULL
+) STRICT;
+
+-- Mutable values that decisions read, by name, each with a version that only rises.
+CREATE TABLE versions (
+  name  TEXT PRIMARY KEY,
+  value INTEGER NOT NULL,
+  says  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Every configuration that ever ran, so that any decision can be replayed.
+CREATE TABLE configurations (
+  digest TEXT NOT NULL,
+  path   TEXT NOT NULL,
+  body   BLOB NOT NULL,
+  PRIMARY KEY (digest, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tasks (
+  id       TEXT PRIMARY KEY,
+  user     TEXT NOT NULL,
+  agent    TEXT NOT NULL,
+  use_case TEXT NOT NULL,
+  opened   TEXT NOT NULL,
+  expires  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tasks_by_expiry ON tasks (expires);

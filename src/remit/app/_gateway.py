@@ -1,0 +1,411 @@
+"""The composition root: reads a project, picks adapters, starts surfaces, and stops them in order.
+
+One process, one event loop, one store. Start: project -> store -> checkpoint guard -> sweep -> surfaces. Stop: surfaces
+-> last entry -> last checkpoint -> store.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import uvicorn
+from pydantic import JsonValue
+
+from remit import __version__
+from remit.adapters.checkpoints import CheckpointFile
+from remit.adapters.http1 import Pool, PoolLimits
+from remit.adapters.keys import load_or_create, private_text
+from remit.adapters.mcp_upstream import McpUpstream
+from remit.adapters.oauth import DevelopmentIssuer, TaskTokens, Tokens
+from remit.adapters.project import Checked, Settings, check_project, compile_snapshot, read_settings, read_sources
+from remit.adapters.sqlite import SqliteStore
+from remit.adapters.system import SystemClock, random
+from remit.core import RemitError, StoreUnavailableError, utc_text
+from remit.identity import Person
+from remit.pipeline import CONFIGURATION, Gateway, Live, OpenCall, Snapshot, TaskDesk, recorded, replay
+from remit.records import (
+    Checkpoint,
+    Draft,
+    Entry,
+    checkpoint_text,
+    event,
+    open_note,
+    parse_checkpoint,
+    sign_note,
+    unknown,
+    verifier_key,
+)
+from remit.surfaces._http import Bounds, Door
+from remit.surfaces.admin import Control, admin_app
+from remit.surfaces.data import DataPlane
+from remit.surfaces.mcp import McpEndpoint
+from remit.surfaces.tasks import TasksEndpoint
+
+GATEWAY_FILE = "var/gateway.json"  # where a running gateway says how to reach it
+SECRET_FILE = "var/development.secret"  # noqa: S105 - a file's name; whoever can read the file may log in
+TASKS_OPEN_MAX = 1_000  # tasks of one user with one agent at once
+STOP_WAIT_S = 10  # for requests under way when the gateway is told to stop
+SNAPSHOTS_KEPT = 8  # compiled configurations kept for replays
+
+_log = logging.getLogger("remit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a running gateway answers."""
+
+    data: str
+    admin: str
+    mode: str
+    digest: str
+    warnings: tuple[str, ...]
+
+
+class App:
+    """One gateway on one project."""
+
+    def __init__(self, root: Path, settings: Settings, store: SqliteStore, live: Live, *, observe: bool) -> None:
+        self.root = root
+        self.settings = settings
+        self.store = store
+        self.live = live
+        self.observe = observe
+        self.clock = SystemClock()
+        self.data_url = f"http://{settings.data.host}:{settings.data.port}"
+        self.admin_url = f"http://{settings.admin.host}:{settings.admin.port}"
+        self.origin = f"{settings.name}.remit.local"
+        keys = root / "var/keys"
+        self._log_key = load_or_create(keys / "log.pem")
+        self._tokens = TaskTokens(
+            load_or_create(keys / "tokens.pem"), self.data_url, f"{self.data_url}/mcp", self.clock
+        )
+        self._issuer = DevelopmentIssuer(
+            load_or_create(keys / "development.pem"), f"{self.admin_url}/development", self.clock
+        )
+        self.secret = _secret(root)
+        self.checkpoints = CheckpointFile(root / settings.records.checkpoint_file)
+        self.vkey = verifier_key(self.origin, self._log_key.public_key())
+        self._snapshots: dict[str, Snapshot] = {live.snapshot.digest: live.snapshot}
+        self._pool = Pool(PoolLimits(connections_max=settings.upstream.connections_max))
+        self.gateway = Gateway(
+            facts=live,
+            ledger=store,
+            upstream=McpUpstream(self._pool),
+            clock=self.clock,
+            random=random,
+            on_fault=_report_fault,
+            observe=observe,
+        )
+
+    def data_plane(self) -> DataPlane:
+        """Build what agents and channels reach."""
+        bounds = Bounds(body_bytes_max=self.settings.input.body_bytes_max)
+        tokens = Tokens(self._tokens, self._issuer)
+        desk = TaskDesk(
+            live=self.live,
+            store=self.store,
+            clock=self.clock,
+            random=random,
+            life=timedelta(seconds=self.settings.tasks.life_s),
+            open_max=TASKS_OPEN_MAX,
+        )
+        mcp = McpEndpoint(self.gateway, self.live, tokens, bounds, __version__)
+        tasks = TasksEndpoint(desk, tokens, self._tokens.mint, self.data_url, bounds)
+        return DataPlane(
+            _door(self.settings.data.host, self.settings.data.port),
+            {"/mcp": mcp.serve, "/v1/tasks": tasks.serve},
+            self.health,
+        )
+
+    def admin(self) -> Control:
+        """Build what people and the command line can do."""
+        return Control(
+            store=self.store,
+            authenticator=Tokens(self._tokens, self._issuer),
+            audience=self.admin_url,
+            log_in=self.log_in,
+            status=self.status,
+            deploy=self.deploy,
+            checkpoint=self.checkpoint,
+            replayed=self.replayed,
+            origin=self.origin,
+        )
+
+    def health(self) -> dict[str, JsonValue]:
+        """Say whether calls can be decided and recorded."""
+        return {"ready": self.store.healthy, "mode": self.mode, "version": __version__}
+
+    @property
+    def mode(self) -> str:
+        """`enforce`, or `observe`: UNSAFE, nothing is refused."""
+        return "observe" if self.observe else "enforce"
+
+    async def status(self) -> dict[str, JsonValue]:
+        """Say what runs."""
+        state = await self.store.state(self.clock.now())
+        return {
+            **self.health(),
+            "project": self.settings.name,
+            "profile": self.settings.profile,
+            "configuration": self.live.snapshot.digest,
+            "entries": state.size,
+            "open_tasks": len(state.tasks),
+            "verifier_key": self.vkey,
+        }
+
+    def log_in(self, person: str, secret: str, audience: str) -> tuple[str, str]:
+        """Vouch for a person of the development profile who can read the secret file.
+
+        Raises:
+            RemitError: `login_refused`, without saying which part was wrong.
+        """
+        known = self.settings.development.people.get(person)
+        right = hmac.compare_digest(secret.encode("utf-8", "replace"), self.secret.encode("ascii"))
+        if known is None or not right or audience not in (self.data_url, self.admin_url):
+            fix = f"name one of development.people in remit.yaml, on the machine that has {SECRET_FILE}"
+            raise RemitError("login_refused", "no such login", fix)
+        expires = self.clock.now() + DevelopmentIssuer.LIFE
+        return self._issuer.mint(known, audience), utc_text(expires)
+
+    async def deploy(self, by: Person) -> dict[str, JsonValue]:
+        """Make the project's files the running configuration, or leave everything as it is.
+
+        Raises:
+            ProjectInvalidError: the files do not load; the running configuration stays.
+        """
+        checked = await asyncio.to_thread(lambda: check_project(read_sources(self.root)))
+        before = self.live.snapshot.digest
+        if checked.snapshot.digest != before:
+            self.live.swap(checked.snapshot, await _deploy(self.store, checked.snapshot, self.clock, by.name))
+        return {
+            "configuration": checked.snapshot.digest,
+            "before": before,
+            "warnings": [str(warning) for warning in checked.warnings],
+        }
+
+    async def checkpoint(self) -> str:
+        """Sign the log as it stands, and write the note outside the store as well."""
+        note = await self.store.checkpoint(self._sign)
+        await asyncio.to_thread(self.checkpoints.append, note)
+        return note
+
+    async def replayed(self, entries: tuple[Entry, ...]) -> dict[int, str]:
+        """Decide each recorded decision again and say whether it came out the same."""
+        decided = [entry for entry in entries if entry.kind in ("intent", "denied", "held")]
+        for digest in {json.loads(entry.leaf)["configuration"] for entry in decided} - self._snapshots.keys():
+            files = await self.store.configuration(digest)
+            if files is not None:
+                while len(self._snapshots) >= SNAPSHOTS_KEPT:
+                    self._snapshots.pop(next(iter(self._snapshots)))
+                self._snapshots[digest] = await asyncio.to_thread(compile_snapshot, files)
+        found: dict[int, str] = {}
+        for entry in decided:
+            again = replay(entry, self._snapshots.get)
+            found[entry.index] = (
+                "not replayable" if again is None else "same" if again == recorded(entry) else "DIFFERENT"
+            )
+        return found
+
+    async def close(self) -> None:
+        """Write the last entry and checkpoint, then let go of the store."""
+        try:
+            await self.store.append(event("stopped", at=self.clock.now(), by="gateway", said={"mode": self.mode}))
+            await self.checkpoint()
+        except StoreUnavailableError as error:
+            _log.error("the log could not be closed: %s", error)
+        finally:
+            await self._pool.close()
+            await self.store.close()
+
+    def _sign(self, size: int, root: bytes) -> str:
+        return sign_note(checkpoint_text(Checkpoint(self.origin, size, root)), self.origin, self._log_key)
+
+
+async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
+    """Build a gateway on the project in `root`: everything but its sockets.
+
+    Raises:
+        ProjectInvalidError: with every problem found.
+        RemitError: the store or a key cannot be used, or the log is shorter than its checkpoint outside.
+    """
+    settings = read_settings(root)
+    checked = check_project(read_sources(root))
+    clock = SystemClock()
+    store = await SqliteStore.open(root / settings.store.path)
+    state = await store.state(clock.now())
+    app = App(root, settings, store, Live(clock, checked.snapshot, state.version), observe=observe)
+    try:
+        await _guard(app, state.size)
+        swept = await store.sweep(lambda call: _lost(call, clock))
+        if state.digest != checked.snapshot.digest:
+            app.live.swap(checked.snapshot, await _deploy(store, checked.snapshot, clock, "gateway"))
+        for task in state.tasks:
+            app.live.admit(task)
+        said = {"mode": app.mode, "profile": settings.profile, "configuration": checked.snapshot.digest, "swept": swept}
+        await store.append(event("started", at=clock.now(), by="gateway", said={**said, "version": __version__}))
+        await app.checkpoint()
+    except RemitError:
+        await store.close()
+        raise
+    _write_beside(app.checkpoints.path.with_suffix(".vkey"), app.vkey + "\n")
+    return app, checked
+
+
+@contextlib.asynccontextmanager
+async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, asyncio.Event]]:
+    """Run a gateway while the context lasts. The event is set when its process is told to stop.
+
+    Raises:
+        RemitError: as `start` does, or `port_taken`.
+    """
+    app, checked = await start(root, observe=observe)
+    try:
+        settings = app.settings
+        with (
+            _listening(settings.data.host, settings.data.port) as data,
+            _listening(settings.admin.host, settings.admin.port) as admin,
+        ):
+            door = _door(settings.admin.host, settings.admin.port)
+            servers = [_server(app.data_plane()), _server(admin_app(app.admin(), door))]
+            stop = asyncio.Event()
+            with _signals(stop):
+                running = [
+                    asyncio.create_task(s.serve(sockets=[at])) for s, at in zip(servers, (data, admin), strict=True)
+                ]
+                running.append(asyncio.create_task(_keep_checkpoints(app)))
+                address = Address(
+                    data=app.data_url,
+                    admin=app.admin_url,
+                    mode=app.mode,
+                    digest=checked.snapshot.digest,
+                    warnings=tuple(map(str, checked.warnings)),
+                )
+                while not all(server.started for server in servers):
+                    await asyncio.sleep(0.005)
+                _write_beside(root / GATEWAY_FILE, json.dumps({"data": app.data_url, "admin": app.admin_url}))
+                try:
+                    yield address, stop
+                finally:
+                    (root / GATEWAY_FILE).unlink(missing_ok=True)
+                    for server in servers:
+                        server.should_exit = True
+                    running.pop().cancel()
+                    await asyncio.gather(*running)
+    finally:
+        await app.close()
+
+
+async def _keep_checkpoints(app: App) -> None:
+    while True:
+        await asyncio.sleep(app.settings.records.checkpoint_every_s)
+        try:
+            await app.checkpoint()
+        except (RemitError, OSError) as error:
+            _log.error("no checkpoint could be written: %s", error)
+
+
+async def _deploy(store: SqliteStore, snapshot: Snapshot, clock: SystemClock, by: str) -> int:
+    said: Mapping[str, object] = {CONFIGURATION: snapshot.digest, "files": len(snapshot.sources)}
+    entry = event(CONFIGURATION, at=clock.now(), by=by, said=said)
+    return await store.deploy(snapshot.digest, snapshot.sources, entry)
+
+
+async def _guard(app: App, size: int) -> None:
+    """Refuse to go on with a log that is shorter than, or other than, what was signed outside the store."""
+    note = app.checkpoints.last()
+    if note is None:
+        return
+    outside = parse_checkpoint(open_note(note, app.vkey))
+    if outside.size > size or await app.store.root_at(outside.size) != outside.root:
+        raise RemitError(
+            "log_rolled_back",
+            f"the log has {size} entries and does not continue the checkpoint over {outside.size} outside the store",
+            "restore the whole log; `remit records verify` on an export says what is missing",
+        )
+
+
+def _lost(call: OpenCall, clock: SystemClock) -> Draft:
+    return unknown(call.call, call.task, call.intent, at=clock.now())
+
+
+def _secret(root: Path) -> str:
+    path = root / SECRET_FILE
+    if not path.exists():
+        private_text(path, secrets.token_urlsafe(32))
+    return path.read_text("ascii").strip()
+
+
+def _door(host: str, port: int) -> Door:
+    return Door(f"{name}:{port}" for name in {host, "127.0.0.1", "localhost", "[::1]"})
+
+
+def _server(app: Callable[..., object]) -> uvicorn.Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=STOP_WAIT_S,
+        )
+    )
+
+
+class _Server(uvicorn.Server):
+    """A server among several: the process's signals are handled once, by `_signals`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            fix = "stop what listens there, or set another port in remit.yaml"
+            raise RemitError("port_taken", f"cannot listen on {host}:{port}: {error.strerror}", fix) from error
+        yield listener
+
+
+def _write_beside(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(path.suffix + ".new")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
+
+
+def _report_fault(error: Exception) -> None:
+    _log.error("a decision failed and was denied", exc_info=error)
+
+
+__all__ = ["Address", "App", "serving", "start"]

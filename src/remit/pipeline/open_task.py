@@ -1,0 +1,48 @@
+"""Opening a task: the user's own channel says for whom, with which agent and for what use case."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from remit import charter, records
+from remit.core import Allow, Deny, Hold, Reason, Task, new_id
+from remit.pipeline._live import Live
+from remit.pipeline._ports import Clock, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDesk:
+    """Opens tasks. Durable before anyone holds a token for one."""
+
+    live: Live
+    store: Store
+    clock: Clock
+    random: records.Random
+    life: timedelta
+    open_max: int  # tasks of one user with one agent at once
+
+    async def open(self, user: str, agent: str, use_case: str, given: bytes) -> Task | Reason:
+        """Open a task with what the user gave, or say why not.
+
+        Raises:
+            StoreUnavailableError: nothing was opened.
+        """
+        now = self.clock.now()
+        self.live.forget_expired(now)
+        job = self.live.snapshot.charters.get(agent)
+        match charter.may_open_task(job, use_case, self.live.open_tasks_of(user, agent), self.open_max):
+            case Deny(reason) | Hold(reason):
+                return reason
+            case Allow():
+                pass
+        task = Task(
+            id=new_id("t", self.random(12)),
+            user=user,
+            agent=agent,
+            use_case=use_case,
+            opened_at=now,
+            expires_at=now + self.life,
+        )
+        entry = records.task_opened(task, at=now, by=user, random=self.random, input_body=given)
+        await self.store.open_task(task, entry)
+        self.live.admit(task)
+        return task

@@ -1,0 +1,63 @@
+"""Replay: the decision made again from what the log holds. It must come out the same, for ever (R3.7)."""
+
+import json
+from collections.abc import Callable
+
+from remit.core import Delegation, Json, JsonObject, Task, ToolCall, Trace, parse_strict, parse_utc
+from remit.pipeline._facts import Snapshot
+from remit.pipeline._live import facts_for
+from remit.pipeline.decide import decide
+from remit.records import Entry, spoken
+
+Recorded = list[Json]
+"""A decision and its trail as the log says them: `[decision, trail]`."""
+
+
+def recorded(entry: Entry) -> Recorded:
+    """Return what the log says was decided in an `intent`, `denied` or `held` entry."""
+    leaf: JsonObject = json.loads(entry.leaf)
+    return [leaf["decision"], leaf["trail"]]
+
+
+def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None]) -> Recorded | None:
+    """Decide `entry` again from its own facts; None where its arguments or its configuration are gone.
+
+    `snapshot_of` returns the compiled configuration of a digest. A decision that was never reached by the gates (a
+    fault while deciding, a conflict) has no trail and cannot be replayed.
+    """
+    leaf: JsonObject = json.loads(entry.leaf)
+    snapshot = snapshot_of(str(leaf["configuration"]))
+    arguments = next((payload.body for payload in entry.payloads if payload.name == "arguments"), None)
+    if snapshot is None or arguments is None or not leaf["trail"]:
+        return None
+    value = parse_strict(arguments)
+    call = ToolCall(
+        id=entry.call,
+        trace=Trace(str(leaf["trace"]), str(leaf["span"])),
+        delegation=Delegation(
+            user=str(leaf["user"]),
+            agent=str(leaf["agent"]),
+            task=str(leaf["task"]),
+            use_case=str(leaf["use_case"]),
+            expires_at=parse_utc(str(leaf["token_expires"])),
+        ),
+        operation=str(leaf["operation"]),
+        arguments=value if isinstance(value, dict) else {},
+        canonical=arguments,
+    )
+    facts = facts_for(call, snapshot, 0, _task(str(leaf["task"]), leaf["task_found"]), parse_utc(str(leaf["at"])))
+    ruling = decide(call, facts)
+    return [spoken(ruling.decision), [[answer.gate, *spoken(answer.decision)] for answer in ruling.trail]]
+
+
+def _task(task_id: str, found: Json) -> Task | None:
+    if not isinstance(found, dict):
+        return None
+    return Task(
+        id=task_id,
+        user=str(found["user"]),
+        agent=str(found["agent"]),
+        use_case=str(found["use_case"]),
+        opened_at=parse_utc(str(found["opened"])),
+        expires_at=parse_utc(str(found["expires"])),
+    )

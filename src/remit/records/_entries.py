@@ -1,0 +1,160 @@
+"""What each kind of entry says. Pure: the caller gives the time and the random bytes for salts.
+
+A leaf holds no argument and no result, only commitments (`sha256(salt || body)`): payloads sit apart and can be erased
+without breaking a proof (R5.7).
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from hashlib import sha256
+
+from remit.core import (
+    Allow,
+    Decision,
+    Delegation,
+    Deny,
+    Hold,
+    Json,
+    JsonObject,
+    Ruling,
+    Task,
+    ToolCall,
+    canonical_bytes,
+    utc_text,
+)
+from remit.records._model import Basis, Draft, Ending, Payload
+
+Random = Callable[[int], bytes]
+
+SALT_BYTES = 16
+
+
+def commit(name: str, body: bytes, random: Random) -> tuple[Payload, JsonObject]:
+    """Make a payload and the commitment that stands for it in a leaf."""
+    salt = random(SALT_BYTES)
+    payload = Payload(name=name, salt=salt, body=body)
+    return payload, {"commitment": "sha256:" + sha256(salt + body).hexdigest(), "bytes": len(body)}
+
+
+def ruled(kind: str, call: ToolCall, ruling: Ruling, basis: Basis, random: Random) -> Draft:
+    """Write the entry of a ruling: an `intent`, a `denied` or a `held`, with every gate's answer.
+
+    Together with the configuration it names, it holds all that the decision was made on, so it can be replayed.
+    """
+    payload, commitment = commit("arguments", call.canonical, random)
+    leaf: JsonObject = {
+        "v": 1,
+        "kind": kind,
+        "at": utc_text(basis.at),
+        "call": call.id,
+        "trace": call.trace.trace_id,
+        "span": call.trace.span_id,
+        **_parties(call.delegation),
+        "token_expires": utc_text(call.delegation.expires_at),
+        "task_found": None if basis.task is None else _task(basis.task),
+        "operation": call.operation,
+        "tool": basis.tool,
+        "configuration": basis.configuration,
+        "arguments": commitment,
+        "decision": spoken(ruling.decision),
+        "trail": [[answer.gate, *spoken(answer.decision)] for answer in ruling.trail],
+        "mode": "observe" if basis.observed else "enforce",
+    }
+    return Draft(kind=kind, task=call.delegation.task, call=call.id, leaf=canonical_bytes(leaf), payloads=(payload,))
+
+
+def outcome(call: ToolCall, end: Ending, *, at: datetime, elapsed_us: int, random: Random) -> Draft:
+    """Write what became of an intent."""
+    leaf: JsonObject = {
+        "v": 1,
+        "kind": "outcome",
+        "at": utc_text(at),
+        "call": call.id,
+        "task": call.delegation.task,
+        "trace": call.trace.trace_id,
+        "span": call.trace.span_id,
+        "status": end.status,
+        "elapsed_us": elapsed_us,
+    }
+    payloads: tuple[Payload, ...] = ()
+    if end.result is not None:
+        payload, leaf["result"] = commit("result", end.result, random)
+        payloads = (payload,)
+    if end.code:
+        leaf["code"] = end.code
+        leaf["detail"] = end.detail
+    return Draft(kind="outcome", task=call.delegation.task, call=call.id, leaf=canonical_bytes(leaf), payloads=payloads)
+
+
+def refused(delegation: Delegation, *, at: datetime, surface: str, code: str, message: str) -> Draft:
+    """Write that bytes of a known caller were refused before they became a call. The bytes themselves are not kept."""
+    leaf: JsonObject = {
+        "v": 1,
+        "kind": "refused",
+        "at": utc_text(at),
+        **_parties(delegation),
+        "surface": surface,
+        "code": code,
+        "message": message,
+    }
+    return Draft(kind="refused", task=delegation.task, call="", leaf=canonical_bytes(leaf))
+
+
+def unknown(call: str, task: str, intent: int, *, at: datetime) -> Draft:
+    """Write that an intent's outcome was lost: the effect may have happened and is never reported as done."""
+    leaf: JsonObject = {
+        "v": 1,
+        "kind": "unknown",
+        "at": utc_text(at),
+        "call": call,
+        "task": task,
+        "intent": intent,
+        "why": "no outcome was recorded before the gateway stopped",
+    }
+    return Draft(kind="unknown", task=task, call=call, leaf=canonical_bytes(leaf))
+
+
+def task_opened(task: Task, *, at: datetime, by: str, random: Random, input_body: bytes) -> Draft:
+    """Write that the user's channel opened a task, with what it was given."""
+    payload, commitment = commit("input", input_body, random)
+    leaf: JsonObject = {"v": 1, "kind": "task_opened", "at": utc_text(at), "by": by, "input": commitment}
+    leaf.update(_task(task))
+    leaf["task"] = task.id
+    return Draft(kind="task_opened", task=task.id, call="", leaf=canonical_bytes(leaf), payloads=(payload,))
+
+
+def event(kind: str, *, at: datetime, by: str, said: Mapping[str, object]) -> Draft:
+    """Write an event of the gateway itself: `started`, `stopped`, `configuration`."""
+    return Draft(
+        kind=kind, task="", call="", leaf=canonical_bytes({**said, "v": 1, "kind": kind, "at": utc_text(at), "by": by})
+    )
+
+
+def spoken(decision: Decision) -> list[Json]:
+    """Say a decision as a short list: the word, then for a refusal its code and message."""
+    match decision:
+        case Allow():
+            return ["allow"]
+        case Hold(reason):
+            return ["hold", reason.code, reason.message]
+        case Deny(reason):
+            return ["deny", reason.code, reason.message]
+
+
+def _parties(delegation: Delegation) -> JsonObject:
+    return {
+        "user": delegation.user,
+        "agent": delegation.agent,
+        "task": delegation.task,
+        "use_case": delegation.use_case,
+    }
+
+
+def _task(task: Task) -> JsonObject:
+    return {
+        "user": task.user,
+        "agent": task.agent,
+        "use_case": task.use_case,
+        "opened": utc_text(task.opened_at),
+        "expires": utc_text(task.expires_at),
+    }

@@ -1,0 +1,90 @@
+"""A task's entries told as a story: what was asked, what each gate said, what was sent, what came back.
+
+Pure text; every line is made of what the log holds and nothing else.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+
+from remit.core import Json, JsonObject
+from remit.records._model import Entry
+
+SHOWN_MAX = 300  # characters of arguments or a result on one line
+
+_ERASED = "(erased)"
+
+
+def explain(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Tell `entries`, in order, one or more lines each."""
+    return tuple(line for entry in entries for line in _told(entry, json.loads(entry.leaf)))
+
+
+def _told(entry: Entry, leaf: JsonObject) -> Iterator[str]:
+    at = str(leaf.get("at", ""))[11:23]
+    teller = _TELLERS.get(entry.kind)
+    for number, line in enumerate(teller(leaf, _bodies(entry)) if teller else [entry.kind]):
+        yield f"{entry.index:>5}  {at}  {line}" if number == 0 else f"{'':21}{line}"
+
+
+def _task_opened(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
+    yield f"task opened by {leaf['by']}: agent {leaf['agent']} may act for {leaf['user']} in `{leaf['use_case']}`"
+    yield f"until {leaf['expires']}; given {bodies.get('input', _ERASED)}"
+
+
+def _ruled(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
+    word = {"intent": "allowed", "denied": "DENIED", "held": "HELD"}[str(leaf["kind"])]
+    decision = _texts(leaf["decision"])
+    if leaf["mode"] == "observe" and decision[0] != "allow":
+        word = f"OBSERVED, not enforced: would be {'held' if decision[0] == 'hold' else 'denied'}"
+    yield f"{leaf['operation']} {bodies.get('arguments', _ERASED)} -> {word}"
+    for gate in _list(leaf["trail"]):
+        name, answer, *why = _texts(gate)
+        yield f"  {_MARKS.get(answer, '?')} {name}" + (f": {why[0]}: {why[1]}" if why else "")
+    if not leaf["trail"] and len(decision) == 3:
+        yield f"  x {decision[1]}: {decision[2]}"
+    yield f"  {leaf['agent']} for {leaf['user']}; call {leaf['call']}; configuration {str(leaf['configuration'])[:19]}"
+
+
+def _outcome(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
+    milliseconds = f"{float(str(leaf['elapsed_us'])) / 1000:.1f} ms"
+    code = f", {leaf['code']}: {leaf['detail']}" if "code" in leaf else ""
+    result = f": {bodies.get('result', _ERASED)}" if "result" in leaf else ""
+    yield f"outcome of {leaf['call']}: {leaf['status']}{code} after {milliseconds}{result}"
+
+
+def _refused(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
+    yield f"REFUSED at the door ({leaf['surface']}): {leaf['code']}: {leaf['message']}"
+
+
+def _unknown(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
+    yield f"UNKNOWN whether {leaf['call']} (entry {leaf['intent']}) had its effect: {leaf['why']}"
+
+
+_TELLERS = {
+    "task_opened": _task_opened,
+    "intent": _ruled,
+    "denied": _ruled,
+    "held": _ruled,
+    "outcome": _outcome,
+    "refused": _refused,
+    "unknown": _unknown,
+}
+_MARKS = {"allow": "+", "hold": "~", "deny": "x"}
+
+
+def _bodies(entry: Entry) -> Mapping[str, str]:
+    return {payload.name: _short(payload.body.decode("utf-8", "replace")) for payload in entry.payloads}
+
+
+def _short(text: str) -> str:
+    """Make text safe for a terminal: no control or invisible character, and not too long (ASVS 16.4.1)."""
+    safe = "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text[: SHOWN_MAX + 1])
+    return safe if len(text) <= SHOWN_MAX else safe[:SHOWN_MAX] + "..."
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: Json) -> list[str]:
+    return [_short(str(item)) for item in _list(value)]

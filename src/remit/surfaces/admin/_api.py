@@ -1,0 +1,173 @@
+"""The admin API: people look at records and change what runs. FastAPI, on its own port, never on the call path.
+
+Every request but a login authenticates a named person, on loopback too; each route names the role it needs.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from remit.core import ProjectInvalidError, RemitError, StoreUnavailableError, Task, utc_text
+from remit.identity import Authenticator, Person, TokenRefusedError
+from remit.pipeline import Store
+from remit.records import Entry, explain
+from remit.surfaces._http import Door, Headers, Receive, Scope, Send, bearer, problem
+from remit.surfaces.admin._export import export_lines
+
+OPERATOR = "operator"
+TASKS_SHOWN = 50
+
+_STATUS = {
+    "login_refused": 401,
+    "token_missing": 401,
+    "token_invalid": 401,
+    "token_audience": 401,
+    "token_expired": 401,
+    "role_missing": 403,
+    "not_found": 404,
+    "project_invalid": 422,
+    "store_unavailable": 503,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What the admin API can do, given by who composes the gateway."""
+
+    store: Store
+    authenticator: Authenticator
+    audience: str  # of the tokens it takes
+    log_in: Callable[[str, str, str], tuple[str, str]]  # person, secret, audience -> token, expiry
+    status: Callable[[], Awaitable[dict[str, JsonValue]]]
+    deploy: Callable[[Person], Awaitable[dict[str, JsonValue]]]
+    checkpoint: Callable[[], Awaitable[str]]
+    replayed: Callable[[tuple[Entry, ...]], Awaitable[dict[int, str]]]
+    origin: str  # the log's name
+
+
+class Login(BaseModel):
+    """A development login."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    person: str
+    secret: str
+    audience: str
+
+
+class _Access:
+    """Who may: every route but the login depends on one of these."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def person(self, request: Request) -> Person:
+        """Return the person whose login came with the request."""
+        return self._control.authenticator.person(bearer(Headers.of(request.scope)), self._control.audience)
+
+    def operator(self, request: Request) -> Person:
+        """Return that person if they operate the gateway."""
+        found = self.person(request)
+        if OPERATOR not in found.roles:
+            raise RemitError("role_missing", f"`{found.name}` is not an {OPERATOR}", "ask one who is")
+        return found
+
+
+def admin_app(control: Control, door: Door) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Build the admin API behind its door."""
+    api = FastAPI(title="Remit admin API", docs_url=None, redoc_url=None)
+    access = _Access(control)
+    for refusal in (RemitError, TokenRefusedError, ProjectInvalidError, StoreUnavailableError):
+        api.exception_handler(refusal)(_refuse)
+    api.include_router(_people(control, access))
+    api.include_router(_releases(control, access))
+    api.include_router(_records(control, access))
+
+    async def behind_the_door(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            refusal = door.refusal(Headers.of(scope))
+            if refusal is not None:
+                return await problem(send, *refusal, (b"connection", b"close"))
+        return await api(scope, receive, send)
+
+    return behind_the_door
+
+
+async def _refuse(_request: Request, error: RemitError) -> JSONResponse:
+    body: dict[str, JsonValue] = {"title": error.message, "code": error.code, "fix": error.fix}
+    if isinstance(error, ProjectInvalidError):
+        body["problems"] = [str(problem) for problem in error.problems]
+    return JSONResponse(body, _STATUS.get(error.code, 400), media_type="application/problem+json")
+
+
+def _people(control: Control, access: _Access) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.post("/development/token")
+    async def development_token(login: Login) -> dict[str, str]:
+        token, expires_at = control.log_in(login.person, login.secret, login.audience)
+        return {"token": token, "expires_at": expires_at}
+
+    @routes.get("/v1/whoami")
+    async def whoami(found: Annotated[Person, Depends(access.person)]) -> dict[str, JsonValue]:
+        return {"person": found.name, "roles": list[JsonValue](sorted(found.roles))}
+
+    return routes
+
+
+def _releases(control: Control, access: _Access) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/v1/status", dependencies=[Depends(access.operator)])
+    async def status() -> dict[str, JsonValue]:
+        return await control.status()
+
+    @routes.post("/v1/releases")
+    async def deploy(found: Annotated[Person, Depends(access.operator)]) -> dict[str, JsonValue]:
+        return await control.deploy(found)
+
+    return routes
+
+
+def _records(control: Control, access: _Access) -> APIRouter:
+    routes = APIRouter(dependencies=[Depends(access.operator)])
+
+    @routes.get("/v1/tasks")
+    async def tasks() -> list[dict[str, str]]:
+        return [_task(task) for task in await control.store.recent_tasks(TASKS_SHOWN)]
+
+    @routes.get("/v1/tasks/{task}/records")
+    async def task_records(task: str) -> dict[str, JsonValue]:
+        entries = await control.store.entries_of(task)
+        if not entries:
+            raise RemitError("not_found", "the log has no such task", "see `remit tasks list`")
+        replayed = await control.replayed(entries)
+        return {
+            "task": task,
+            "told": list[JsonValue](explain(entries)),
+            "entries": [{"index": entry.index, "leaf": entry.leaf.decode("utf-8")} for entry in entries],
+            "replayed": {str(index): word for index, word in replayed.items()},
+        }
+
+    @routes.get("/v1/records/export")
+    async def export() -> StreamingResponse:
+        note = await control.checkpoint()
+        lines: AsyncIterator[str] = export_lines(control.store, control.origin, note)
+        return StreamingResponse(lines, media_type="application/jsonl")
+
+    return routes
+
+
+def _task(task: Task) -> dict[str, str]:
+    return {
+        "task": task.id,
+        "user": task.user,
+        "agent": task.agent,
+        "use_case": task.use_case,
+        "opened_at": utc_text(task.opened_at),
+        "expires_at": utc_text(task.expires_at),
+    }

@@ -289,8 +289,7 @@ async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, 
                     digest=checked.snapshot.digest,
                     warnings=tuple(map(str, checked.warnings)),
                 )
-                while not all(server.started for server in servers):
-                    await asyncio.sleep(0.005)
+                await asyncio.gather(*(server.ready.wait() for server in servers))
                 _write_beside(root / GATEWAY_FILE, json.dumps({"data": app.data_url, "admin": app.admin_url}))
                 try:
                     yield address, stop
@@ -348,7 +347,7 @@ def _door(host: str, port: int) -> Door:
     return Door(f"{name}:{port}" for name in {host, "127.0.0.1", "localhost", "[::1]"})
 
 
-def _server(app: Callable[..., object]) -> uvicorn.Server:
+def _server(app: Callable[..., object]) -> "_Server":
     return _Server(
         uvicorn.Config(
             app,
@@ -364,7 +363,16 @@ def _server(app: Callable[..., object]) -> uvicorn.Server:
 
 
 class _Server(uvicorn.Server):
-    """A server among several: the process's signals are handled once, by `_signals`."""
+    """A server among several: the process's signals are handled once, by `_signals`. `ready` is set once it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.ready.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -60,7 +60,8 @@ class LocalWorkshop:
     def init(self, root: Path, *, name: str, owner: str, mcp_json: Path | None) -> Written:
         """See `Workshop.init`."""
         if mcp_json is None:
-            files, notes = new_project(name), ()
+            files: Mapping[str, str] = new_project(name)
+            notes: tuple[str, ...] = ()
         else:
             if mcp_json.stat().st_size > MCP_JSON_BYTES_MAX:
                 raise RemitError(

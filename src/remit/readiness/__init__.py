@@ -1,4 +1,4 @@
-"""Readiness: checks over charter, catalogue, drills and records that end in a signed report (requirements R10.1 to R10.7).
+"""Readiness: checks over charter, catalogue, drills and records that end in a signed report (R10.1 to R10.7).
 
 This room is empty: its step of the plan has not come.
 """

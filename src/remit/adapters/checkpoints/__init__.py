@@ -1,7 +1,7 @@
 """Signed checkpoints outside the store: an append-only text file, and the key that verifies it beside it.
 
-Every note ever signed is in the file, each followed by an empty line. Kept where the store's keeper cannot reach it, the
-file shows a cut tail or a restored copy for what it is.
+Every note ever signed is in the file, each followed by an empty line. Kept where the store's keeper cannot reach it,
+the file shows a cut tail or a restored copy for what it is.
 
     file = CheckpointFile(Path("checkpoints/log.checkpoints"))
     file.append(note); file.last()

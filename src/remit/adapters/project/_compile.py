@@ -37,7 +37,7 @@ from remit.catalogue import (
 from remit.charter import Charter, UseCase
 from remit.core import Json, JsonObject, Problem, ProjectInvalidError, canonical_bytes
 from remit.permissions import OperationShape, Shard, compile_policies
-from remit.pipeline._facts import Snapshot
+from remit.pipeline import Snapshot
 
 M = TypeVar("M", AgentFile, CatalogueFile)
 

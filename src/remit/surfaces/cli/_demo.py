@@ -252,7 +252,7 @@ def _bearers(stage: Stage) -> int:
 @contextmanager
 def _running(command: list[str], ready: str) -> Iterator[str]:
     """Run a program while the context lasts; yield what it printed up to and with the line that begins with `ready`."""
-    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own programs
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert program.stdout is not None
         said: list[str] = []

@@ -1,0 +1,93 @@
+"""Commands on a project's files and on this machine: init, check, up, doctor."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from remit import __version__
+from remit.core import is_name
+from remit.surfaces.cli._common import REFUSED, answering, json_option, print_json, project_option
+from remit.surfaces.cli._ports import Ready, Workshop
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
+@click.option("--name", help="The project's name; the folder's if left out.")
+@click.option("--owner", default="owner", show_default=True, help="The accountable person.")
+@click.option("--from", "mcp_json", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An mcp.json.")
+@json_option
+@click.pass_obj
+@answering
+def init(workshop: Workshop, folder: Path, name: str | None, owner: str, mcp_json: Path | None, as_json: bool) -> None:
+    """Write a new project, or one from an existing MCP client configuration."""
+    own = folder.resolve().name
+    written = workshop.init(folder, name=name or (own if is_name(own) else "project"), owner=owner, mcp_json=mcp_json)
+    if as_json:
+        return print_json({"files": [*written.files], "notes": [*written.notes]})
+    for file in written.files:
+        click.echo(f"wrote {folder / file}")
+    for note in written.notes:
+        click.echo(f"note: {note}")
+    click.echo("\nnext: remit check, then remit up")
+    return None
+
+
+@click.command()
+@project_option
+@json_option
+@click.pass_obj
+@answering
+def check(workshop: Workshop, root: Path, as_json: bool) -> None:
+    """Check the project's files: every problem with its file, its line and the way to mend it."""
+    found = workshop.check(root)
+    if as_json:
+        return print_json({"configuration": found.digest, "warnings": [*found.warnings]})
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}")
+    agents = len({case.agent for case in found.use_cases})
+    click.echo(f"ok: {agents} agent(s), {found.operations} operation(s), configuration {found.digest[:19]}")
+    return None
+
+
+@click.command()
+@project_option
+@click.option("--observe", is_flag=True, help="UNSAFE: record and decide, but refuse nothing. Never attestable.")
+@click.pass_obj
+@answering
+def up(workshop: Workshop, root: Path, observe: bool) -> None:
+    """Run the gateway on the project until it is told to stop."""
+    workshop.up(root, observe=observe, on_ready=_announce)
+
+
+@click.command()
+@project_option
+@json_option
+@click.pass_obj
+@answering
+def doctor(workshop: Workshop, root: Path, as_json: bool) -> None:
+    """Look for what keeps a gateway on this project from working."""
+    findings = workshop.doctor(root)
+    if as_json:
+        print_json([{"name": f.name, "ok": f.ok, "says": f.says, "fix": f.fix} for f in findings])
+    else:
+        for found in findings:
+            click.echo(f"{'ok  ' if found.ok else 'FAIL'}  {found.name}: {found.says}")
+            if found.fix:
+                click.echo(f"      fix: {found.fix}")
+    if not all(found.ok for found in findings):
+        sys.exit(REFUSED)
+
+
+def _announce(ready: Ready) -> None:
+    mode = "enforcing" if ready.mode == "enforce" else "OBSERVING: NOTHING IS REFUSED"
+    click.echo(f"remit {__version__}, configuration {ready.digest[:19]}, {mode}")
+    if ready.mode != "enforce":
+        click.echo("  UNSAFE: calls that would be denied or held are recorded so and forwarded all the same;")
+        click.echo("  nothing recorded in this mode counts as evidence. Leave out --observe to enforce.")
+    click.echo(f"  agents    {ready.data}/mcp")
+    click.echo(f"  channels  {ready.data}/v1/tasks")
+    click.echo(f"  people    {ready.admin}  (remit login {ready.people[0] if ready.people else 'NAME'})")
+    for warning in ready.warnings:
+        click.echo(f"  warning: {warning}")
+    click.echo(f"ready after {ready.started_s:.2f} s; stop with Ctrl-C")

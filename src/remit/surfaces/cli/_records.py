@@ -1,0 +1,86 @@
+"""Commands on the log: explain, export, verify."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from remit.surfaces.cli._client import connect
+from remit.surfaces.cli._common import (
+    REFUSED,
+    answering,
+    as_object,
+    as_texts,
+    json_option,
+    print_json,
+    project_option,
+    task_id,
+)
+from remit.surfaces.cli._ports import Workshop
+from remit_verifier import verify as verify_export
+from remit_verifier.__main__ import render
+
+
+@click.group()
+def records() -> None:
+    """The log: what was decided and done."""
+
+
+@records.command()
+@click.argument("task")
+@project_option
+@json_option
+@answering
+def explain(task: str, root: Path, as_json: bool) -> None:
+    """Tell everything that happened in a task, with every gate's answer."""
+    said = as_object(connect(root).get(f"/v1/tasks/{task_id(task)}/records"))
+    if as_json:
+        return print_json(said)
+    for line in as_texts(said.get("told")):
+        click.echo(line)
+    replayed = as_object(said["replayed"])
+    same = sum(word == "same" for word in replayed.values())
+    click.echo(f"\nreplayed: {same} of {len(replayed)} decisions follow again from their recorded facts")
+    if any(word == "DIFFERENT" for word in replayed.values()):
+        sys.exit(REFUSED)
+    return None
+
+
+@records.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@project_option
+@answering
+def export(file: Path, root: Path) -> None:
+    """Write the whole log to FILE, for a verifier that trusts nobody here."""
+    with connect(root).lines("/v1/records/export") as lines, file.open("w", encoding="utf-8") as out:
+        out.writelines(lines)
+    click.echo(f"wrote {file}; verify it with: remit-verify {file} --key KEY --checkpoints FILE")
+
+
+@records.command()
+@click.option(
+    "--export",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An export to verify instead of the running log.",
+)
+@project_option
+@json_option
+@click.pass_obj
+@answering
+def verify(workshop: Workshop, file: Path | None, root: Path, as_json: bool) -> None:
+    """Prove the log whole and unchanged, against the checkpoints outside the store."""
+    key = workshop.outside(root)[0]
+    if file is not None:
+        with file.open(encoding="utf-8", errors="surrogateescape") as lines:
+            kept = list(lines)
+    else:
+        with connect(root).lines("/v1/records/export") as answer:
+            kept = list(answer)
+    # (Read after the export: it made a checkpoint of its own, which belongs to what is compared.)
+    report = verify_export(kept, key, workshop.outside(root)[1])
+    click.echo(json.dumps(asdict(report)) if as_json else render(report, outside=True))
+    if not report.proven:
+        sys.exit(REFUSED)

@@ -1,0 +1,128 @@
+"""Commands to a running gateway: login, try, release, tasks."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from remit.surfaces.cli._client import connect, log_in
+from remit.surfaces.cli._common import (
+    REFUSED,
+    answering,
+    as_object,
+    as_texts,
+    json_option,
+    print_json,
+    project_option,
+    read_arguments,
+)
+from remit.surfaces.cli._ports import UseCaseSummary, Workshop
+from remit.surfaces.cli._try import try_call
+
+
+@click.command()
+@click.argument("person")
+@project_option
+@answering
+def login(person: str, root: Path) -> None:
+    """Log in at the running gateway as a person of the development profile."""
+    log_in(root, person)
+    click.echo(f"logged in as {person}")
+
+
+@click.command("try")
+@click.argument("operation")
+@click.argument("arguments", nargs=-1)
+@click.option("--agent", help="Which agent acts; the first whose charter lists the operation if left out.")
+@click.option("--use-case", help="In which use case; the first that lists the operation if left out.")
+@project_option
+@json_option
+@click.pass_obj
+@answering
+def try_operation(
+    workshop: Workshop,
+    operation: str,
+    arguments: tuple[str, ...],
+    agent: str | None,
+    use_case: str | None,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Make one governed call by hand. ARGUMENTS are key=value pairs, or one JSON object."""
+    cases = workshop.check(root).use_cases
+    chosen = _choose(cases, operation, agent, use_case)
+    outcome = try_call(connect(root), chosen.agent, chosen.use_case, operation, read_arguments(arguments))
+    if as_json:
+        print_json({"ok": outcome.ok, "task": outcome.task, "answer": outcome.answer})
+    else:
+        click.echo(outcome.text)
+        click.echo(f"\nthe record: remit records explain {outcome.task}")
+    if not outcome.ok:
+        sys.exit(REFUSED)
+
+
+@click.group()
+def release() -> None:
+    """What runs."""
+
+
+@release.command()
+@project_option
+@json_option
+@answering
+def deploy(root: Path, as_json: bool) -> None:
+    """Make the project's files the running configuration; if they do not load, nothing changes."""
+    said = as_object(connect(root).post("/v1/releases", {}))
+    if as_json:
+        return print_json(said)
+    for warning in as_texts(said.get("warnings")):
+        click.echo(f"warning: {warning}")
+    same = said["configuration"] == said["before"]
+    click.echo(f"{'unchanged' if same else 'deployed'}: {str(said['configuration'])[:19]}")
+    return None
+
+
+@release.command()
+@project_option
+@json_option
+@answering
+def status(root: Path, as_json: bool) -> None:
+    """Show what runs, in which mode, and how long the log is."""
+    said = as_object(connect(root).get("/v1/status"))
+    if as_json:
+        return print_json(said)
+    for key, value in said.items():
+        click.echo(f"{key:<14} {value}")
+    return None
+
+
+@click.group()
+def tasks() -> None:
+    """Tasks, the units of authority."""
+
+
+@tasks.command("list")
+@project_option
+@json_option
+@answering
+def list_tasks(root: Path, as_json: bool) -> None:
+    """Show the newest tasks."""
+    said = connect(root).get("/v1/tasks")
+    if as_json:
+        return print_json(said)
+    for task in said if isinstance(said, list) else []:
+        known = as_object(task)
+        click.echo(
+            f"{known['task']}  {known['opened_at']}  {known['agent']} for {known['user']} in {known['use_case']}"
+        )
+    return None
+
+
+def _choose(
+    cases: tuple[UseCaseSummary, ...], operation: str, agent: str | None, use_case: str | None
+) -> UseCaseSummary:
+    fitting = [case for case in cases if agent in (None, case.agent) and use_case in (None, case.use_case)]
+    if not fitting:
+        known = ", ".join(f"{case.agent}/{case.use_case}" for case in cases)
+        raise click.UsageError(f"no such agent and use case; the project has: {known or 'none'}")
+    return next((case for case in fitting if operation in case.operations), fitting[0])

@@ -84,6 +84,8 @@ def render(report: Report, *, outside: bool) -> str:
     )
     kept = f"{report.checkpoints} outside checkpoints hold" if outside else NO_CHECKPOINTS
     lines = ["proven" if report.proven else "NOT PROVEN", counts, kept]
+    if report.observed:
+        lines.append(f"observed: {report.observed} calls went out in observe mode, with nothing enforced: no evidence")
     lines += [f"open: entry {each.index}, call {shown(each.call)}" for each in report.open_calls]
     if report.open > OPEN_MAX:
         lines.append(f"open: and {report.open - OPEN_MAX} more")

@@ -42,6 +42,7 @@ class Story:
     intents: int = 0
     outcomes: int = 0
     unknown: int = 0
+    observed: int = 0
     erased: int = 0
     open: dict[str, int] = field(default_factory=dict)  # call -> the intent's index
     closed: set[str] = field(default_factory=set)
@@ -93,6 +94,7 @@ def _carry_on(leaf: JsonObject, place: int, story: Story, findings: Findings) ->
         return
     if kind == "intent":
         story.intents += 1
+        story.observed += leaf.get("mode") == "observe"
         if call in story.open or call in story.closed:
             findings.add("intent_twice", place, f"entry {place} is a second intent of the call {shown(call)}")
         else:

@@ -32,6 +32,7 @@ class Report:
     intents: int
     outcomes: int
     unknown: int
+    observed: int  # intents that went out in observe mode: nothing was enforced on them, and they are no evidence
     open: int
     erased: int  # payloads that a leaf commits to and the export does not hold
     checkpoints: int  # outside checkpoints whose signature, order and root hold

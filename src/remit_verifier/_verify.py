@@ -169,6 +169,7 @@ def _report(reading: _Reading, held: int) -> Report:
         intents=story.intents,
         outcomes=story.outcomes,
         unknown=story.unknown,
+        observed=story.observed,
         open=len(story.open),
         erased=story.erased,
         checkpoints=held,

@@ -130,6 +130,7 @@ class App:
         """Build what people and the command line can do."""
         return Control(
             store=self.store,
+            clock=self.clock,
             authenticator=Tokens(self._tokens, self._issuer),
             audience=self.admin_url,
             log_in=self.log_in,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import apsw
+import httpx2
 import uvloop
 
 from remit.adapters.checkpoints import CheckpointFile
@@ -28,13 +29,14 @@ from remit.adapters.project import (
     write_project,
 )
 from remit.adapters.sqlite import SQLITE_OLDEST
-from remit.app._gateway import serving
+from remit.app._gateway import GATEWAY_FILE, serving
 from remit.catalogue import Tool
 from remit.core import JsonObject, ProjectInvalidError, RemitError
 from remit.pipeline import Snapshot
 from remit.surfaces.cli import Checked, Finding, Ready, UseCaseSummary, Written
 
 LISTING_TIMEOUT_S = 5.0  # for one tool server to list its tools
+READY_TIMEOUT_S = 3.0
 LISTING_BYTES_MAX = 4 << 20
 MCP_JSON_BYTES_MAX = 1 << 20
 FREE_BYTES_MIN = 256 << 20  # of disk, below which `remit doctor` warns
@@ -76,6 +78,7 @@ class LocalWorkshop:
 
     def up(self, root: Path, *, observe: bool, on_ready: Callable[[Ready], None]) -> None:
         """See `Workshop.up`."""
+        os.umask(0o077)  # what the gateway writes, payloads among it, is its owner's alone
         uvloop.run(self._up(root, observe=observe, on_ready=on_ready))
 
     async def _up(self, root: Path, *, observe: bool, on_ready: Callable[[Ready], None]) -> None:
@@ -152,7 +155,7 @@ def _findings(root: Path) -> Iterator[Finding]:
     yield Finding(name="project", ok=True, says=said)
     yield _disk(root)
     yield from _keys(root)
-    yield _running(root, settings)
+    yield _gateway(root, settings)
     yield from asyncio.run(_tools(project))
 
 
@@ -171,11 +174,18 @@ def _keys(root: Path) -> Iterator[Finding]:
         yield Finding(name=f"key {path.name}", ok=not exposed, says=says, fix=f"chmod 600 {path}" if exposed else "")
 
 
-def _running(root: Path, settings: Settings) -> Finding:
-    where = f"{settings.data.host}:{settings.data.port}"
-    if (root / "var/gateway.json").exists():
-        return Finding(name="gateway", ok=True, says=f"says it runs at {where}")
-    return Finding(name="gateway", ok=True, says=f"not running; `remit up` would listen at {where}")
+def _gateway(root: Path, settings: Settings) -> Finding:
+    where = f"http://{settings.data.host}:{settings.data.port}"
+    if not (root / GATEWAY_FILE).exists():
+        return Finding(name="gateway", ok=True, says=f"not running; `remit up` would listen at {where}")
+    try:
+        said = httpx2.get(f"{where}/readyz", timeout=READY_TIMEOUT_S, trust_env=False)
+    except httpx2.TransportError:
+        fix = "start it with `remit up`; calls that were under way will be listed as unknown"
+        return Finding(name="gateway", ok=False, says=f"ended without stopping; nothing answers at {where}", fix=fix)
+    ready = said.status_code == 200
+    fix = "" if ready else "look at its output: the store did not confirm its last write"
+    return Finding(name="gateway", ok=ready, says=f"{'ready' if ready else 'NOT ready'} at {where}", fix=fix)
 
 
 async def _tools(project: CheckedProject) -> list[Finding]:

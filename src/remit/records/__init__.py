@@ -31,6 +31,7 @@ from remit.records._note import (
     sign_note,
     verifier_key,
 )
+from remit.records._refusals import Refusal, refusals
 
 __all__ = [
     "Basis",
@@ -41,6 +42,7 @@ __all__ = [
     "Frontier",
     "Payload",
     "Random",
+    "Refusal",
     "checkpoint_text",
     "consistency_proof",
     "event",
@@ -51,6 +53,7 @@ __all__ = [
     "open_note",
     "outcome",
     "parse_checkpoint",
+    "refusals",
     "refused",
     "root_of",
     "ruled",

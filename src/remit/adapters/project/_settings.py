@@ -14,6 +14,7 @@ from remit.adapters.project._sources import read_file
 from remit.adapters.project._urls import is_loopback
 from remit.adapters.project._yaml import Document, read_yaml
 from remit.core import Problem, ProjectInvalidError, is_name
+from remit.identity import Person
 
 SETTINGS_FILE = "remit.yaml"
 
@@ -60,14 +61,6 @@ class UpstreamSettings:
     """`connections_max`: connections open to tool servers at once."""
 
     connections_max: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """Someone the development profile knows. `roles` are among `operator` and `user`."""
-
-    name: str
-    roles: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +127,7 @@ def _problems(found: SettingsFile, document: Document) -> Iterator[Problem]:
 
 
 def _settings(found: SettingsFile, default_name: str) -> Settings:
-    people = {
-        name: Person(name=name, roles=frozenset(person.roles))
-        for name, person in sorted(found.development.people.items())
-    }
+    people = {name: Person(name, frozenset(person.roles)) for name, person in sorted(found.development.people.items())}
     return Settings(
         name=found.name or default_name,
         profile=found.profile,

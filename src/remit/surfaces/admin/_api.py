@@ -4,7 +4,7 @@ Every request but a login authenticates a named person, on loopback too; each ro
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from remit.core import ProjectInvalidError, RemitError, StoreUnavailableError, Task, utc_text
 from remit.identity import Authenticator, Person, TokenRefusedError
-from remit.pipeline import Store
-from remit.records import Entry, explain
+from remit.pipeline import Clock, Store
+from remit.records import Entry, explain, refusals
 from remit.surfaces._http import Door, Headers, Receive, Scope, Send, bearer, problem
 from remit.surfaces.admin._export import export_lines
 
 OPERATOR = "operator"
 TASKS_SHOWN = 50
+ENTRIES_SUMMARISED = 20_000  # the newest ones
 
 _STATUS = {
     "login_refused": 401,
@@ -39,6 +40,7 @@ class Control:
     """What the admin API can do, given by who composes the gateway."""
 
     store: Store
+    clock: Clock
     authenticator: Authenticator
     audience: str  # of the tokens it takes
     log_in: Callable[[str, str, str], tuple[str, str]]  # person, secret, audience -> token, expiry
@@ -152,6 +154,12 @@ def _records(control: Control, access: _Access) -> APIRouter:
             "entries": [{"index": entry.index, "leaf": entry.leaf.decode("utf-8")} for entry in entries],
             "replayed": {str(index): word for index, word in replayed.items()},
         }
+
+    @routes.get("/v1/records/refusals")
+    async def refused() -> list[dict[str, JsonValue]]:
+        size = (await control.store.state(control.clock.now())).size
+        entries = await control.store.entries(max(0, size - ENTRIES_SUMMARISED), size)
+        return [asdict(refusal) for refusal in refusals(entries)]
 
     @routes.get("/v1/records/export")
     async def export() -> StreamingResponse:

@@ -48,6 +48,22 @@ def explain(task: str, root: Path, as_json: bool) -> None:
     return None
 
 
+@records.command("refusals")
+@project_option
+@json_option
+@answering
+def list_refusals(root: Path, as_json: bool) -> None:
+    """Summarise what was refused, or would have been in observe mode, over the newest entries."""
+    said = connect(root).get("/v1/records/refusals")
+    if as_json:
+        return print_json(said)
+    for refusal in map(as_object, said if isinstance(said, list) else []):
+        observed = f", {refusal['observed']} of them only observed" if refusal["observed"] else ""
+        click.echo(f"{refusal['count']:>6}x  {refusal['agent']}: {refusal['operation']}: {refusal['code']}{observed}")
+        click.echo(f"         {refusal['message']}; last: remit records explain {refusal['last_task']}")
+    return None
+
+
 @records.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @project_option

@@ -1,0 +1,138 @@
+"""What is measured without a network: the disk, one commit, one decision, a start, an installation."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import uvloop
+
+from bench import project
+from bench.load import percentile
+from bench.processes import ROOT, free_ports, running
+from remit.adapters.project import check_project
+from remit.adapters.sqlite import SqliteStore
+from remit.core import Allow, Delegation, Task, ToolCall, Trace, canonical_bytes
+from remit.pipeline import Facts, decide, facts_for
+from remit.records import event
+
+_BLOCK = 1024
+_FILE_BYTES = 4 << 20
+_DECISIONS = 400  # in one block, before the other catalogue has its turn
+
+
+def fdatasync_us(folder: Path, times: int) -> list[float]:
+    """Overwrite 1 KB of a preallocated file and fdatasync it, `times` times."""
+    found: list[float] = []
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        file.write(b"\0" * _FILE_BYTES)
+        file.flush()
+        os.fsync(file.fileno())
+        for at in range(times):
+            started = time.perf_counter()
+            os.pwrite(file.fileno(), b"x" * _BLOCK, at * _BLOCK % _FILE_BYTES)
+            os.fdatasync(file.fileno())
+            found.append((time.perf_counter() - started) * 1e6)
+    return found
+
+
+def commit_us(folder: Path, times: int) -> list[float]:
+    """Append `times` entries of 1 KB to a store one by one, each awaited until it is durable, hand-offs included."""
+    draft = event("started", at=datetime.now(UTC), by="bench", said={"text": "x" * 900})
+
+    async def measured(path: Path) -> list[float]:
+        store = await SqliteStore.open(path)
+        found: list[float] = []
+        for _ in range(times):
+            started = time.perf_counter()
+            await store.append(draft)
+            found.append((time.perf_counter() - started) * 1e6)
+        await store.close()
+        return found
+
+    with tempfile.TemporaryDirectory(dir=folder) as inside:
+        return uvloop.run(measured(Path(inside) / "store.db"))
+
+
+def decisions_us(sizes: tuple[int, ...], blocks: int) -> dict[int, list[float]]:
+    """Gather the facts of a call and decide it, with catalogues of several sizes, taking turns."""
+    cases = {size: _case(size) for size in sizes}
+    found: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(blocks):
+        for size, (call, gather) in cases.items():
+            for _ in range(_DECISIONS):
+                started = time.perf_counter()
+                decide(call, gather())
+                found[size].append((time.perf_counter() - started) * 1e6)
+    return found
+
+
+def _case(size: int) -> tuple[ToolCall, Callable[[], Facts]]:
+    names = [f"refund_{at}" for at in range(size)]
+    tools = {f"tool_{at}": ("http://127.0.0.1:9/mcp", names[at * 10 : at * 10 + 10]) for at in range(size // 10)}
+    sources = {path: text.encode() for path, text in project.files(tools).items()}
+    now = datetime.now(UTC)
+    task = Task(
+        id="t_1",
+        user=project.PERSON,
+        agent=project.AGENT,
+        use_case=project.USE_CASE,
+        opened_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+    call = ToolCall(
+        id="c_1",
+        trace=Trace("1" * 32, "1" * 16),
+        delegation=Delegation(
+            user=task.user, agent=task.agent, task=task.id, use_case=task.use_case, expires_at=task.expires_at
+        ),
+        operation=names[-1],
+        arguments=dict(project.ARGUMENTS),
+        canonical=canonical_bytes(project.ARGUMENTS),
+    )
+    snapshot = check_project(sources).snapshot
+
+    def gather() -> Facts:
+        return facts_for(call, snapshot, 1, task, now)
+
+    if not isinstance(decide(call, gather()).decision, Allow):
+        raise RuntimeError(f"the measured call is not allowed: {decide(call, gather())}")
+    return call, gather
+
+
+def start_s(folder: Path, times: int) -> list[float]:
+    """Start the gateway on a project and say how many seconds it took to be ready, each time."""
+    found: list[float] = []
+    with tempfile.TemporaryDirectory(dir=folder) as inside:
+        data, admin = free_ports(2)
+        root = project.write(Path(inside), {"flat": ("http://127.0.0.1:9/mcp", ["refund"])}, data, admin)
+        for _ in range(times):
+            with running("-m", "remit", "up", "-C", str(root)) as (_, took):
+                found.append(took)
+    return found
+
+
+def install_mb(folder: Path) -> float:
+    """Install the locked core dependencies and the wheel into a fresh environment; return its size in MB, less pip."""
+    with tempfile.TemporaryDirectory(dir=folder) as inside:
+        wheels, target = Path(inside) / "wheels", Path(inside) / "venv"
+        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        _run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(ROOT))
+        _run(sys.executable, "-m", "venv", "--without-pip", str(target))
+        into = [*pip, "--python", str(target / "bin/python"), "install"]
+        _run(*into, "--require-hashes", "-r", str(ROOT / "requirements/core.txt"))
+        _run(*into, "--no-deps", *map(str, wheels.glob("*.whl")))
+        return sum(file.lstat().st_size for file in target.rglob("*") if not file.is_dir()) / 1e6
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, timeout=600, cwd=ROOT)
+
+
+def p(values: list[float], percent: float) -> float:
+    """Return a percentile."""
+    return percentile(sorted(values), percent)

@@ -1,0 +1,110 @@
+"""The project that the measured gateway runs, and a running gateway's task token."""
+
+import json
+import urllib.request
+from pathlib import Path
+
+AGENT, USE_CASE, PERSON = "refunds", "refunds", "tom"
+REVISION = "2026-07-28"
+
+_SCHEMA = """\
+    input_schema:
+      type: object
+      additionalProperties: false
+      required: [order_id, amount_minor, currency, note]
+      properties:
+        order_id: {type: string, pattern: "^[A-Z0-9-]{4,40}$"}
+        amount_minor: {type: integer, minimum: 1}
+        currency: {type: string, enum: [EUR, USD]}
+        note: {type: string, maxLength: 2000}
+"""
+
+_POLICY = """\
+@id("{name}.small")
+permit (principal, action == Action::"{name}", resource == Tool::"{tool}")
+when {{ context.arguments.amount_minor <= {limit} && context.arguments.currency == "EUR" }};
+
+@id("{name}.never")
+forbid (principal, action == Action::"{name}", resource == Tool::"{tool}")
+when {{ context.arguments.order_id == "ORD-0000" }};
+"""
+
+ARGUMENTS = {"order_id": "ORD-1234", "amount_minor": 4250, "currency": "EUR", "note": "x" * 560}
+
+
+def files(tools: dict[str, tuple[str, list[str]]]) -> dict[str, str]:
+    """Return a project's files for `tools`: tool -> (url, operations). Every operation has two policies."""
+    said = {
+        f"catalogue/{tool}.yaml": f"tool: {tool}\nurl: {url}\noperations:\n" + "".join(map(_operation, operations))
+        for tool, (url, operations) in tools.items()
+    }
+    listed = [name for _, operations in tools.values() for name in operations]
+    said[f"agents/{AGENT}/agent.yaml"] = (
+        f"agent: {AGENT}\nowner: ana\nprocess: returns\npurpose: refunds within bounds\nuse_cases:\n"
+        f"  {USE_CASE}:\n    description: refunds\n    operations: [{', '.join(listed)}]\n"
+    )
+    for tool, (_, operations) in tools.items():
+        said[f"agents/{AGENT}/policies/{tool}.cedar"] = "\n".join(
+            _POLICY.format(name=name, tool=tool, limit=10_000 + at) for at, name in enumerate(operations)
+        )
+    return said
+
+
+def _operation(name: str) -> str:
+    head = f"  {name}:\n    version: 1.0.0\n    title: Refund\n    description: Pay an order back.\n    effect: write\n"
+    return head + _SCHEMA
+
+
+def write(root: Path, tools: dict[str, tuple[str, list[str]]], data: int, admin: int) -> Path:
+    """Write the project with its settings under `root`; return `root`."""
+    settings = (
+        f"name: bench\nprofile: development\ndevelopment:\n  people:\n    {PERSON}: {{roles: [user]}}\n"
+        f"    ana: {{roles: [operator]}}\ndata: {{port: {data}}}\nadmin: {{port: {admin}}}\n"
+    )
+    for path, text in {**files(tools), "remit.yaml": settings}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, "utf-8")
+    return root
+
+
+def task_token(root: Path, data: int, admin: int) -> str:
+    """Log in as a person, open a task, return its token."""
+    secret = (root / "var/development.secret").read_text("ascii").strip()
+    audience = f"http://127.0.0.1:{data}"
+    login = {"person": PERSON, "secret": secret, "audience": audience}
+    person = _post(f"http://127.0.0.1:{admin}/development/token", login, {})["token"]
+    wanted = {"agent": AGENT, "use_case": USE_CASE, "input": "bench"}
+    return _post(f"{audience}/v1/tasks", wanted, {"authorization": f"Bearer {person}"})["token"]
+
+
+def call_body(operation: str) -> bytes:
+    """Return a `tools/call` of about 1 KB."""
+    prefix = "io.modelcontextprotocol"
+    meta = {f"{prefix}/protocolVersion": REVISION, f"{prefix}/clientCapabilities": {}}
+    meta[f"{prefix}/clientInfo"] = {"name": "bench", "version": "1"}
+    params = {"_meta": meta, "name": operation, "arguments": ARGUMENTS}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    body = json.dumps(message, separators=(",", ":")).encode("ascii")
+    spare = 1024 - len(body)
+    return body.replace(b'"note":"', b'"note":"' + b"x" * spare) if spare > 0 else body
+
+
+def call_headers(operation: str, token: str = "") -> dict[str, str]:
+    """Return the headers that MCP asks for with it."""
+    headers = {
+        "content-type": "application/json",
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": REVISION,
+        "mcp-method": "tools/call",
+        "mcp-name": operation,
+    }
+    return {**headers, "authorization": f"Bearer {token}"} if token else headers
+
+
+def _post(url: str, body: dict[str, str], headers: dict[str, str]) -> dict[str, str]:
+    request = urllib.request.Request(  # noqa: S310 - loopback http, built above
+        url, json.dumps(body).encode(), {"content-type": "application/json", **headers}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the same
+        said: dict[str, str] = json.load(answer)
+    return said

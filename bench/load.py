@@ -84,7 +84,7 @@ class Wrk:
             script = Path(folder) / "post.lua"
             script.write_text(_SCRIPT.format(body=_lua(request.body.decode("ascii")), headers=headers), "utf-8")
             url = f"http://127.0.0.1:{request.port}{request.path}"
-            command = [self._program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", script, url]
+            command = [self._program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script), url]
             done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
         said = json.loads(done.stdout.rsplit("@@", 1)[1])
         return Seen(**said)

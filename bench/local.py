@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uvloop
-
-from bench import project
 from bench.load import percentile
 from bench.processes import ROOT, free_ports, running
+
+from bench import project
 from remit.adapters.project import check_project
 from remit.adapters.sqlite import SqliteStore
 from remit.core import Allow, Delegation, Task, ToolCall, Trace, canonical_bytes
@@ -90,7 +90,7 @@ def _case(size: int) -> tuple[ToolCall, Callable[[], Facts]]:
         delegation=Delegation(
             user=task.user, agent=task.agent, task=task.id, use_case=task.use_case, expires_at=task.expires_at
         ),
-        operation=names[-1],
+        operation=names[min(size, 500) - 1],  # (the last of the first use case)
         arguments=dict(project.ARGUMENTS),
         canonical=canonical_bytes(project.ARGUMENTS),
     )
@@ -99,7 +99,7 @@ def _case(size: int) -> tuple[ToolCall, Callable[[], Facts]]:
     def gather() -> Facts:
         return facts_for(call, snapshot, 1, task, now)
 
-    if not isinstance(decide(call, gather()).decision, Allow):
+    if decide(call, gather()).decision != Allow():
         raise RuntimeError(f"the measured call is not allowed: {decide(call, gather())}")
     return call, gather
 

@@ -23,10 +23,10 @@ from pathlib import Path
 from statistics import median
 
 import apsw
-
-from bench import local, project, report
 from bench.load import CHECK_WAIT_S, Generator, Request, choose
 from bench.processes import ROOT, cpu_us, free_ports, rss_mb, running
+
+from bench import local, project, report
 
 RESULTS = ROOT / "bench/results"
 WARM_UP = 200  # requests of each target before anything is counted
@@ -148,19 +148,17 @@ def _targets(folder: Path) -> Iterator[list[Target]]:
         gateway = stack.enter_context(running("-m", "remit", "up", "-C", str(root)))[0]
         token = project.task_token(root, ports["data"], ports["admin"])
 
-        def target(name: str, process: int, port: int, operation: str, busy: int, key: str = "") -> Target:
-            headers = project.call_headers(operation, key)
+        def target(name: str, process: int, port: str, operation: str, key: str = "") -> Target:
+            request = Request(ports[port], "/mcp", project.call_headers(operation, key), project.call_body(operation))
             expected = b"ORD-1234" if name in ("echo", "proxy") else b"refunded "
-            return Target(
-                name, process, Request(port, "/mcp", headers, project.call_body(operation)), expected, (1, busy)
-            )
+            return Target(name, process, request, expected, (1, 32 if operation == "refund" else 16))
 
         yield [
-            target("echo", ids["echo"], ports["echo"], "refund", 32),
-            target("proxy", ids["proxy"], ports["proxy"], "refund", 32),
-            target("governed", gateway, ports["data"], "refund", 32, token),
-            target("sdk", ids["sdk"], ports["sdk"], "sdk_refund", 16),
-            target("governed sdk", gateway, ports["data"], "sdk_refund", 16, token),
+            target("echo", ids["echo"], "echo", "refund"),
+            target("proxy", ids["proxy"], "proxy", "refund"),
+            target("governed", gateway, "data", "refund", token),
+            target("sdk", ids["sdk"], "sdk", "sdk_refund"),
+            target("governed sdk", gateway, "data", "sdk_refund", token),
         ]
 
 
@@ -197,7 +195,8 @@ def _sample(target: Target, connections: int, generator: Generator, seconds: flo
 def _unrecorded(path: Path, answered: int) -> list[str]:
     """Look into the stopped gateway's log: an answer without its two records was not governed."""
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as store:
-        kinds: dict[str, int] = dict(store.execute("SELECT kind, count(*) FROM entries GROUP BY kind").fetchall())
+        rows = store.execute("SELECT kind, count(*) FROM entries GROUP BY kind").fetchall()
+    kinds: dict[str, int] = {kind: count for kind, count in rows}  # type: ignore[misc]  # a STRICT table's columns
     intents, outcomes = kinds.get("intent", 0), kinds.get("outcome", 0)
     faults = [f"{kinds[kind]} entries `{kind}` in the log" for kind in ("denied", "held", "refused") if kind in kinds]
     if not intents == outcomes >= answered:

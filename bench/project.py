@@ -4,6 +4,8 @@ import json
 import urllib.request
 from pathlib import Path
 
+from remit.core import JsonObject
+
 AGENT, USE_CASE, PERSON = "refunds", "refunds", "tom"
 REVISION = "2026-07-28"
 
@@ -20,33 +22,34 @@ _SCHEMA = """\
 """
 
 _POLICY = """\
-@id("{name}.small")
-permit (principal, action == Action::"{name}", resource == Tool::"{tool}")
-when {{ context.arguments.amount_minor <= {limit} && context.arguments.currency == "EUR" }};
+@id("{tool}.small")
+permit (principal, action in [{actions}], resource == Tool::"{tool}")
+when {{ context.arguments.amount_minor <= 10000 && context.arguments.currency == "EUR" }};
 
-@id("{name}.never")
-forbid (principal, action == Action::"{name}", resource == Tool::"{tool}")
+@id("{tool}.never")
+forbid (principal, action in [{actions}], resource == Tool::"{tool}")
 when {{ context.arguments.order_id == "ORD-0000" }};
 """
 
-ARGUMENTS = {"order_id": "ORD-1234", "amount_minor": 4250, "currency": "EUR", "note": "x" * 560}
+ARGUMENTS: JsonObject = {"order_id": "ORD-1234", "amount_minor": 4250, "currency": "EUR", "note": "x" * 560}
 
 
 def files(tools: dict[str, tuple[str, list[str]]]) -> dict[str, str]:
-    """Return a project's files for `tools`: tool -> (url, operations). Every operation has two policies."""
+    """Return a project's files for `tools`: tool -> (url, operations). Two policies concern each operation."""
     said = {
         f"catalogue/{tool}.yaml": f"tool: {tool}\nurl: {url}\noperations:\n" + "".join(map(_operation, operations))
         for tool, (url, operations) in tools.items()
     }
     listed = [name for _, operations in tools.values() for name in operations]
+    cases = {USE_CASE if not at else f"{USE_CASE}_{at}": listed[at : at + 500] for at in range(0, len(listed), 500)}
     said[f"agents/{AGENT}/agent.yaml"] = (
         f"agent: {AGENT}\nowner: ana\nprocess: returns\npurpose: refunds within bounds\nuse_cases:\n"
-        f"  {USE_CASE}:\n    description: refunds\n    operations: [{', '.join(listed)}]\n"
+    ) + "".join(
+        f"  {case}:\n    description: refunds\n    operations: [{', '.join(names)}]\n" for case, names in cases.items()
     )
     for tool, (_, operations) in tools.items():
-        said[f"agents/{AGENT}/policies/{tool}.cedar"] = "\n".join(
-            _POLICY.format(name=name, tool=tool, limit=10_000 + at) for at, name in enumerate(operations)
-        )
+        actions = ", ".join(f'Action::"{name}"' for name in operations)
+        said[f"agents/{AGENT}/policies/{tool}.cedar"] = _POLICY.format(tool=tool, actions=actions)
     return said
 
 

@@ -1,7 +1,7 @@
 """What a run says: the table, the ratios, and for each its aim.
 
-Aims are ratios of one run, so that they mean the same on a slow and on a busy machine. The floor must not be missed; the
-goal is where the design should get to.
+Aims are ratios of one run, so that they mean the same on a slow and on a busy machine. The floor must not be missed;
+the goal is where the design should get to.
 """
 
 from collections.abc import Mapping

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from pathlib import Path
@@ -107,10 +107,8 @@ class Gateway:
         """Send exact bytes on a connection of their own; return the first answer."""
         port = self.admin_port if admin else self.data_port
         with socket.create_connection(("127.0.0.1", port), ANSWER_S) as connection:
-            try:
+            with suppress(ConnectionError):  # it may answer and hang up before it has heard everything
                 connection.sendall(request)
-            except ConnectionError:
-                pass  # it has answered and hung up before it heard everything
             return _read(connection)
 
     def post(self, path: str, body: bytes, lines: Lines = (), *, admin: bool = False) -> Answer:
@@ -250,7 +248,7 @@ def running(command: list[str], files: Path, ready: str) -> Iterator[str]:
     out, err = files.with_suffix(".out"), files.with_suffix(".err")
     with ExitStack() as stack:
         errors = stack.enter_context(err.open("wb"))
-        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors))
+        process = stack.enter_context(subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=errors))
         try:
             yield _ready(process, out, ready)
         finally:
@@ -308,6 +306,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("desk")
     with order_desk(folder) as (url, calls), gateway(folder, url, calls) as one:
         yield one
+    said = one.said()
+    assert "Traceback" not in said, said
+    assert "ERROR" not in said, said
 
 
 @pytest.fixture

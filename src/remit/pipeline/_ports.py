@@ -57,7 +57,7 @@ class Ledger(Protocol):
         ...
 
     async def finish(self, outcome: Draft) -> Committed:
-        """In one transaction: append `outcome`, close its call."""
+        """In one transaction: append `outcome`, close its call. If it is not open: write nothing, raise."""
         ...
 
     async def append(self, entry: Draft) -> Committed:

@@ -9,6 +9,7 @@
    transaction; a mismatch decides again, and in the end denies.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,13 +18,26 @@ from remit.catalogue import Descriptor, Tool
 from remit.core import Allow, Deny, Hold, Reason, Ruling, StoreUnavailableError, ToolCall
 from remit.pipeline._answer import Answer, Done, Failed, Refused
 from remit.pipeline._facts import Facts
-from remit.pipeline._ports import Clock, Committed, FactSource, Ledger, Sent, Upstream, UpstreamAnswer, UpstreamFailure
+from remit.pipeline._ports import (
+    Clock,
+    Committed,
+    Conflict,
+    FactSource,
+    Ledger,
+    Sent,
+    Upstream,
+    UpstreamAnswer,
+    UpstreamFailure,
+)
 from remit.pipeline.decide import decide
 
 DECISIONS_MAX = 3  # times a call is decided afresh because something changed under it
 
 _CONFLICT = Deny(Reason("conflict", "the configuration kept changing under this call", "send the call again"))
 _CUT_OFF = UpstreamFailure(code="cut_off", sent=Sent.UNKNOWN, detail="the call was cut off while the tool worked")
+_NOT_FORWARDED = UpstreamFailure(
+    code="not_forwarded", sent=Sent.NOT_SENT, detail="the call ended before its intent was confirmed"
+)
 _NOWHERE = Reason("operation_not_listed", "there is no tool to forward to", "add its descriptor to the catalogue")
 _LOOK_FIRST = "look whether it happened before you try again"
 
@@ -48,7 +62,7 @@ class Gateway:
                 way = self._way_out(facts, ruling)
                 if facts is None or way is None:
                     return await self._refuse(call, facts, ruling)
-                begun = await self.ledger.begin(self._entry("intent", call, facts, ruling), facts.versions)
+                begun = await self._begin(call, facts, ruling)
                 if isinstance(begun, Committed):
                     return await self._perform(call, *way)
             return await self._refuse(call, None, Ruling(_CONFLICT, ()))
@@ -86,6 +100,17 @@ class Gateway:
                 return Refused(call.id, reason, held=held)
             case Allow():
                 return Refused(call.id, _NOWHERE, held=False)
+
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict:
+        """Make the intent durable. Cut off or unconfirmed, it may stand all the same: then it gets its outcome here."""
+        begun: Committed | Conflict | None = None
+        try:
+            begun = await self.ledger.begin(self._entry("intent", call, facts, ruling), facts.versions)
+        finally:
+            if begun is None:
+                with contextlib.suppress(StoreUnavailableError):  # no intent stands, or the next sweep finds it
+                    await self._settle(call, _NOT_FORWARDED, 0)
+        return begun
 
     async def _perform(self, call: ToolCall, tool: Tool, descriptor: Descriptor) -> Answer:
         """Forward a call whose intent is durable. Whatever happens, its outcome is recorded before anyone hears."""

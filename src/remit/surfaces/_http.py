@@ -16,6 +16,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = (b"content-type", b"application/json")
+PROBLEM = (b"content-type", b"application/problem+json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +141,11 @@ def _is_utf8(parameters: list[str]) -> bool:
     return all(part.strip().lower().replace('"', "") in ("", "charset=utf-8") for part in parameters)
 
 
-async def reply(send: Send, status: int, body: bytes, *extra: tuple[bytes, bytes]) -> None:
+async def reply(
+    send: Send, status: int, body: bytes, *extra: tuple[bytes, bytes], media: tuple[bytes, bytes] = JSON
+) -> None:
     """Send a whole JSON answer."""
-    headers = [JSON, (b"content-length", b"%d" % len(body)), *extra]
+    headers = [media, (b"content-length", b"%d" % len(body)), *extra]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -150,4 +153,4 @@ async def reply(send: Send, status: int, body: bytes, *extra: tuple[bytes, bytes
 async def problem(send: Send, status: int, reason: Reason, *extra: tuple[bytes, bytes]) -> None:
     """Send a refusal as problem details (RFC 9457)."""
     body = {"status": status, "title": reason.message, "code": reason.code, "fix": reason.fix}
-    await reply(send, status, canonical_bytes(body), *extra)
+    await reply(send, status, canonical_bytes(body), *extra, media=PROBLEM)

@@ -6,6 +6,7 @@ agent in `act` (RFC 8693, section 4.1) and the task in `txn`. One audience each:
 """
 
 import hashlib
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeGuard
@@ -16,14 +17,16 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from remit.core import Delegation, Task, is_name
+from remit.core import Delegation, InputRefusedError, Task, is_name, parse_strict
 from remit.identity import Person, TokenRefusedError
 from remit.pipeline import Clock
 
 ALGORITHM = "Ed25519"
 TOKEN_BYTES_MAX = 4_096  # one token
+EXPIRY_MAX = 253_402_300_799  # seconds since 1970: the last of the year 9999
 CACHE_MAX = 10_000  # verified task tokens kept; emptied when full
 
+_HEADER = {"alg": ALGORITHM, "typ": "at+jwt"}
 _LOG_IN = "log in again"
 _REOPEN = "open a new task"
 
@@ -80,7 +83,7 @@ class TaskTokens:
         claims = _verify(self._key, token, self._issuer, self._audience, _REOPEN)
         act, task, use_case = claims.rest.get("act"), claims.rest.get("txn"), claims.rest.get("use_case")
         agent = act.get("sub") if isinstance(act, dict) else None
-        if not (_is_text(agent) and _is_text(task) and _is_text(use_case)):
+        if not (_is_name(agent) and _is_name(use_case) and isinstance(task, str) and task):
             raise TokenRefusedError("token_invalid", "the token names no agent, task and use case", _REOPEN)
         return Delegation(user=claims.subject, agent=agent, task=task, use_case=use_case, expires_at=claims.expires_at)
 
@@ -137,27 +140,37 @@ def _jwk(key: Ed25519PrivateKey) -> OKPKey:
 
 
 def _mint(key: OKPKey, claims: dict[str, object]) -> str:
-    return jwt.encode({"alg": ALGORITHM, "typ": "at+jwt"}, claims, key, algorithms=[ALGORITHM])
+    return jwt.encode(dict(_HEADER), claims, key, algorithms=[ALGORITHM])
 
 
 def _verify(key: OKPKey, token: str, issuer: str, audience: str, fix: str) -> _Claims:
     """Check everything but the expiry, which is asked at every use."""
     if len(token) > TOKEN_BYTES_MAX or not token.isascii():
         raise TokenRefusedError("token_invalid", "not a token", fix)
+    # The header is compared, never interpreted: before the signature holds, nothing in a token steers anything.
+    if not _is_header(token.partition(".")[0]):
+        raise TokenRefusedError("token_invalid", "the token is not of this issuer", fix)
     try:
         decoded = jwt.decode(token, key, algorithms=[ALGORITHM])
     except (JoseError, ValueError) as error:
         raise TokenRefusedError("token_invalid", "the token's signature does not hold", fix) from error
     claims = dict(decoded.claims)
-    if decoded.header.get("typ") != "at+jwt" or claims.get("iss") != issuer:
+    if claims.get("iss") != issuer:
         raise TokenRefusedError("token_invalid", "the token is not of this issuer", fix)
     if claims.get("aud") != audience:
         raise TokenRefusedError("token_audience", "the token was issued for another audience", fix)
     subject, expires = claims.get("sub"), claims.get("exp")
-    if not is_name(subject) or not isinstance(subject, str) or not isinstance(expires, int):
+    if not _is_name(subject) or type(expires) is not int or not 0 <= expires <= EXPIRY_MAX:
         raise TokenRefusedError("token_invalid", "the token names no subject or no expiry", fix)
     return _Claims(issuer, audience, subject, datetime.fromtimestamp(expires, UTC), claims)
 
 
-def _is_text(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and value != ""
+def _is_header(part: str) -> bool:
+    try:
+        return parse_strict(urlsafe_b64decode(part + "=" * (-len(part) % 4))) == _HEADER
+    except (ValueError, InputRefusedError):
+        return False
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return is_name(value)

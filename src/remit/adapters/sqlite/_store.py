@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Self, TextIO, TypeVar
 import apsw
 
 from remit.adapters.sqlite._writer import Transaction, Writer
-from remit.core import RemitError, Task, parse_utc, utc_text
+from remit.core import RemitError, StoreUnavailableError, Task, parse_utc, utc_text
 from remit.pipeline import CONFIGURATION, Committed, Conflict, OpenCall, Signer, StoredState, Versions
 from remit.records import Draft, Entry, Frontier, Payload
 
@@ -51,16 +52,20 @@ class SqliteStore:
         if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < SQLITE_OLDEST:
             raise RemitError("sqlite_too_old", f"SQLite {apsw.sqlite_lib_version()}", "upgrade apsw")
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _locked(path)
-        try:
-            connection = apsw.Connection(str(path))
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "busy_timeout=5000"):
-                connection.execute(f"PRAGMA {pragma}")
-            _migrate(connection)
-            return cls(path, lock, Writer(connection, _load))
-        except apsw.Error as error:
-            lock.close()
-            raise RemitError("store_unusable", f"{type(error).__name__}: {error}", f"look at `{path.name}`") from error
+        with ExitStack() as undo:
+            lock = undo.enter_context(_locked(path))
+            try:
+                connection = apsw.Connection(str(path))
+                undo.callback(connection.close)
+                for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "busy_timeout=5000"):
+                    connection.execute(f"PRAGMA {pragma}")
+                _migrate(connection)
+                store = cls(path, lock, Writer(connection, _load))
+            except apsw.Error as error:
+                said = f"{type(error).__name__}: {error}"
+                raise RemitError("store_unusable", said, f"look at `{path.name}`") from error
+            undo.pop_all()  # opened: from here on `close` lets go of the file
+        return store
 
     async def close(self) -> None:
         """Finish every queued write and let go of the file."""
@@ -90,11 +95,16 @@ class SqliteStore:
     async def finish(self, outcome: Draft) -> Committed:
         """See `Ledger.finish`."""
 
-        def run(transaction: Transaction) -> Committed:
-            transaction.execute("DELETE FROM open_calls WHERE call = ?", (outcome.call,))
-            return Committed(transaction.append(outcome))
+        def run(transaction: Transaction) -> Committed | None:
+            closed = transaction.execute("DELETE FROM open_calls WHERE call = ? RETURNING intent", (outcome.call,))
+            return Committed(transaction.append(outcome)) if closed.fetchall() else None
 
-        return await self._writer.submit(run)
+        done = await self._writer.submit(run)
+        if done is None:
+            raise StoreUnavailableError(
+                "call_not_open", f"call {outcome.call} has no intent without outcome", "begin it"
+            )
+        return done
 
     async def append(self, entry: Draft) -> Committed:
         """See `Ledger.append`."""
@@ -251,13 +261,22 @@ def _load(connection: apsw.Connection) -> tuple[Frontier, dict[str, int]]:
             frontier.append(hashed)
         if len(page) < PAGE_ENTRIES:
             break
+    last = _rows(connection, "SELECT max(idx) FROM entries")[0][0]
+    if frontier.size and last != frontier.size - 1:
+        raise RemitError(
+            "store_damaged", f"the last of {frontier.size} entries is missing", "restore the store from a backup"
+        )
     return frontier, dict(_rows(connection, "SELECT name, value FROM versions"))
 
 
 def _frontier_of(size: int, root: bytes, joined: bytes) -> Frontier:
-    frontier = Frontier.of(size, tuple(joined[at : at + 32] for at in range(0, len(joined), 32)))
+    damaged = RemitError("store_damaged", "the newest checkpoint is not of this log", "restore the store from a backup")
+    try:
+        frontier = Frontier.of(size, tuple(joined[at : at + 32] for at in range(0, len(joined), 32)))
+    except RemitError as error:
+        raise damaged from error
     if frontier.root() != root:
-        raise RemitError("store_damaged", "the newest checkpoint is not of this log", "restore the store from a backup")
+        raise damaged
     return frontier
 
 

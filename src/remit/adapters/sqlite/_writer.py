@@ -93,6 +93,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="remit-store-writer", daemon=True)
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._gate = threading.Lock()  # so that nothing is queued after the thread has looked for the last time
         self._thread.start()
 
     @property
@@ -103,10 +104,11 @@ class Writer:
     def submit(self, run: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Queue a command. The future ends once its effect is durable, or with `StoreUnavailableError`."""
         future: asyncio.Future[T] = self._loop.create_future()
-        if self._closed:
-            future.set_exception(_unavailable("the store is closed"))
-        else:
-            self._queue.put(_Command(run, future))  # type: ignore[arg-type]  # the queue forgets each command's type
+        with self._gate:
+            if self._closed:
+                future.set_exception(_unavailable("the store is closed"))
+            else:
+                self._queue.put(_Command(run, future))  # type: ignore[arg-type]  # the queue forgets each command's type
         return future
 
     async def close(self) -> None:
@@ -122,7 +124,8 @@ class Writer:
                 self._commit(self._batch)
                 self._batch = []
         finally:  # whatever ended the thread, nobody may wait for it for ever
-            self._closed = True
+            with self._gate:
+                self._closed = True
             self._tell((command, None, _unavailable("the writer has stopped")) for command in self._left())
 
     def _take(self) -> bool:

@@ -8,18 +8,21 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, JsonValue
+from starlette.exceptions import HTTPException
 
-from remit.core import ProjectInvalidError, RemitError, StoreUnavailableError, Task, utc_text
+from remit.core import ProjectInvalidError, Reason, RemitError, StoreUnavailableError, Task, utc_text
 from remit.identity import Authenticator, Person, TokenRefusedError
 from remit.pipeline import Clock, Store
 from remit.records import Entry, explain, refusals
-from remit.surfaces._http import Door, Headers, Receive, Scope, Send, bearer, problem
+from remit.surfaces._http import Door, Headers, Receive, Scope, Send, bearer, challenge, problem
 from remit.surfaces.admin._export import export_lines
 
 OPERATOR = "operator"
 TASKS_SHOWN = 50
+BODY_BYTES_MAX = 1 << 16  # of a request; none needs more
 ENTRIES_SUMMARISED = 20_000  # the newest ones
 
 _STATUS = {
@@ -81,17 +84,25 @@ class _Access:
 
 def admin_app(control: Control, door: Door) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Build the admin API behind its door."""
-    api = FastAPI(title="Remit admin API", docs_url=None, redoc_url=None)
+    api = FastAPI(title="Remit admin API", docs_url=None, redoc_url=None, openapi_url=None)
     access = _Access(control)
     for refusal in (RemitError, TokenRefusedError, ProjectInvalidError, StoreUnavailableError):
         api.exception_handler(refusal)(_refuse)
+    api.exception_handler(RequestValidationError)(_refuse_shape)
+    api.exception_handler(HTTPException)(_refuse_route)
+
+    @api.get("/openapi.json", dependencies=[Depends(access.person)], include_in_schema=False)
+    async def openapi() -> dict[str, JsonValue]:
+        return api.openapi()
+
     api.include_router(_people(control, access))
     api.include_router(_releases(control, access))
     api.include_router(_records(control, access))
 
     async def behind_the_door(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            refusal = door.refusal(Headers.of(scope))
+            headers = Headers.of(scope)
+            refusal = door.refusal(headers) or _oversize(headers)
             if refusal is not None:
                 return await problem(send, *refusal, (b"connection", b"close"))
         return await api(scope, receive, send)
@@ -99,11 +110,42 @@ def admin_app(control: Control, door: Door) -> Callable[[Scope, Receive, Send], 
     return behind_the_door
 
 
+def _oversize(headers: Headers) -> tuple[int, Reason] | None:
+    """Turn away a body before it is read: here everybody is heard who has not yet logged in."""
+    if b"transfer-encoding" in headers.values:
+        return 411, Reason("length_required", "the body's length is not given", "send Content-Length")
+    length = headers.values.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > 12 or int(length) > BODY_BYTES_MAX:
+        return 413, Reason("body_too_large", f"the body is over {BODY_BYTES_MAX} bytes", "send less at once")
+    return None
+
+
+async def _refuse_shape(_request: Request, error: RequestValidationError) -> JSONResponse:
+    """Say which fields are wrong, and never what they held: one of them is a secret."""
+    wrong: list[JsonValue] = [f"{'.'.join(map(str, each['loc']))[:128]}: {each['type']}" for each in error.errors()]
+    body: dict[str, JsonValue] = {
+        "title": "the request does not have the form of this route",
+        "code": "request_invalid",
+        "fix": "mend the fields named under `problems`",
+        "problems": wrong,
+    }
+    return JSONResponse(body, 422, media_type="application/problem+json")
+
+
+async def _refuse_route(_request: Request, error: HTTPException) -> JSONResponse:
+    code = {404: "path_unknown", 405: "method_not_allowed"}.get(error.status_code, "request_invalid")
+    body = {"title": error.detail.lower(), "code": code, "fix": "see /openapi.json for what this port serves"}
+    return JSONResponse(body, error.status_code, error.headers, media_type="application/problem+json")
+
+
 async def _refuse(_request: Request, error: RemitError) -> JSONResponse:
     body: dict[str, JsonValue] = {"title": error.message, "code": error.code, "fix": error.fix}
     if isinstance(error, ProjectInvalidError):
         body["problems"] = [str(problem) for problem in error.problems]
-    return JSONResponse(body, _STATUS.get(error.code, 400), media_type="application/problem+json")
+    status = _STATUS.get(error.code, 400)
+    name, value = challenge(Reason(error.code, error.message, error.fix))
+    headers = {name.decode("ascii"): value.decode("ascii")} if isinstance(error, TokenRefusedError) else None
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
 def _people(control: Control, access: _Access) -> APIRouter:

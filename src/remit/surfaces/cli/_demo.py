@@ -200,7 +200,10 @@ def _agent(stage: Stage, options: list[str], given: str) -> tuple[str, str]:
     """Open a task as Tom, hand its token to the agent's own process, and return the task and what the agent printed."""
     log_in(stage.project, "tom")
     wanted: JsonObject = {"agent": "refunds", "use_case": "refund_request", "input": given}
-    opened = connect(stage.project).post_data("/v1/tasks", wanted).json()
+    answer = connect(stage.project).post_data("/v1/tasks", wanted)
+    opened = answer.json()
+    if answer.status_code != 201:
+        raise RemitError(opened["code"], opened["title"], opened["fix"])
     done = subprocess.run(
         [sys.executable, str(stage.example / "refund_agent.py"), "--url", stage.mcp_url, *options],
         input=given,
@@ -265,6 +268,8 @@ def _running(command: list[str], ready: str) -> Iterator[str]:
         yield "".join(said)
     finally:
         program.terminate()
+        if program.stdout is not None:
+            program.stdout.close()
         try:
             program.wait(READY_WAIT_S)
         except subprocess.TimeoutExpired:

@@ -51,7 +51,8 @@ def try_operation(
     """Make one governed call by hand. ARGUMENTS are key=value pairs, or one JSON object."""
     cases = workshop.check(root).use_cases
     chosen = _choose(cases, operation, agent, use_case)
-    outcome = try_call(connect(root), chosen.agent, chosen.use_case, operation, read_arguments(arguments))
+    given = read_arguments(arguments)
+    outcome = try_call(connect(root), chosen.agent, chosen.use_case, operation, given)
     if as_json:
         print_json({"ok": outcome.ok, "task": outcome.task, "answer": outcome.answer})
     else:

@@ -79,22 +79,12 @@ def read_request(body: bytes, headers: Headers) -> Request | Notification:
         if method.startswith("notifications/"):
             return Notification()
         raise _invalid("id_missing", "a request carries an id, so that its answer can be told apart", id_)
-    params = message.get("params")
-    meta = params.get("_meta") if isinstance(params, dict) else None
-    if not isinstance(params, dict) or not isinstance(meta, dict):
-        raise WireError(INVALID_PARAMS, _reason("meta_missing", "params._meta must be an object"), id_)
-    for key in (META_VERSION, META_CAPABILITIES):
-        if key not in meta:
-            raise WireError(INVALID_PARAMS, _reason("meta_missing", f"params._meta lacks `{key}`"), id_)
+    if method == "initialize":  # a client of an older revision: these words are all that it can show (versioning page)
+        raise _unsupported(id_, "initialize")
+    params, meta = _params(message, id_)
     _check_mirrors(headers, method, params, meta, id_)
     if meta[META_VERSION] != REVISION:
-        requested = str(meta[META_VERSION])[:32]
-        raise WireError(
-            UNSUPPORTED_VERSION,
-            Reason("version_unsupported", f"this gateway speaks {REVISION}", f"use protocol version {REVISION}"),
-            id_,
-            {"supported": [REVISION], "requested": requested},
-        )
+        raise _unsupported(id_, _shown(meta[META_VERSION]))
     if method not in METHODS:
         raise WireError(METHOD_NOT_FOUND, _reason("method_unknown", f"there is no method `{_shown(method)}`"), id_)
     return Request(id=id_, method=method, params=params, meta=meta)
@@ -179,28 +169,55 @@ def _id(message: JsonObject) -> bytes:
     return id_
 
 
+def _params(message: JsonObject, id_: bytes) -> tuple[JsonObject, JsonObject]:
+    """Return a request's `params` and their `_meta`, which says who asks in what revision (basic/index, `_meta`)."""
+    params = message.get("params")
+    if params is not None and not isinstance(params, dict):
+        raise _invalid("params_not_object", "`params` must be an object", id_)
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    if not isinstance(params, dict) or not isinstance(meta, dict):
+        raise WireError(INVALID_PARAMS, _reason("meta_missing", "params._meta must be an object"), id_)
+    for key in (META_VERSION, META_CAPABILITIES):
+        if key not in meta:
+            raise WireError(INVALID_PARAMS, _reason("meta_missing", f"params._meta lacks `{key}`"), id_)
+    if not isinstance(meta[META_CAPABILITIES], dict):
+        raise WireError(INVALID_PARAMS, _reason("meta_invalid", f"`{META_CAPABILITIES}` must be an object"), id_)
+    return params, meta
+
+
 def _check_mirrors(
     headers: Headers, method: str, params: Mapping[str, Json], meta: Mapping[str, Json], id_: bytes
 ) -> None:
     """Demand that the routing headers say what the body says, each exactly once."""
     wanted: list[tuple[bytes, Json]] = [(b"mcp-protocol-version", meta[META_VERSION]), (b"mcp-method", method)]
-    if method == "tools/call":
-        wanted.append((b"mcp-name", params.get("name")))
+    if method == "tools/call" and params.get("name") is not None:
+        wanted.append((b"mcp-name", params["name"]))
     for name, value in wanted:
-        if _header_value(headers.text(name)) != value:
+        sent = headers.text(name)
+        if sent is None or (_name_value(sent) if name == b"mcp-name" else sent) != value:
             shown = name.decode("ascii")
             reason = _reason("header_mismatch", f"the {shown} header must be sent once and equal the body's value")
             raise WireError(HEADER_MISMATCH, reason, id_)
 
 
-def _header_value(sent: str | None) -> str | None:
-    """Undo the base64 form that the revision gives to header values that are not plain ASCII."""
-    if sent is None or not (sent.startswith("=?base64?") and sent.endswith("?=")):
+def _name_value(sent: str) -> str | None:
+    """Undo the base64 form that the revision gives to names that are not plain ASCII. There is one such form a name."""
+    if not (sent.startswith("=?base64?") and sent.endswith("?=")):
         return sent
     try:
-        return base64.b64decode(sent[9:-2], validate=True).decode("utf-8")
+        name = base64.b64decode(sent[9:-2], validate=True)
+        return name.decode("utf-8") if base64.b64encode(name).decode("ascii") == sent[9:-2] else None
     except (binascii.Error, UnicodeDecodeError):
         return None
+
+
+def _unsupported(id_: bytes, requested: str) -> WireError:
+    return WireError(
+        UNSUPPORTED_VERSION,
+        Reason("version_unsupported", f"this gateway speaks {REVISION} only", f"use protocol version {REVISION}"),
+        id_,
+        {"supported": [REVISION], "requested": requested},
+    )
 
 
 def _invalid(code: str, message: str, id_: bytes) -> WireError:

@@ -13,6 +13,7 @@ from remit.core import (
     RemitError,
     Task,
     canonical_bytes,
+    is_name,
     parse_strict,
     utc_text,
 )
@@ -84,7 +85,7 @@ def _read(body: bytes) -> tuple[str, str, bytes]:
     if not isinstance(given, dict) or given.keys() - {"agent", "use_case", "input"}:
         raise InputRefusedError("task_request_invalid", "not a request for a task", _FORM)
     agent, use_case = given.get("agent"), given.get("use_case")
-    if not isinstance(agent, str) or not isinstance(use_case, str):
-        raise InputRefusedError("task_request_invalid", "`agent` and `use_case` are text", _FORM)
+    if not (isinstance(agent, str) and isinstance(use_case, str) and is_name(agent) and is_name(use_case)):
+        raise InputRefusedError("task_request_invalid", "`agent` and `use_case` are names", _FORM)
     said: JsonObject = {"input": given.get("input")}
     return agent, use_case, canonical_bytes(said)

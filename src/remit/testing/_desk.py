@@ -1,0 +1,137 @@
+"""One small project, and calls on it."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import cache
+
+from remit.adapters.project import compile_snapshot
+from remit.core import Delegation, JsonObject, Task, ToolCall, Trace, canonical_bytes, parse_strict
+from remit.pipeline import FactSource, Gateway, Ledger, Live, Snapshot
+from remit.testing._clock import NOON, ManualClock, seeded
+from remit.testing._store import MemoryStore
+from remit.testing._upstream import UpstreamSimulator
+
+POLICY = """
+@id("desk.look")
+permit (principal, action == Action::"look", resource);
+@id("desk.pay")
+permit (principal, action == Action::"pay", resource) when { context.arguments.amount <= 100 };
+@id("desk.ask")
+@hold("approval")
+@approvers("ops")
+forbid (principal, action == Action::"pay", resource) when { context.arguments.amount >= 50 };
+@id("desk.keep")
+forbid (principal, action == Action::"wipe", resource);
+"""
+"""What the desk's agent may do."""
+
+LIFE = timedelta(hours=1)  # of the desk's task and token
+
+_AGENT = """
+agent: clerk
+owner: ana
+process: the desk
+purpose: look things up and pay small sums
+use_cases:
+  serve:
+    description: somebody stands at the desk
+    operations: [look, pay, wipe]
+"""
+
+_CATALOGUE = "tool: desk\nurl: http://127.0.0.1:9/mcp\noperations:\n" + "".join(
+    f"""  {operation}:
+    version: 1.0.0
+    title: {operation.title()}
+    description: The desk's operation {operation}.
+    effect: {effect}
+    input_schema:
+      type: object
+      additionalProperties: false
+      required: [{required}]
+      properties:
+        amount: {{type: integer, minimum: 0, maximum: 1000000}}
+        note: {{type: string, maxLength: 200}}
+"""
+    for operation, effect, required in (
+        ("look", "read", ""),
+        ("pay", "write", "amount"),
+        ("wipe", "irreversible", ""),
+        ("spare", "read", ""),
+    )
+)
+
+
+def desk_sources(policy: str = POLICY) -> Mapping[str, bytes]:
+    """Return the desk's files, with `policy` in place of its own."""
+    return {
+        "agents/clerk/agent.yaml": _AGENT.encode(),
+        "agents/clerk/policies/desk.cedar": policy.encode(),
+        "catalogue/desk.yaml": _CATALOGUE.encode(),
+    }
+
+
+@cache
+def desk_snapshot(policy: str = POLICY) -> Snapshot:
+    """Return the desk's files, compiled."""
+    return compile_snapshot(desk_sources(policy))
+
+
+def desk_task(task: str = "t_desk", *, expires_at: datetime = NOON + LIFE) -> Task:
+    """Return a task of tom's with the clerk."""
+    return Task(id=task, user="tom", agent="clerk", use_case="serve", opened_at=NOON, expires_at=expires_at)
+
+
+def desk_delegation(task: str = "t_desk", *, user: str = "tom", expires_at: datetime = NOON + LIFE) -> Delegation:
+    """Return what the token of `desk_task` says."""
+    return Delegation(user=user, agent="clerk", task=task, use_case="serve", expires_at=expires_at)
+
+
+def desk_call(
+    operation: str, arguments: JsonObject | None = None, *, call: str = "c_1", delegation: Delegation | None = None
+) -> ToolCall:
+    """Return a call of the clerk's, its arguments in the order given and its numbers as they are read from a wire."""
+    value = parse_strict(json.dumps({} if arguments is None else arguments).encode())
+    given = value if isinstance(value, dict) else {}
+    return ToolCall(
+        id=call,
+        trace=Trace("a" * 32, "b" * 16),
+        delegation=desk_delegation() if delegation is None else delegation,
+        operation=operation,
+        arguments=given,
+        canonical=canonical_bytes(given),
+    )
+
+
+class Desk:
+    """A whole gateway on stand-ins, with `desk_task` open. `faults` is what the gateway reported to its operator.
+
+    `ledger` stands before `store`, and `facts` in place of `live`, where a test wants them to misbehave; `kind` is the
+    gateway to build, so that a control can play one that lacks a guard.
+    """
+
+    def __init__(  # noqa: PLR0913 - each names one part to replace; all have a default
+        self,
+        *,
+        store: MemoryStore | None = None,
+        ledger: Ledger | None = None,
+        facts: FactSource | None = None,
+        policy: str = POLICY,
+        observe: bool = False,
+        kind: type[Gateway] = Gateway,
+    ) -> None:
+        self.clock = ManualClock()
+        self.store = MemoryStore() if store is None else store
+        self.upstream = UpstreamSimulator()
+        self.live = Live(self.clock, desk_snapshot(policy), 0)
+        self.live.admit(desk_task())
+        self.faults: list[Exception] = []
+        self.gateway = kind(
+            facts=self.live if facts is None else facts,
+            ledger=self.store if ledger is None else ledger,
+            upstream=self.upstream,
+            clock=self.clock,
+            random=seeded(1),
+            on_fault=self.faults.append,
+            observe=observe,
+        )

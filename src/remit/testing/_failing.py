@@ -1,0 +1,92 @@
+"""A store whose writes fail when a test says so."""
+
+from collections.abc import Awaitable, Callable, Container, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from remit.core import StoreUnavailableError, Task
+from remit.pipeline import Committed, Conflict, OpenCall, Signer, Store, StoredState, Versions
+from remit.records import Draft, Entry
+
+T = TypeVar("T")
+
+
+class FailingStore:
+    """Passes everything on to `inner`, but fails the writes numbered in `at` (from 1), in one of the two ways.
+
+    With `kept=False` a failing write is not made. With `kept=True` it is made durable and then reported as failed.
+    `writes` counts the attempts. `FailingStore(inner, at=range(3, 1_000), kept=False)` is a store that dies.
+    """
+
+    def __init__(self, inner: Store, *, at: Container[int], kept: bool) -> None:
+        self.inner = inner
+        self.writes = 0
+        self._at = at
+        self._kept = kept
+        self._confirmed = True
+
+    @property
+    def healthy(self) -> bool:
+        """See `Store.healthy`."""
+        return self._confirmed
+
+    async def begin(self, intent: Draft, read: Versions) -> Committed | Conflict:
+        """See `Ledger.begin`."""
+        return await self._write(lambda: self.inner.begin(intent, read))
+
+    async def finish(self, outcome: Draft) -> Committed:
+        """See `Ledger.finish`."""
+        return await self._write(lambda: self.inner.finish(outcome))
+
+    async def append(self, entry: Draft) -> Committed:
+        """See `Ledger.append`."""
+        return await self._write(lambda: self.inner.append(entry))
+
+    async def open_task(self, task: Task, entry: Draft) -> Committed:
+        """See `Store.open_task`."""
+        return await self._write(lambda: self.inner.open_task(task, entry))
+
+    async def deploy(self, digest: str, sources: Mapping[str, bytes], entry: Draft) -> int:
+        """See `Store.deploy`."""
+        return await self._write(lambda: self.inner.deploy(digest, sources, entry))
+
+    async def sweep(self, entry_for: Callable[[OpenCall], Draft]) -> int:
+        """See `Store.sweep`."""
+        return await self._write(lambda: self.inner.sweep(entry_for))
+
+    async def checkpoint(self, sign: Signer) -> str:
+        """See `Store.checkpoint`."""
+        return await self._write(lambda: self.inner.checkpoint(sign))
+
+    async def state(self, now: datetime) -> StoredState:
+        """See `Store.state`."""
+        return await self.inner.state(now)
+
+    async def root_at(self, size: int) -> bytes | None:
+        """See `Store.root_at`."""
+        return await self.inner.root_at(size)
+
+    async def entries(self, start: int, stop: int) -> tuple[Entry, ...]:
+        """See `Store.entries`."""
+        return await self.inner.entries(start, stop)
+
+    async def entries_of(self, task: str) -> tuple[Entry, ...]:
+        """See `Store.entries_of`."""
+        return await self.inner.entries_of(task)
+
+    async def recent_tasks(self, count: int) -> tuple[Task, ...]:
+        """See `Store.recent_tasks`."""
+        return await self.inner.recent_tasks(count)
+
+    async def configuration(self, digest: str) -> Mapping[str, bytes] | None:
+        """See `Store.configuration`."""
+        return await self.inner.configuration(digest)
+
+    async def _write(self, make: Callable[[], Awaitable[T]]) -> T:
+        self.writes += 1
+        self._confirmed = self.writes not in self._at
+        if self._confirmed:
+            return await make()
+        if self._kept:
+            await make()
+        raise StoreUnavailableError("store_unavailable", "the store did not confirm a write: told to fail", "none")

@@ -1,0 +1,108 @@
+"""The victim: writes to a store as fast as it can, and says what was acknowledged, until it is killed.
+
+A fork server, so that a thousand deaths do not cost a thousand imports. For each line it reads (JSON: `path`,
+`hasty`, `prefix`, `early`, `wait_us`) it forks a child that works on the store at `path`, kills it with SIGKILL
+`wait_us` after its first acknowledgement (or, `early`, after its start), and prints what it had acknowledged by then:
+`begun` and `done`, as [call, index] pairs.
+
+`hasty` is the control: a writer that acknowledges before it commits.
+"""
+
+import asyncio
+import json
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from remit.adapters.sqlite import SqliteStore, _store
+from remit.adapters.sqlite._writer import Transaction, Writer
+from remit.core import canonical_bytes
+from remit.pipeline import Committed
+from remit.records import Draft, Frontier, Payload
+
+LANES = 8  # calls at once
+LEAVES_OPEN = 5  # every so manieth call never gets its outcome
+
+
+class HastyWriter(Writer):
+    """A control: what is done is acknowledged, and committed a moment later."""
+
+    def _transact(self, batch: list[Any]) -> list[object]:
+        copy = Frontier.of(self._frontier.size, self._frontier.hashes)
+        transaction = Transaction(self._connection, copy, dict(self._versions))
+        self._connection.execute("BEGIN IMMEDIATE")
+        results = [command.run(transaction) for command in batch]
+        self._tell((command, result, None) for command, result in zip(batch, results, strict=True))
+        self._connection.execute("COMMIT")
+        self._frontier, self._versions = transaction.frontier, transaction.versions
+        return results
+
+
+def draft(kind: str, call: str) -> Draft:
+    payload = Payload(name="body", salt=call.encode(), body=b"x" * (hash(call) % 3_000))
+    leaf = canonical_bytes({"kind": kind, "call": call})
+    return Draft(kind=kind, task="t_1", call=call, leaf=leaf, payloads=(payload,))
+
+
+async def work(path: Path, prefix: str, acks: int) -> None:
+    """Begin and finish calls in every lane, for ever; write each acknowledgement when its future has resolved."""
+    store = await SqliteStore.open(path)
+
+    async def lane(name: str) -> None:
+        number = 0
+        while True:
+            number += 1
+            call = f"{name}-{number}"
+            begun = await store.begin(draft("intent", call), ())
+            assert isinstance(begun, Committed)
+            os.write(acks, f"begun {call} {begun.index}\n".encode())
+            if number % LEAVES_OPEN:
+                done = await store.finish(draft("outcome", call))
+                os.write(acks, f"done {call} {done.index}\n".encode())
+            if number % 50 == 0:
+                await store.checkpoint(lambda size, root: f"{size} {root.hex()}")
+
+    await asyncio.gather(*(lane(f"{prefix}-{at}") for at in range(LANES)))
+
+
+def sacrifice(order: dict[str, Any]) -> dict[str, list[tuple[str, int]]]:
+    """Fork a child, let it work, kill it; return what it had acknowledged."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        if order["hasty"]:
+            _store.Writer = HastyWriter  # type: ignore[misc]  # the control takes the writer's place
+        try:
+            asyncio.run(work(Path(order["path"]), order["prefix"], writing))
+        finally:
+            os._exit(1)  # only a kill ends the work; anything else is a failure that the parent will see
+    os.close(writing)
+    heard = b"" if order["early"] else os.read(reading, 1 << 16)
+    deadline = time.monotonic() + order["wait_us"] / 1e6
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([reading], [], [], left)[0]:
+            heard += os.read(reading, 1 << 16)
+    os.kill(child, signal.SIGKILL)
+    while more := os.read(reading, 1 << 16):
+        heard += more
+    os.close(reading)
+    _, status = os.waitpid(child, 0)
+    return {"ended": [("by signal", os.WTERMSIG(status))], **_acknowledged(heard)}
+
+
+def _acknowledged(heard: bytes) -> dict[str, list[tuple[str, int]]]:
+    said: dict[str, list[tuple[str, int]]] = {"begun": [], "done": []}
+    for line in heard.decode().splitlines():
+        kind, call, index = line.split()
+        said[kind].append((call, int(index)))
+    return said
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(sacrifice(json.loads(line))), flush=True)

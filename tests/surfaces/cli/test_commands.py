@@ -1,0 +1,325 @@
+"""The `remit` command as people type it, against a real gateway on the refund desk."""
+
+import json
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from remit.app import LocalWorkshop
+from remit.surfaces.cli import command_line
+
+READY_S = 60
+DESK = Path(__file__).parents[3] / "examples" / "refund_desk"
+POLICY = "agents/refunds/policies/refunds.cedar"
+
+Remit = Callable[..., Result]
+
+
+def type_in(*words: object) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(command_line(LocalWorkshop(0), lambda _: 0), [str(word) for word in words])
+
+
+@pytest.fixture
+def remit(desk: Any) -> Iterator[Remit]:
+    """Run commands on the running desk's project, as ana unless somebody else logs in."""
+
+    def run(*words: object) -> Result:
+        at = 2 if words[0] in ("records", "release", "tasks") else 1
+        return type_in(*words[:at], "-C", desk.project, *words[at:])
+
+    assert run("login", "ana").exit_code == 0
+    yield run
+    (desk.project / "var/login.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def up(project: Path, *options: str) -> Iterator[str]:
+    """Run a gateway of our own on `project`; yield what it printed."""
+    command = [sys.executable, "-m", "remit", "up", "-C", str(project), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        said: list[str] = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("ready after"):
+                break
+        try:
+            yield "".join(said)
+        finally:
+            process.terminate()
+            process.communicate(timeout=READY_S)
+
+
+@pytest.fixture
+def own(desk: Any, tmp_path: Path) -> Path:
+    """A project of its own, in front of the desk's tool server; its ports are the running gateway's plus nothing."""
+    project = tmp_path / "own"
+    shutil.copytree(desk.project, project, ignore=shutil.ignore_patterns("var", "checkpoints"))
+    import_free = [_free_port(), _free_port()]
+    settings = project / "remit.yaml"
+    text = settings.read_text("utf-8")
+    for old, new in ((desk.data_port, import_free[0]), (desk.admin_port, import_free[1])):
+        text = text.replace(str(old), str(new))
+    settings.write_text(text, "utf-8")
+    return project
+
+
+# --- a project's files ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_project_passes_its_own_check(tmp_path: Path) -> None:
+    made = type_in("init", tmp_path / "desk")
+    assert made.exit_code == 0, made.output
+    assert "next: remit check" in made.output
+    checked = type_in("check", "-C", tmp_path / "desk")
+    assert checked.exit_code == 0, checked.output
+    assert checked.output.startswith("ok: 1 agent(s)")
+
+
+def test_init_never_overwrites(tmp_path: Path) -> None:
+    assert type_in("init", tmp_path).exit_code == 0
+    before = (tmp_path / "remit.yaml").read_bytes()
+    again = type_in("init", tmp_path)
+    assert again.exit_code == 1
+    assert "file_exists" in again.stderr
+    assert (tmp_path / "remit.yaml").read_bytes() == before
+
+
+def test_an_existing_client_configuration_becomes_a_project(desk: Any, tmp_path: Path) -> None:
+    url = next(
+        line.split(maxsplit=1)[1]
+        for line in (desk.project / "catalogue/orders.yaml").read_text("utf-8").splitlines()
+        if line.startswith("url:")
+    )
+    secret = "sk-canary-0451"
+    servers = {
+        "orders": {"url": url, "headers": {"Authorization": f"Bearer {secret}"}},
+        "gone": {"url": "http://127.0.0.1:9/mcp"},
+        "files": {"command": "npx", "args": ["server"]},
+    }
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": servers}), "utf-8")
+    made = type_in("init", tmp_path / "shop", "--from", tmp_path / "mcp.json", "--owner", "ana")
+    assert made.exit_code == 0, made.output
+    assert "stdio servers are not supported" in made.output
+    assert "server `gone`: not imported" in made.output
+    written = "".join(path.read_text("utf-8") for path in (tmp_path / "shop").rglob("*") if path.is_file())
+    assert secret not in written + made.output
+    checked = type_in("check", "-C", tmp_path / "shop", "--json")
+    assert checked.exit_code == 0, checked.output
+    assert "never_permitted" in checked.stdout  # only what says that it reads is permitted
+    assert type_in("doctor", "-C", tmp_path / "shop").exit_code == 0
+
+
+@pytest.mark.requirement("R1.1", "R3.8")
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        (POLICY, "amount_minor <=", "amout_minor <=", ("policy_unknown_attribute", "amount_minor", f"{POLICY}:")),
+        ("agents/refunds/agent.yaml", "owner: ana", "", ("charter_incomplete", "owner", "agent.yaml:")),
+        ("agents/refunds/agent.yaml", "get_order,", "get_ordr,", ("operation_unknown", "get_order", "agent.yaml:")),
+        ("catalogue/orders.yaml", "effect: read", "effect: unreviewed", ("unreviewed", "effect", "orders.yaml:")),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line_and_the_way_to_mend_it(
+    tmp_path: Path, file: str, old: str, new: str, expected: tuple[str, ...]
+) -> None:
+    shutil.copytree(DESK / "project", tmp_path / "project")
+    path = tmp_path / "project" / file
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    checked = type_in("check", "-C", tmp_path / "project")
+    assert checked.exit_code == 1
+    for word in (*expected, "fix: "):
+        assert word in checked.stderr
+    control = path.write_text(text, "utf-8")
+    assert control
+    assert type_in("check", "-C", tmp_path / "project").exit_code == 0
+
+
+def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
+    type_in("init", tmp_path)
+    looked = type_in("doctor", "-C", tmp_path)  # nothing serves the scaffold's example tool
+    assert looked.exit_code == 1
+    assert "FAIL  tool orders" in looked.output
+    assert "fix: start it" in looked.output
+    (tmp_path / "remit.yaml").write_text("nmae: x\n", "utf-8")
+    looked = type_in("doctor", "-C", tmp_path, "--json")
+    assert looked.exit_code == 1
+    assert any(found["name"] == "project" and not found["ok"] for found in json.loads(looked.output))
+
+
+def test_usage_errors_exit_with_two(tmp_path: Path) -> None:
+    assert type_in("check", "--nonsense").exit_code == 2
+    assert type_in("try").exit_code == 2
+    type_in("init", tmp_path)
+    assert type_in("try", "-C", tmp_path, "get_order", "no-equals-sign", "x").exit_code == 2
+
+
+# --- a running gateway -----------------------------------------------------------------------------------------------
+
+
+def test_without_a_gateway_or_a_login_the_fix_is_named(tmp_path: Path, desk: Any) -> None:
+    type_in("init", tmp_path)
+    said = type_in("tasks", "list", "-C", tmp_path)
+    assert (said.exit_code, "remit up" in said.stderr) == (1, True)
+    (desk.project / "var/login.json").unlink(missing_ok=True)
+    said = type_in("tasks", "list", "-C", desk.project)
+    assert said.exit_code == 1
+    assert "login_needed" in said.stderr
+    said = type_in("login", "nobody", "-C", desk.project)
+    assert said.exit_code == 1
+    assert "login_refused" in said.stderr
+
+
+@pytest.mark.requirement("R1.2", "R3.1", "R7.5")
+def test_try_makes_one_governed_call(remit: Remit, desk: Any) -> None:
+    before = len(desk.received())
+    done = remit("try", "get_order", "order_id=ord-1001")
+    assert done.exit_code == 0, done.output
+    assert '"order_id": "ord-1001"' in done.output
+    assert len(desk.received()) == before + 1
+    denied = remit("try", "refund_order", "order_id=ord-1001", "amount_minor=10001", "currency=EUR", "reason=x")
+    assert denied.exit_code == 1
+    assert "policy_no_permit" in denied.output
+    unlisted = remit("try", "close_account", "customer_id=cus-001", "--json")
+    assert unlisted.exit_code == 1
+    assert json.loads(unlisted.output)["answer"]["error"]["data"]["code"] == "outside_use_case"
+    assert len(desk.received()) == before + 1
+    told = remit("records", "explain", json.loads(unlisted.output)["task"])
+    assert told.exit_code == 0
+    assert "DENIED" in told.output
+    assert "replayed: 1 of 1" in told.output
+
+
+@pytest.mark.requirement("R3.8")
+def test_a_policy_that_does_not_load_changes_nothing(remit: Remit, desk: Any) -> None:
+    policy = desk.project / POLICY
+    right = policy.read_text("utf-8")
+    runs = json.loads(remit("release", "status", "--json").output)["configuration"]
+    try:
+        policy.write_text(right.replace("amount_minor <=", "amout_minor <=", 1), "utf-8")
+        refused = remit("release", "deploy")
+        assert refused.exit_code == 1
+        assert "amout_minor" in refused.stderr
+        assert "`context.arguments` there has `amount_minor: Long`" in refused.stderr
+        assert json.loads(remit("release", "status", "--json").output)["configuration"] == runs
+        assert remit("try", "get_order", "order_id=ord-1001").exit_code == 0
+        policy.write_text(right.replace("10000", "100"), "utf-8")
+        assert "deployed: sha256:" in remit("release", "deploy").output
+        small = ("order_id=ord-1001", "amount_minor=101", "currency=EUR", "reason=x")
+        assert "policy_no_permit" in remit("try", "refund_order", *small).output
+        log = [json.loads(json.loads(line)["leaf"]) for line in desk.export()[1:-1]]
+        assert [leaf["by"] for leaf in log if leaf["kind"] == "configuration"][-1] == "ana"
+    finally:
+        policy.write_text(right, "utf-8")
+        assert remit("release", "deploy").exit_code == 0
+    assert json.loads(remit("release", "status", "--json").output)["configuration"] == runs
+
+
+def test_who_is_no_operator_operates_nothing(remit: Remit) -> None:
+    assert remit("login", "tom").exit_code == 0
+    for words in (("release", "status"), ("release", "deploy"), ("tasks", "list"), ("records", "verify")):
+        said = remit(*words)
+        assert said.exit_code == 1
+        assert "role_missing" in said.stderr
+    assert remit("try", "get_order", "order_id=ord-1001").exit_code == 0  # but a channel he is
+
+
+@pytest.mark.requirement("R5.6")
+def test_the_log_proves_itself_to_a_stranger(remit: Remit, tmp_path: Path) -> None:
+    remit("try", "get_order", "order_id=ord-1001")
+    said = json.loads(remit("records", "verify", "--json").output)
+    assert said["proven"]
+    assert said["entries"] > 0
+    assert remit("records", "export", tmp_path / "log.jsonl").exit_code == 0
+    assert remit("records", "verify", "--export", tmp_path / "log.jsonl").exit_code == 0
+    lines = (tmp_path / "log.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "log.jsonl").write_text("".join(lines[:2] + lines[3:]), "utf-8")
+    tampered = remit("records", "verify", "--export", tmp_path / "log.jsonl")
+    assert tampered.exit_code == 1
+    assert "NOT PROVEN" in tampered.output
+
+
+def test_refusals_are_summarised(remit: Remit) -> None:
+    for _ in range(2):
+        remit("try", "refund_order", "order_id=ord-1002", "amount_minor=10001", "currency=EUR", "reason=x")
+    found = json.loads(remit("records", "refusals", "--json").output)
+    most = next(each for each in found if each["code"] == "policy_no_permit")
+    assert most["count"] >= 2
+    assert most["operation"] == "refund_order"
+
+
+# --- observing, and starting again -----------------------------------------------------------------------------------
+
+
+def test_observe_mode_refuses_nothing_and_says_so_loudly(own: Path, desk: Any) -> None:
+    before = len(desk.received())
+    with up(own, "--observe") as said:
+        assert "NOTHING IS REFUSED" in said
+        assert type_in("login", "ana", "-C", own).exit_code == 0
+        tried = type_in("try", "-C", own, "search_orders", "limit=1", "agent=x")  # off its schema
+        assert tried.exit_code == 0, tried.output
+        assert len(desk.received()) == before + 1
+        status = json.loads(type_in("release", "status", "-C", own, "--json").output)
+        assert status["mode"] == "observe"
+        refusal = json.loads(type_in("records", "refusals", "-C", own, "--json").output)[0]
+        assert (refusal["code"], refusal["observed"], refusal["count"]) == ("arguments_invalid", 1, 1)
+        proof = json.loads(type_in("records", "verify", "-C", own, "--json").output)
+        assert (proof["proven"], proof["observed"]) == (True, 1)
+        unknown = type_in("try", "-C", own, "drop_tables")
+        assert unknown.exit_code == 1  # there is nowhere to forward it to
+    with up(own) as said:  # the control: enforcing, the same call stays here
+        assert "enforcing" in said
+        assert type_in("try", "-C", own, "search_orders", "limit=1", "agent=x").exit_code == 1
+        assert len(desk.received()) == before + 1
+
+
+@pytest.mark.requirement("R5.6")
+def test_a_gateway_does_not_go_on_with_yesterdays_copy_of_the_log(own: Path, tmp_path: Path) -> None:
+    with up(own):
+        pass
+    shutil.copytree(own / "var", tmp_path / "yesterday")
+    with up(own):
+        type_in("login", "ana", "-C", own)
+        assert type_in("try", "-C", own, "get_order", "order_id=ord-1001").exit_code == 0
+    today = tmp_path / "today"
+    shutil.move(own / "var", today)
+    shutil.copytree(tmp_path / "yesterday", own / "var")
+    with up(own) as said:
+        assert "log_rolled_back" in said
+        assert "ready after" not in said
+    shutil.rmtree(own / "var")
+    shutil.move(today, own / "var")
+    with up(own) as said:
+        assert "ready after" in said
+
+
+def test_two_gateways_do_not_share_a_store(own: Path) -> None:
+    with up(own), up(own) as said:
+        assert "store_locked" in said
+        assert "fix: stop it" in said
+
+
+def test_what_the_gateway_writes_is_its_owners_alone(own: Path) -> None:
+    with up(own):
+        for path in (own / "var").rglob("*"):
+            assert path.stat().st_mode & 0o077 == 0, path
+        with closing(sqlite3.connect(f"file:{own / 'var/remit.db'}?mode=ro", uri=True)) as store:
+            assert store.execute("SELECT count(*) FROM entries").fetchone()[0] > 0
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -114,15 +114,16 @@ async def _examined(store: SqliteStore, victim: Victim, *, sweep: bool) -> list[
         wrong.append("the writer goes on from another tree")
     if sweep:
         found: list[OpenCall] = []
-        await store.sweep(lambda call: found.append(call) or _lost(call))  # type: ignore[func-returns-value]  # to list
+
+        def lost(call: OpenCall) -> Draft:
+            found.append(call)
+            return Draft(kind="unknown", task=call.task, call=call.call, leaf=call.call.encode())
+
+        await store.sweep(lost)
         expected = [OpenCall(call, "t_1", index) for call, index in intents.items() if call not in ended]
         if found != sorted(expected, key=lambda call: call.intent):
             wrong.append("open calls are not those begun and not finished")
     return wrong
-
-
-def _lost(call: OpenCall) -> Draft:
-    return Draft(kind="unknown", task=call.task, call=call.call, leaf=call.call.encode())
 
 
 def kill_often(folder: Path, kills: int, seed: int) -> tuple[list[str], int]:

@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from remit.adapters.sqlite import SqliteStore, _store
 from remit.adapters.sqlite._writer import Transaction, Writer
@@ -43,7 +44,7 @@ class HastyWriter(Writer):
 
 
 def draft(kind: str, call: str) -> Draft:
-    payload = Payload(name="body", salt=call.encode(), body=b"x" * (hash(call) % 3_000))
+    payload = Payload(name="body", salt=call.encode(), body=b"x" * (crc32(call.encode()) % 3_000))
     leaf = canonical_bytes({"kind": kind, "call": call})
     return Draft(kind=kind, task="t_1", call=call, leaf=leaf, payloads=(payload,))
 
@@ -76,7 +77,7 @@ def sacrifice(order: dict[str, Any]) -> dict[str, list[tuple[str, int]]]:
     if child == 0:
         os.close(reading)
         if order["hasty"]:
-            _store.Writer = HastyWriter  # type: ignore[misc]  # the control takes the writer's place
+            vars(_store)["Writer"] = HastyWriter
         try:
             asyncio.run(work(Path(order["path"]), order["prefix"], writing))
         finally:
@@ -105,4 +106,5 @@ def _acknowledged(heard: bytes) -> dict[str, list[tuple[str, int]]]:
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        print(json.dumps(sacrifice(json.loads(line))), flush=True)
+        sys.stdout.write(json.dumps(sacrifice(json.loads(line))) + "\n")
+        sys.stdout.flush()

@@ -113,7 +113,7 @@ NOT_JSON = [
 ]
 
 NUMBERS = [
-    Case(f"the number {text[:24]}", value(text), INVALID, "number_invalid")
+    Case(f"the number {text[:20]} of {len(text)}", value(text), INVALID, "number_invalid")
     for text in (
         *("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9007199254740992", "-9007199254740992", "1e308"),
         *("9007199254740993.0", "1" * 400, "1" * 400 + ".5e1", "123456789012345678901"),
@@ -191,7 +191,8 @@ ENVELOPE = [
 REVISION = [
     Case("no params", said(params=...), PARAMS, "meta_missing"),
     Case("params null", said(params=None), PARAMS, "meta_missing"),
-    Case("params a list", said(params=["get_order"]), PARAMS, "meta_missing"),
+    Case("params a list", said(params=["get_order"]), INVALID, "params_not_object"),
+    Case("params a string", said(params="canary"), INVALID, "params_not_object"),
     Case("no _meta", params(_meta=...), PARAMS, "meta_missing"),
     Case("_meta null", params(_meta=None), PARAMS, "meta_missing"),
     Case("_meta a list", params(_meta=[]), PARAMS, "meta_missing"),

@@ -1,6 +1,7 @@
 """Any bytes at `POST /mcp`: a defined answer, and nothing is forwarded that a strict reader would not read the same."""
 
 import json
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -63,6 +64,9 @@ class Sender:
         self._connection = HTTPConnection("127.0.0.1", gateway.data_port, ANSWER_S)
         self._headers = dict([bearer(token), *mirrors(tool_call())])
 
+    def close(self) -> None:
+        self._connection.close()
+
     def post(self, body: bytes) -> tuple[int, bytes]:
         try:
             self._connection.request("POST", "/mcp", body, self._headers)
@@ -105,14 +109,13 @@ def check(gateway: Gateway, sender: Sender, body: bytes) -> None:
 
 
 def fuzz(gateway: Gateway, opened: Opened, examples: int) -> None:
-    sender = Sender(gateway, opened.token)
-
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(bodies)
     def run(body: bytes) -> None:
         check(gateway, sender, body)
 
-    run()
+    with closing(Sender(gateway, opened.token)) as sender:
+        run()
 
 
 def test_any_bytes_get_a_defined_answer_and_forward_nothing_unread(desk: Gateway, opened: Opened) -> None:
@@ -127,5 +130,6 @@ def test_twenty_thousand_bodies_get_a_defined_answer(desk: Gateway, opened: Open
 def test_the_fuzz_sees_a_call_that_is_forwarded(desk: Gateway, opened: Opened) -> None:
     """The control: unspoiled, the message reaches the order desk, and the check reads it there."""
     reached = len(desk.received())
-    check(desk, Sender(desk, opened.token), BASE)
+    with closing(Sender(desk, opened.token)) as sender:
+        check(desk, sender, BASE)
     assert len(desk.received()) == reached + 1

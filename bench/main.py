@@ -196,7 +196,7 @@ def _unrecorded(path: Path, answered: int) -> list[str]:
     """Look into the stopped gateway's log: an answer without its two records was not governed."""
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as store:
         rows = store.execute("SELECT kind, count(*) FROM entries GROUP BY kind").fetchall()
-    kinds: dict[str, int] = {kind: count for kind, count in rows}  # type: ignore[misc]  # a STRICT table's columns
+    kinds = {str(row[0]): int(str(row[1])) for row in rows}
     intents, outcomes = kinds.get("intent", 0), kinds.get("outcome", 0)
     faults = [f"{kinds[kind]} entries `{kind}` in the log" for kind in ("denied", "held", "refused") if kind in kinds]
     if not intents == outcomes >= answered:

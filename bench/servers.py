@@ -63,7 +63,7 @@ class Proxy:
 
 def sdk() -> App:
     """Build the SDK's server as its documentation does."""
-    server = MCPServer("trivial")
+    server = MCPServer("trivial", log_level="ERROR")
 
     @server.tool()
     def sdk_refund(order_id: str, amount_minor: int, currency: str, note: str) -> str:

@@ -228,7 +228,8 @@ def gateway(folder: Path, tool_url: str, calls: Path, settings: str = "", catalo
     shutil.copytree(DESK / "project", project)
     data_port, admin_port = free_ports(2)
     ports = f"\ndata: {{port: {data_port}}}\nadmin: {{port: {admin_port}}}\n"
-    _edit(project / "remit.yaml", lambda text: text + ports + settings)
+    eve = "tom: {roles: [user]}\n    eve: {roles: [user]}"  # a person whom only the test of the task cap uses
+    _edit(project / "remit.yaml", lambda text: text.replace("tom: {roles: [user]}", eve) + ports + settings)
     _edit(project / "catalogue/orders.yaml", lambda text: text.replace(LISTED_URL, f"{tool_url}\n{catalogue}".rstrip()))
     command = [sys.executable, "-m", "remit", "up", "-C", str(project)]
     with running(command, folder / "gateway", "ready after"):

@@ -15,6 +15,8 @@ from tests.requirements import Requirement
 _ID = re.compile(r"R[1-9][0-9]?\.[1-9][0-9]?")
 _PENDING = re.compile(r"step ([0-9]+): \S.{8,}")
 
+SURFACES = ("tests/surfaces/", "tests/docs/", "tests/crash/")  # whose tests come in as users, agents and operators do
+
 _Holder = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -68,12 +70,14 @@ def ledger_problems(ledger: Iterable[Requirement], plan: Collection[int]) -> lis
 
 
 def coverage_problems(ledger: Iterable[Requirement], tags: Iterable[Tag]) -> list[str]:
-    """Say which kept rows no test proves, and which tags name no row."""
+    """Say which kept rows no test proves through a real surface, and which tags name no row."""
     rows, found = list(ledger), list(tags)
-    tagged = {tag.id for tag in found}
+    proven = {tag.id for tag in found if tag.place.startswith(SURFACES)}
     known = {row.id for row in rows}
     problems = [
-        f"{row.id}: kept, and no test is tagged with it" for row in rows if not row.pending and row.id not in tagged
+        f"{row.id}: kept, and no test through a real surface is tagged with it"
+        for row in rows
+        if not row.pending and row.id not in proven
     ]
     problems += [f"{tag.place}: `{tag.id}` is not in the ledger" for tag in found if tag.id not in known]
     return problems

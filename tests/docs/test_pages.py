@@ -1,6 +1,8 @@
 import re
 import shutil
 import socket
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from tests.docs.console import Block, PageError, Session, agrees, blocks_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+DEMO = "the demo"
+Played = dict[str, Future[list[str]]]
 PORTS = ("8700", "8701", "9301")  # as the pages name them
 
 
@@ -28,33 +32,61 @@ def free_ports(count: int) -> list[str]:
         return [str(listener.getsockname()[1]) for listener in taken]
 
 
-def play(blocks: list[Block], folder: Path) -> None:
+def play(blocks: list[Block], folder: Path) -> list[str]:
+    """Run blocks in `folder`; return why some are not run."""
     with ExitStack() as stack:
         session = Session(folder, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)), stack)
         for block in blocks:
-            if block.not_run:
-                print(f"not run: {block.commands[0].line}: {block.not_run}")  # noqa: T201 - the reader of the test's output
-            else:
+            if not block.not_run:
                 session.run(block)
+    return [f"not run: {block.commands[0].line}: {block.not_run}" for block in blocks if block.not_run]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=name_of)
-def test_the_commands_of_a_page_do_what_it_shows(page: Path, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__", "var"))
-    play(blocks_of(page.read_text("utf-8")), tmp_path)
-
-
-def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
-    """(`make run` is `remit demo` after the setting up; the Makefile is held to it below.)"""
+def demo() -> list[Block]:
+    """Return what the README shows of `make run`, as the command that it is."""
     [story] = [b for b in blocks_of((ROOT / "README.md").read_text("utf-8")) if b.commands[0].line == "make run"]
-    demo = "```console\n$ remit demo\n" + story.commands[0].shown + "\n```\n"
-    play(blocks_of(demo), tmp_path)
+    return blocks_of(f"```console\n$ remit demo\n{story.commands[0].shown}\n```\n")
+
+
+@pytest.fixture(scope="module")
+def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    """Begin every page that is asked for at once, each in a folder and on ports of its own: they mostly wait."""
+    wanted = {
+        item.callspec.params["page"]
+        for item in request.session.items
+        if hasattr(item, "callspec") and item.callspec.params.get("page")
+    }
+    with ThreadPoolExecutor(3) as pool:
+        running = {}
+        for page in sorted(wanted):
+            folder = tmp_path_factory.mktemp("page")
+            shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__", "var"))
+            blocks = demo() if page == DEMO else blocks_of((ROOT / page).read_text("utf-8"))
+            running[page] = pool.submit(play, blocks, folder)
+        yield running
+
+
+@pytest.mark.requirement("R1.2", "R3.1", "R3.7", "R3.8", "R4.1")
+@pytest.mark.parametrize("page", [name_of(page) for page in PAGES if has_commands(page)])
+def test_the_commands_of_a_page_do_what_it_shows(page: str, played: Played) -> None:
+    for reason in played[page].result():
+        print(reason)  # noqa: T201 - for whoever reads the test's output
+
+
+@pytest.mark.requirement("R1.2", "R3.7", "R3.8", "R4.1")
+@pytest.mark.parametrize("page", [DEMO])
+def test_the_readme_shows_what_the_demo_prints(page: str, played: Played) -> None:
+    """(`make run` is `remit demo` after the setting up; the Makefile is held to it below.)"""
+    assert played[page].result() == []
+
+
+MAKE = r"(?:^|`|\$ )make ([a-z-]+)(?=`|$|  )"
 
 
 def test_the_makefile_has_the_targets_that_the_pages_name() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    named = {word for page in PAGES for word in re.findall(r"(?:`|\$ )make ([a-z-]+)", page.read_text("utf-8"))}
+    named = {word for page in PAGES for word in re.findall(MAKE, page.read_text("utf-8"), re.MULTILINE)}
     assert {"run", "test"} <= named <= targets
     assert re.search(r"^run: setup.*\n\t\$\(BIN\)/remit demo$", makefile, re.MULTILINE)
 
@@ -122,7 +154,7 @@ def test_what_is_volatile_is_compared_by_its_form_and_dots_stand_for_anything() 
     assert not agrees("one", "one\ntwo")
 
 
-def test_a_block_that_is_not_run_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    play(blocks_of("<!-- not run: it would take a day -->\n\n```console\n$ touch ran\n```\n"), tmp_path)
-    assert "it would take a day" in capsys.readouterr().out
+def test_a_block_that_is_not_run_says_why(tmp_path: Path) -> None:
+    said = play(blocks_of("<!-- not run: it would take a day -->\n\n```console\n$ touch ran\n```\n"), tmp_path)
+    assert said == ["not run: touch ran: it would take a day"]
     assert not (tmp_path / "ran").exists()

@@ -30,21 +30,27 @@ def test_the_ledger_has_every_row_of_every_room_once_in_order() -> None:
 # --- controls: each mistake is reported -------------------------------------------------------------------------------
 
 KEPT = Requirement("R1.1", "a promise")
+UNPROVEN = "R1.1: kept, and no test through a real surface is tagged with it"
 PENDING = Requirement("R1.2", "another", "step 8: it is not built yet")
 
 
 def test_a_sound_ledger_with_a_tested_promise_is_accepted() -> None:
-    tags, problems = tags_in("@pytest.mark.requirement('R1.1')\ndef test_it(): ...", "f.py")
-    assert tags == [Tag("R1.1", "f.py:1")]
+    tags, problems = tags_in("@pytest.mark.requirement('R1.1')\ndef test_it(): ...", "tests/surfaces/f.py")
+    assert tags == [Tag("R1.1", "tests/surfaces/f.py:1")]
     assert problems + ledger_problems([KEPT, PENDING], PLAN) + coverage_problems([KEPT, PENDING], tags) == []
 
 
 def test_a_kept_promise_without_a_test_is_reported() -> None:
-    assert coverage_problems([KEPT], []) == ["R1.1: kept, and no test is tagged with it"]
+    assert coverage_problems([KEPT], []) == [UNPROVEN]
+
+
+def test_a_kept_promise_that_only_tests_inside_prove_is_reported() -> None:
+    assert coverage_problems([KEPT], [Tag("R1.1", "tests/charter/f.py:1")]) == [UNPROVEN]
 
 
 def test_a_tag_that_names_no_promise_is_reported() -> None:
-    assert coverage_problems([KEPT], [Tag("R1.1", "a:1"), Tag("R99.1", "b:2")]) == ["b:2: `R99.1` is not in the ledger"]
+    tags = [Tag("R1.1", "tests/docs/f.py:1"), Tag("R99.1", "b:2")]
+    assert coverage_problems([KEPT], tags) == ["b:2: `R99.1` is not in the ledger"]
 
 
 def test_a_tag_may_prove_the_part_of_a_pending_promise_that_stands() -> None:

@@ -38,9 +38,12 @@ def canonical_bytes(value: "Mapping[str, object] | Json") -> bytes:
         InputRefusedError: a value that JSON cannot carry.
     """
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONEncodeError, TypeError) as error:
         raise InputRefusedError("json_unwritable", "a value that JSON cannot carry", "send text as UTF-8") from error
+    if b"null" in written and not _is_finite(value):  # orjson writes what is not finite as null
+        raise InputRefusedError("json_unwritable", "a number that is not finite", "send a finite number")
+    return written
 
 
 def parse_strict(body: bytes) -> Json:
@@ -67,6 +70,14 @@ def parse_strict(body: bytes) -> Json:
     if b"\\u" in body or len(body) > STRING_BYTES_MAX:
         _check_strings(value)
     return value
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_is_finite, value))
 
 
 def _decode(body: bytes) -> str:

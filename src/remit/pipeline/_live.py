@@ -35,8 +35,12 @@ class Live:
         self._snapshot, self._version = snapshot, version
 
     def admit(self, task: Task) -> None:
-        """Let calls act under `task`, which the store holds already."""
+        """Let calls act under `task`. Its token is handed out only once the store holds it."""
         self._tasks[task.id] = task
+
+    def dismiss(self, task_id: str) -> None:
+        """Let no call act under a task any more."""
+        self._tasks.pop(task_id, None)
 
     def task(self, task_id: str) -> Task | None:
         """Return an open task."""

@@ -43,6 +43,13 @@ class TaskDesk:
             expires_at=now + self.life,
         )
         entry = records.task_opened(task, at=now, by=user, random=self.random, input_body=given)
-        await self.store.open_task(task, entry)
+        # Counted from here on, so that tasks opened at once do not pass the cap together; nobody holds its token yet.
         self.live.admit(task)
+        kept = False
+        try:
+            await self.store.open_task(task, entry)
+            kept = True
+        finally:
+            if not kept:
+                self.live.dismiss(task.id)
         return task

@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
@@ -68,7 +68,7 @@ class TaskTokens:
 
     def delegation(self, token: str) -> Delegation:
         """See `Authenticator.delegation`."""
-        key = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._verified.get(key)
         if known is None:
             known = self._read(token)
@@ -151,18 +151,17 @@ def _verify(key: OKPKey, token: str, issuer: str, audience: str, fix: str) -> _C
     if not _is_header(token.partition(".")[0]):
         raise TokenRefusedError("token_invalid", "the token is not of this issuer", fix)
     try:
-        decoded = jwt.decode(token, key, algorithms=[ALGORITHM])
-    except (JoseError, ValueError) as error:
+        claims = parse_strict(jws.deserialize_compact(token, key, algorithms=[ALGORITHM]).payload)
+    except (JoseError, ValueError, InputRefusedError) as error:
         raise TokenRefusedError("token_invalid", "the token's signature does not hold", fix) from error
-    claims = dict(decoded.claims)
-    if claims.get("iss") != issuer:
+    if not isinstance(claims, dict) or claims.get("iss") != issuer:
         raise TokenRefusedError("token_invalid", "the token is not of this issuer", fix)
     if claims.get("aud") != audience:
         raise TokenRefusedError("token_audience", "the token was issued for another audience", fix)
     subject, expires = claims.get("sub"), claims.get("exp")
     if not _is_name(subject) or type(expires) is not int or not 0 <= expires <= EXPIRY_MAX:
         raise TokenRefusedError("token_invalid", "the token names no subject or no expiry", fix)
-    return _Claims(issuer, audience, subject, datetime.fromtimestamp(expires, UTC), claims)
+    return _Claims(issuer, audience, subject, datetime.fromtimestamp(expires, UTC), dict[str, object](claims))
 
 
 def _is_header(part: str) -> bool:

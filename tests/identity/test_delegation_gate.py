@@ -1,0 +1,47 @@
+"""Identity's gate: a token and its task count only while both live and agree."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from remit.core import Allow, Delegation, Deny, Task
+from remit.identity import delegation_is_live
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+HOUR, TICK = timedelta(hours=1), timedelta(microseconds=1)
+TASK = Task(id="t_1", user="tom", agent="refunds", use_case="r", opened_at=NOON, expires_at=NOON + HOUR)
+TOKEN = Delegation(user="tom", agent="refunds", task="t_1", use_case="r", expires_at=NOON + HOUR)
+
+
+def code(delegation: Delegation, task: Task | None, now: datetime = NOON) -> str:
+    match delegation_is_live(delegation, task, now):
+        case Deny(reason):
+            assert reason.fix
+            return reason.code
+        case other:
+            assert other == Allow()
+            return ""
+
+
+def test_a_live_token_of_a_live_task_is_allowed_to_the_last_moment() -> None:
+    assert code(TOKEN, TASK) == ""
+    assert code(TOKEN, TASK, NOON + HOUR - TICK) == ""
+
+
+@pytest.mark.requirement("R2.9")
+@pytest.mark.parametrize(
+    ("delegation", "task", "now", "expected"),
+    [
+        (TOKEN, TASK, NOON + HOUR, "token_expired"),
+        (replace(TOKEN, expires_at=NOON), TASK, NOON, "token_expired"),
+        (TOKEN, None, NOON, "task_unknown"),
+        (TOKEN, replace(TASK, expires_at=NOON), NOON, "task_expired"),
+        (replace(TOKEN, user="ana"), TASK, NOON, "delegation_mismatch"),
+        (replace(TOKEN, agent="billing"), TASK, NOON, "delegation_mismatch"),
+        (replace(TOKEN, use_case="other"), TASK, NOON, "delegation_mismatch"),
+        (TOKEN, replace(TASK, user="ana"), NOON, "delegation_mismatch"),
+    ],
+)
+def test_anything_less_is_denied(delegation: Delegation, task: Task | None, now: datetime, expected: str) -> None:
+    assert code(delegation, task, now) == expected

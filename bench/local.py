@@ -91,7 +91,6 @@ def _case(size: int) -> tuple[ToolCall, Callable[[], Facts]]:
             user=task.user, agent=task.agent, task=task.id, use_case=task.use_case, expires_at=task.expires_at
         ),
         operation=names[min(size, 500) - 1],  # (the last of the first use case)
-        arguments=dict(project.ARGUMENTS),
         canonical=canonical_bytes(project.ARGUMENTS),
     )
     snapshot = check_project(sources).snapshot

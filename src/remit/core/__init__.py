@@ -2,7 +2,7 @@
 
 Rules of this package: values only. No I/O, no clock, no random number; nothing here knows a room.
 
-    call = ToolCall(id="c_1", trace=trace, delegation=delegation, operation="get_order", arguments={}, canonical=b"{}")
+    call = ToolCall(id="c_1", trace=trace, delegation=delegation, operation="get_order", canonical=b"{}")
     match strictest([Allow(), Deny(Reason("operation_not_listed", "not on the list"))]):
         case Deny(reason):
             print(reason.code)
@@ -18,6 +18,7 @@ from remit.core._canonical import (
     JsonObject,
     canonical_bytes,
     parse_strict,
+    read_canonical,
 )
 from remit.core._decision import (
     Allow,
@@ -72,6 +73,7 @@ __all__ = [
     "parse_strict",
     "parse_traceparent",
     "parse_utc",
+    "read_canonical",
     "strictest",
     "utc_text",
 ]

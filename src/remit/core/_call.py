@@ -1,9 +1,10 @@
 """Who asks, who acts, and what for: the values that travel with a call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from remit.core._canonical import JsonObject
+from remit.core._canonical import JsonObject, read_canonical
+from remit.core._errors import InputRefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,21 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """One request to act. `arguments` and `canonical` are the same value; only `canonical` is ever forwarded."""
+    """One request to act. What is decided on, `arguments`, is read back from the very bytes that are forwarded.
+
+    Raises:
+        InputRefusedError: `arguments_not_object`, when `canonical` is another kind of value.
+    """
 
     id: str
     trace: Trace
     delegation: Delegation
     operation: str
-    arguments: JsonObject
     canonical: bytes
+    arguments: JsonObject = field(init=False)
+
+    def __post_init__(self) -> None:
+        arguments = read_canonical(self.canonical)
+        if not isinstance(arguments, dict):
+            raise InputRefusedError("arguments_not_object", "arguments must be an object", "send named arguments")
+        object.__setattr__(self, "arguments", arguments)

@@ -80,6 +80,12 @@ def _is_finite(value: object) -> bool:
     return not isinstance(value, list | tuple) or all(map(_is_finite, value))
 
 
+def read_canonical(body: bytes) -> Json:
+    """Read back what `canonical_bytes` wrote. Only for bytes that it wrote: nothing is checked again."""
+    value: Json = orjson.loads(body)
+    return value
+
+
 def _decode(body: bytes) -> str:
     if body.startswith(b"\xef\xbb\xbf"):
         raise InputRefusedError("encoding_invalid", "a byte-order mark", "send UTF-8 without one")

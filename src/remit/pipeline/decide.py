@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from remit import catalogue, charter, identity, permissions
-from remit.core import Allow, Decision, Deny, GateAnswer, Reason, Ruling, ToolCall, parse_strict, strictest
+from remit.core import Decision, Deny, GateAnswer, Reason, Ruling, ToolCall, strictest
 from remit.pipeline._facts import Facts
 
 
@@ -27,18 +27,8 @@ def _gates(call: ToolCall, facts: Facts) -> Iterator[tuple[str, Decision]]:
     yield "identity.delegation_is_live", identity.delegation_is_live(delegation, facts.task, facts.now)
     yield "charter.within_use_case", charter.within_use_case(facts.charter, delegation.use_case, operation)
     yield "catalogue.is_listed", catalogue.is_listed(facts.descriptor, operation, listed)
-    yield "catalogue.arguments_fit", _arguments_fit(call, facts)
+    yield "catalogue.arguments_fit", catalogue.arguments_fit(facts.check, call.arguments)
     yield "permissions.policy_permits", _policy_permits(call, facts)
-
-
-def _arguments_fit(call: ToolCall, facts: Facts) -> Decision:
-    """Ask the schema. What does not fit is said in canonical order, so that a replay says it in the same words."""
-    answer = catalogue.arguments_fit(facts.check, call.arguments)
-    if isinstance(answer, Allow):
-        return answer
-    canonical = parse_strict(call.canonical)
-    said = catalogue.arguments_fit(facts.check, canonical) if isinstance(canonical, dict) else answer
-    return said if isinstance(said, Deny) else answer
 
 
 def _policy_permits(call: ToolCall, facts: Facts) -> Decision:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from remit.core import Delegation, Json, JsonObject, Task, ToolCall, Trace, parse_strict, parse_utc
+from remit.core import Delegation, Json, JsonObject, Task, ToolCall, Trace, parse_utc
 from remit.pipeline._facts import Snapshot
 from remit.pipeline._live import facts_for
 from remit.pipeline.decide import decide
@@ -30,7 +30,6 @@ def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None]) -> Recor
     arguments = next((payload.body for payload in entry.payloads if payload.name == "arguments"), None)
     if snapshot is None or arguments is None or not leaf["trail"]:
         return None
-    value = parse_strict(arguments)
     call = ToolCall(
         id=entry.call,
         trace=Trace(str(leaf["trace"]), str(leaf["span"])),
@@ -42,7 +41,6 @@ def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None]) -> Recor
             expires_at=parse_utc(str(leaf["token_expires"])),
         ),
         operation=str(leaf["operation"]),
-        arguments=value if isinstance(value, dict) else {},
         canonical=arguments,
     )
     facts = facts_for(call, snapshot, 0, _task(str(leaf["task"]), leaf["task_found"]), parse_utc(str(leaf["at"])))

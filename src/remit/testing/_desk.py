@@ -92,14 +92,12 @@ def desk_call(
 ) -> ToolCall:
     """Return a call of the clerk's, its arguments in the order given and its numbers as they are read from a wire."""
     value = parse_strict(json.dumps({} if arguments is None else arguments).encode())
-    given = value if isinstance(value, dict) else {}
     return ToolCall(
         id=call,
         trace=Trace("a" * 32, "b" * 16),
         delegation=desk_delegation() if delegation is None else delegation,
         operation=operation,
-        arguments=given,
-        canonical=canonical_bytes(given),
+        canonical=canonical_bytes(value),
     )
 
 

@@ -30,7 +30,6 @@ def call(call_id: str = "c_1", canonical: bytes = b'{"order":"A-1"}') -> ToolCal
         trace=Trace("a" * 32, "b" * 16),
         delegation=delegation,
         operation="get_order",
-        arguments=orjson.loads(canonical),
         canonical=canonical,
     )
 

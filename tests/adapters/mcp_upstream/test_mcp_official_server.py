@@ -77,7 +77,6 @@ def call(arguments: JsonObject) -> ToolCall:
         trace=Trace("a" * 32, "b" * 16),
         delegation=delegation,
         operation="op",
-        arguments=arguments,
         canonical=canonical_bytes(arguments),
     )
 

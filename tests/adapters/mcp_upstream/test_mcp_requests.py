@@ -23,7 +23,6 @@ def call(call_id: str, canonical: bytes = b"{}") -> ToolCall:
         trace=Trace("a" * 32, "b" * 16),
         delegation=delegation,
         operation="get_order",
-        arguments=orjson.loads(canonical),
         canonical=canonical,
     )
 

@@ -165,7 +165,7 @@ class SqliteStore:
             rows = _rows(connection, "SELECT value, says FROM versions WHERE name = ?", (CONFIGURATION,))
             version, digest = rows[0] if rows else (0, "")
             tasks = _rows(connection, f"SELECT {_TASK_COLUMNS} FROM tasks WHERE expires > ?", (utc_text(now),))  # noqa: S608 - constant
-            size = _rows(connection, "SELECT count(*) FROM entries")[0][0]
+            size = _rows(connection, "SELECT coalesce(max(idx) + 1, 0) FROM entries")[0][0]
             return StoredState(version=version, digest=digest, tasks=tuple(map(_task, tasks)), size=size)
 
         return await self._read(read)

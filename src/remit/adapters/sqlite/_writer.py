@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import apsw
 
-from remit.core import StoreUnavailableError
+from remit.core import RemitError, StoreUnavailableError
 from remit.pipeline import Versions
 from remit.records import Draft, Frontier, leaf_hash
 
@@ -153,7 +153,7 @@ class Writer:
     def _commit(self, batch: list[_Command[object]]) -> None:
         try:
             results = self._transact(batch)
-        except (apsw.Error, ValueError) as error:
+        except (apsw.Error, ValueError, RemitError) as error:
             if len(batch) == 1:
                 self._tell([(batch[0], None, _unavailable(f"{type(error).__name__}"))])
             else:
@@ -173,7 +173,7 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             results = [command.run(transaction) for command in batch]
             self._connection.execute("COMMIT")
-        except (apsw.Error, ValueError):
+        except (apsw.Error, ValueError, RemitError):
             self._sound = False  # a COMMIT that reports failure may still have happened: only the file knows
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

@@ -127,7 +127,6 @@ class McpEndpoint:
             trace=parse_traceparent(request.meta.get("traceparent"), random[:24]),
             delegation=delegation,
             operation=operation,
-            arguments=arguments,
             canonical=canonical,
         )
         match await self._gateway.handle(call):

@@ -1,6 +1,6 @@
 """Runs the commands of a page as its reader would, and compares what is printed with what the page shows.
 
-A fenced `console` block is a session: a line that begins with `$ ` is a command, one with `> ` continues it, and
+A fenced `console` block is a transcript: a line that begins with `$ ` is a command, one with `> ` continues it, and
 all else is what it prints. `...` stands for what differs from run to run or is left out: alone on a line for any
 lines, inside a line for any text. Ids, digests, times and durations are compared by their form. The blocks of a page
 are one story: they run in order, in one scratch folder with a copy of the examples.
@@ -120,7 +120,7 @@ def _pattern(shown: str) -> re.Pattern[str]:
 
 
 @dataclass(slots=True)
-class Session:
+class Terminal:
     """A scratch folder and the programs that run in it."""
 
     folder: Path

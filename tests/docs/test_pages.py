@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.docs.console import Block, PageError, Session, agrees, blocks_of
+from tests.docs.console import Block, PageError, Terminal, agrees, blocks_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -35,10 +35,10 @@ def free_ports(count: int) -> list[str]:
 def play(blocks: list[Block], folder: Path) -> list[str]:
     """Run blocks in `folder`; return why some are not run."""
     with ExitStack() as stack:
-        session = Session(folder, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)), stack)
+        terminal = Terminal(folder, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)), stack)
         for block in blocks:
             if not block.not_run:
-                session.run(block)
+                terminal.run(block)
     return [f"not run: {block.commands[0].line}: {block.not_run}" for block in blocks if block.not_run]
 
 

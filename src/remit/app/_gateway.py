@@ -357,6 +357,7 @@ def _server(app: Callable[..., object]) -> "_Server":
             access_log=False,
             log_level="warning",
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_WAIT_S,
         )

@@ -87,7 +87,7 @@ class SqliteStore:
             if changed is not None:
                 return Conflict(changed)
             index = transaction.append(intent)
-            transaction.execute("INSERT INTO open_calls VALUES (?, ?, ?)", (intent.call, intent.task, index))
+            transaction.open_call(intent.call, intent.task, index)
             return Committed(index)
 
         return await self._writer.submit(run)
@@ -96,8 +96,7 @@ class SqliteStore:
         """See `Ledger.finish`."""
 
         def run(transaction: Transaction) -> Committed | None:
-            closed = transaction.execute("DELETE FROM open_calls WHERE call = ? RETURNING intent", (outcome.call,))
-            return Committed(transaction.append(outcome)) if closed.fetchall() else None
+            return Committed(transaction.append(outcome)) if transaction.close_call(outcome.call) else None
 
         done = await self._writer.submit(run)
         if done is None:

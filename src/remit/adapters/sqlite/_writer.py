@@ -11,6 +11,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Generic, TypeVar
 
 import apsw
@@ -21,15 +22,22 @@ from remit.records import Draft, Frontier, leaf_hash
 
 T = TypeVar("T")
 
-_INSERT_ENTRY = "INSERT INTO entries (idx, kind, task, call, leaf, leaf_hash) VALUES (?, ?, ?, ?, ?, ?)"
-_INSERT_PAYLOAD = "INSERT INTO payloads (entry, name, salt, body) VALUES (?, ?, ?, ?)"
+Row = tuple[int | str | bytes, ...]
+
+_TABLES = {
+    "entries": "idx, kind, task, call, leaf, leaf_hash",
+    "payloads": "entry, name, salt, body",
+    "open_calls": "call, task, intent",
+}
+ROWS_AT_ONCE = (32, 8, 1)  # rows in one INSERT: the interpreter's lock is let go and taken again once a statement
 
 
 class Transaction:
     """What a command may do inside the batch's transaction."""
 
     def __init__(self, connection: apsw.Connection, frontier: Frontier, versions: dict[str, int]) -> None:
-        self.execute = connection.execute
+        self._execute = connection.execute
+        self._waiting: dict[str, list[Row]] = {table: [] for table in _TABLES}
         self.frontier = frontier
         self.versions = versions
 
@@ -42,11 +50,36 @@ class Transaction:
         """Append an entry and its payloads; return its index."""
         index = self.frontier.size
         hashed = leaf_hash(draft.leaf)
-        self.execute(_INSERT_ENTRY, (index, draft.kind, draft.task, draft.call, draft.leaf, hashed))
+        self._waiting["entries"].append((index, draft.kind, draft.task, draft.call, draft.leaf, hashed))
         for payload in draft.payloads:
-            self.execute(_INSERT_PAYLOAD, (index, payload.name, payload.salt, payload.body))
+            self._waiting["payloads"].append((index, payload.name, payload.salt, payload.body))
         self.frontier.append(hashed)
         return index
+
+    def open_call(self, call: str, task: str, intent: int) -> None:
+        """Remember that `call` has an intent and no outcome."""
+        self._waiting["open_calls"].append((call, task, intent))
+
+    def close_call(self, call: str) -> bool:
+        """Forget an open call; False if it is not open."""
+        if any(row[0] == call for row in self._waiting["open_calls"]):
+            self.flush()
+        return bool(self._execute("DELETE FROM open_calls WHERE call = ? RETURNING intent", (call,)).fetchall())
+
+    def execute(self, query: str, values: Row = ()) -> apsw.Cursor:
+        """Run a statement after everything that the transaction has written so far."""
+        self.flush()
+        return self._execute(query, values)
+
+    def flush(self) -> None:
+        """Write the rows that wait, many to a statement."""
+        for table, rows in self._waiting.items():
+            at = 0
+            while at < len(rows):
+                count = next(size for size in ROWS_AT_ONCE if size <= len(rows) - at)
+                self._execute(_INSERTS[table, count], tuple(chain.from_iterable(rows[at : at + count])))
+                at += count
+            rows.clear()
 
     def changed(self, read: Versions) -> str | None:
         """Return the first name whose version is no longer the one read."""
@@ -65,6 +98,14 @@ class Transaction:
         )
         self.versions[name] = value
         return value
+
+
+_INSERTS = {
+    (table, count): f"INSERT INTO {table} ({columns}) VALUES "  # noqa: S608 - constants of this module
+    + ", ".join(["(" + ", ".join("?" * len(columns.split(", "))) + ")"] * count)
+    for table, columns in _TABLES.items()
+    for count in ROWS_AT_ONCE
+}
 
 
 class _Command(Generic[T]):
@@ -172,6 +213,7 @@ class Writer:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             results = [command.run(transaction) for command in batch]
+            transaction.flush()
             self._connection.execute("COMMIT")
         except (apsw.Error, ValueError, RemitError):
             self._sound = False  # a COMMIT that reports failure may still have happened: only the file knows

@@ -4,11 +4,13 @@ clock = SystemClock()
 clock.now(); clock.elapsed_us(); random(16)
 """
 
+import os
 import time
 from datetime import UTC, datetime
-from os import urandom as random
 
 __all__ = ["SystemClock", "random"]
+
+BLOCK_BYTES = 4_096  # asked of the system at once: each request lets other threads in, which costs more than the bytes
 
 
 class SystemClock:
@@ -21,3 +23,25 @@ class SystemClock:
     def elapsed_us(self) -> int:
         """See `Clock.elapsed_us`."""
         return time.monotonic_ns() // 1000
+
+
+class _Random:
+    """The system's randomness, asked for in blocks; no byte is given out twice. For one thread: the event loop's."""
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._at = 0
+        os.register_at_fork(after_in_child=self._forget)
+
+    def __call__(self, count: int) -> bytes:
+        """Return `count` random bytes, at most BLOCK_BYTES."""
+        if self._at + count > len(self._block):
+            self._block, self._at = os.urandom(BLOCK_BYTES), 0
+        start, self._at = self._at, self._at + count
+        return self._block[start : self._at]
+
+    def _forget(self) -> None:
+        self._block, self._at = b"", 0
+
+
+random = _Random()

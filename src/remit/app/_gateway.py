@@ -6,6 +6,7 @@ One process, one event loop, one store. Start: project -> store -> checkpoint gu
 
 import asyncio
 import contextlib
+import gc
 import hmac
 import json
 import logging
@@ -291,6 +292,8 @@ async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, 
                     warnings=tuple(map(str, checked.warnings)),
                 )
                 await asyncio.gather(*(server.ready.wait() for server in servers))
+                gc.collect()
+                gc.freeze()  # what is loaded now lives as long as the process: no collection need look at it again
                 _write_beside(root / GATEWAY_FILE, json.dumps({"data": app.data_url, "admin": app.admin_url}))
                 try:
                     yield address, stop
@@ -353,6 +356,7 @@ def _server(app: Callable[..., object]) -> "_Server":
         uvicorn.Config(
             app,
             http="httptools",
+            ws="none",
             lifespan="off",
             access_log=False,
             log_level="warning",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 def utc_text(moment: datetime) -> str:
     """Write `moment` as `2026-11-22T09:30:00.000000Z`. It must be aware and UTC."""
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def parse_utc(text: str) -> datetime:

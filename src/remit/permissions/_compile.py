@@ -10,6 +10,7 @@ import cedarpy
 from remit.core import JsonObject, Problem, canonical_bytes
 from remit.permissions._check import Policy, check, vocabulary_of
 from remit.permissions._convert import converter
+from remit.permissions._flat import flatten
 from remit.permissions._model import OperationShape, Shard
 from remit.permissions._scan import FILE_BYTES_MAX, POLICIES_MAX, Piece, scan
 from remit.permissions._shard import CedarShard, Rule
@@ -97,13 +98,16 @@ def _duplicates(policies: Iterable[Policy]) -> list[Problem]:
 def _shard(agent: str, shape: OperationShape, policies: Iterable[Policy]) -> CedarShard:
     mine = [policy for policy in policies if shape.operation in policy.operations]
     holds = {policy.id: policy for policy in mine if policy.terms is not None}
+    flattened = flatten({policy.id: policy.est for policy in mine})
+    texts = {policy.id: policy.est for policy in mine} if flattened is None else flattened.policies
     return CedarShard(
         agent=agent,
         operation=shape.operation,
         tool=shape.tool,
         convert=converter(arguments_record(shape.input_schema)),
-        rules=_policy_set({policy.id: policy.est for policy in mine if policy.terms is None}),
-        holds=_policy_set({name: policy.est for name, policy in holds.items()} | {_BASE_ID: _BASE}) if holds else None,
+        reads=None if flattened is None else flattened.reads,
+        rules=_policy_set({policy.id: texts[policy.id] for policy in mine if policy.terms is None}),
+        holds=_policy_set({name: texts[name] for name in holds} | {_BASE_ID: _BASE}) if holds else None,
         texts={
             policy.id: Rule(place=f"{policy.file}:{policy.line}", description=policy.description) for policy in mine
         },

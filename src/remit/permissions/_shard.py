@@ -22,6 +22,7 @@ from remit.core import (
     Requirement,
     canonical_bytes,
 )
+from remit.permissions._flat import Reads, flat_context, nested_context
 from remit.permissions._model import Question
 
 _NO_ENTITIES = cedarpy.Entities.from_json_str("[]")
@@ -44,6 +45,7 @@ class CedarShard:
     operation: str
     tool: str
     convert: Callable[[Mapping[str, Json]], JsonObject]
+    reads: Reads | None  # None: the policies need the nested context
     rules: cedarpy.PolicySet
     holds: cedarpy.PolicySet | None
     texts: Mapping[str, Rule]
@@ -69,11 +71,10 @@ class CedarShard:
         return self._ask_holds(request) if self.holds is not None else Allow()
 
     def _request(self, question: Question) -> dict[str, object]:
-        context = {
-            "agent": {"name": question.agent},
-            "task": {"use_case": question.use_case},
-            "arguments": self.convert(question.arguments),
-        }
+        arguments = self.convert(question.arguments)
+        context = (
+            nested_context(question, arguments) if self.reads is None else flat_context(self.reads, question, arguments)
+        )
         return {
             "principal": {"type": "User", "id": question.user},
             "action": {"type": "Action", "id": self.operation},

@@ -6,6 +6,7 @@ without breaking a proof (R5.7).
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 
 from remit.core import (
@@ -27,6 +28,8 @@ from remit.records._model import Basis, Draft, Ending, Payload
 Random = Callable[[int], bytes]
 
 SALT_BYTES = 16
+
+_lasting = lru_cache(maxsize=4_096)(utc_text)  # of tasks and tokens, which say the same times in entry after entry
 
 
 def commit(name: str, body: bytes, random: Random) -> tuple[Payload, JsonObject]:
@@ -50,7 +53,7 @@ def ruled(kind: str, call: ToolCall, ruling: Ruling, basis: Basis, random: Rando
         "trace": call.trace.trace_id,
         "span": call.trace.span_id,
         **_parties(call.delegation),
-        "token_expires": utc_text(call.delegation.expires_at),
+        "token_expires": _lasting(call.delegation.expires_at),
         "task_found": None if basis.task is None else _task(basis.task),
         "operation": call.operation,
         "tool": basis.tool,
@@ -155,6 +158,6 @@ def _task(task: Task) -> JsonObject:
         "user": task.user,
         "agent": task.agent,
         "use_case": task.use_case,
-        "opened": utc_text(task.opened_at),
-        "expires": utc_text(task.expires_at),
+        "opened": _lasting(task.opened_at),
+        "expires": _lasting(task.expires_at),
     }

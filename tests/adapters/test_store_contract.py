@@ -74,7 +74,7 @@ async def open_calls(store: Store) -> list[OpenCall]:
 def test_a_new_store_is_empty(run: Run) -> None:
     async def scenario(store: Store) -> None:
         assert store.healthy
-        assert await store.state(NOON) == StoredState(version=0, digest="", tasks=(), size=0)
+        assert await store.state(NOON) == StoredState(version=0, digest="", tasks=(), size=0, checkpointed=0)
         assert await log(store) == []
         assert await store.root_at(1) is None
         assert await store.sweep(lost) == 0

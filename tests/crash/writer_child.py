@@ -38,6 +38,7 @@ class HastyWriter(Writer):
         self._connection.execute("BEGIN IMMEDIATE")
         results = [command.run(transaction) for command in batch]
         self._tell((command, result, None) for command, result in zip(batch, results, strict=True))
+        transaction.flush()
         self._connection.execute("COMMIT")
         self._frontier, self._versions = transaction.frontier, transaction.versions
         return results

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from remit.core import Reason, StoreUnavailableError, Task
+from remit.identity import Person
 from remit.pipeline import Done, Refused, Store, TaskDesk
 from remit.testing import NOON, Desk, FailingStore, MemoryStore, desk_call, desk_delegation
 
@@ -24,8 +25,20 @@ def reception(desk: Desk, store: Store) -> TaskDesk:
     )
 
 
+TOM = Person("tom", frozenset({"user"}))
+
+
+def test_a_person_without_the_role_of_a_user_opens_none() -> None:
+    desk = Desk()
+    olga = Person("olga", frozenset({"operator"}))
+    refused = asyncio.run(reception(desk, desk.store).open(olga, "clerk", "serve", b"{}"))
+    assert isinstance(refused, Reason)
+    assert refused.code == "role_missing"
+    assert isinstance(opened(desk), Task), "the control: a user does"
+
+
 def opened(desk: Desk, use_case: str = "serve", agent: str = "clerk", store: Store | None = None) -> Task | Reason:
-    return asyncio.run(reception(desk, store or desk.store).open("tom", agent, use_case, b'{"input":"hello"}'))
+    return asyncio.run(reception(desk, store or desk.store).open(TOM, agent, use_case, b'{"input":"hello"}'))
 
 
 @pytest.mark.requirement("R2.9", "R5.1")
@@ -81,6 +94,6 @@ def test_tasks_opened_at_once_do_not_pass_the_cap_together() -> None:
     async def at_once() -> list[Task | Reason]:
         desk = Desk()
         desks = reception(desk, desk.store)
-        return await asyncio.gather(*(desks.open("tom", "clerk", "serve", b"{}") for _ in range(10)))
+        return await asyncio.gather(*(desks.open(TOM, "clerk", "serve", b"{}") for _ in range(10)))
 
     assert [type(answer) for answer in asyncio.run(at_once())].count(Task) == OPEN_MAX - 1

@@ -32,7 +32,17 @@ from remit.adapters.sqlite import SqliteStore
 from remit.adapters.system import SystemClock, random
 from remit.core import RemitError, StoreUnavailableError, utc_text
 from remit.identity import Person
-from remit.pipeline import CONFIGURATION, Gateway, Live, OpenCall, Snapshot, TaskDesk, recorded, replay
+from remit.pipeline import (
+    CONFIGURATION,
+    Gateway,
+    Live,
+    OpenCall,
+    Snapshot,
+    StoredState,
+    TaskDesk,
+    recorded,
+    replay,
+)
 from remit.records import (
     Checkpoint,
     Draft,
@@ -139,6 +149,7 @@ class App:
             deploy=self.deploy,
             checkpoint=self.checkpoint,
             replayed=self.replayed,
+            charters=lambda: self.live.snapshot.charters,
             origin=self.origin,
         )
 
@@ -246,13 +257,20 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
     state = await store.state(clock.now())
     app = App(root, settings, store, Live(clock, checked.snapshot, state.version), observe=observe)
     try:
-        await _guard(app, state.size)
+        anew = await _guard(app, state)
         swept = await store.sweep(lambda call: _lost(call, clock))
         if state.digest != checked.snapshot.digest:
             app.live.swap(checked.snapshot, await _deploy(store, checked.snapshot, clock, "gateway"))
         for task in state.tasks:
             app.live.admit(task)
-        said = {"mode": app.mode, "profile": settings.profile, "configuration": checked.snapshot.digest, "swept": swept}
+        said: dict[str, object] = {
+            "mode": app.mode,
+            "profile": settings.profile,
+            "configuration": checked.snapshot.digest,
+            "swept": swept,
+        }
+        if anew:
+            said["checkpoints"] = "begun anew: the file outside the store was empty"
         await store.append(event("started", at=clock.now(), by="gateway", said={**said, "version": __version__}))
         await app.checkpoint()
     except RemitError:
@@ -322,18 +340,29 @@ async def _deploy(store: SqliteStore, snapshot: Snapshot, clock: SystemClock, by
     return await store.deploy(snapshot.digest, snapshot.sources, entry)
 
 
-async def _guard(app: App, size: int) -> None:
-    """Refuse to go on with a log that is shorter than, or other than, what was signed outside the store."""
+async def _guard(app: App, state: StoredState) -> bool:
+    """Refuse to go on with a log that is shorter than, or other than, what was signed outside the store.
+
+    Returns whether the checkpoints outside begin anew: somebody put an empty file where there was one, on purpose.
+    """
     note = app.checkpoints.last()
+    if note is None and state.checkpointed and not app.checkpoints.path.exists():
+        name = app.settings.records.checkpoint_file
+        raise RemitError(
+            "checkpoints_missing",
+            f"`{name}` is gone, and with it what shows that nobody put an older log back",
+            "restore it from a copy; if it is lost for good, put an empty file there: the log will say so",
+        )
     if note is None:
-        return
+        return state.checkpointed > 0
     outside = parse_checkpoint(open_note(note, app.vkey))
-    if outside.size > size or await app.store.root_at(outside.size) != outside.root:
+    if outside.size > state.size or await app.store.root_at(outside.size) != outside.root:
         raise RemitError(
             "log_rolled_back",
-            f"the log has {size} entries and does not continue the checkpoint over {outside.size} outside the store",
+            f"the log has {state.size} entries and does not continue the checkpoint over {outside.size} outside it",
             "restore the whole log; `remit records verify` on an export says what is missing",
         )
+    return False
 
 
 def _lost(call: OpenCall, clock: SystemClock) -> Draft:

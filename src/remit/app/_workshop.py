@@ -32,8 +32,7 @@ from remit.adapters.sqlite import SQLITE_OLDEST
 from remit.app._gateway import GATEWAY_FILE, serving
 from remit.catalogue import Tool
 from remit.core import JsonObject, ProjectInvalidError, RemitError
-from remit.pipeline import Snapshot
-from remit.surfaces.cli import Checked, Finding, Ready, UseCaseSummary, Written
+from remit.surfaces.cli import Checked, Finding, Ready, Written
 
 LISTING_TIMEOUT_S = 5.0  # for one tool server to list its tools
 READY_TIMEOUT_S = 3.0
@@ -55,14 +54,14 @@ class LocalWorkshop:
         return Checked(
             digest=found.snapshot.digest,
             operations=len(found.snapshot.descriptors),
-            use_cases=tuple(_use_cases(found.snapshot)),
+            agents=len(found.snapshot.charters),
             warnings=tuple(map(str, found.warnings)),
         )
 
     def init(self, root: Path, *, name: str, owner: str, mcp_json: Path | None) -> Written:
         """See `Workshop.init`."""
         if mcp_json is None:
-            files: Mapping[str, str] = new_project(name)
+            files: Mapping[str, str] = new_project(name, owner)
             notes: tuple[str, ...] = ()
         else:
             if mcp_json.stat().st_size > MCP_JSON_BYTES_MAX:
@@ -71,7 +70,12 @@ class LocalWorkshop:
                 )
             text = mcp_json.read_text("utf-8", "surrogateescape")
             listings, unreachable = asyncio.run(_listings(servers_of(text)))
-            imported = from_mcp_json(text, listings, name=name, owner=owner)
+            try:
+                imported = from_mcp_json(text, listings, name=name, owner=owner)
+            except RemitError as error:
+                for note in unreachable:
+                    error.add_note(note)
+                raise
             files, notes = imported.files, (*unreachable, *imported.notes)
         write_project(root, files)
         return Written(files=tuple(sorted(files)), notes=notes)
@@ -109,12 +113,6 @@ class LocalWorkshop:
             fix = "start the gateway once with `remit up`"
             raise RemitError("no_verifier_key", "this project has no log's verifier key yet", fix) from error
         return key, file.text()
-
-
-def _use_cases(snapshot: Snapshot) -> Iterator[UseCaseSummary]:
-    for agent, charter in sorted(snapshot.charters.items()):
-        for name, case in charter.use_cases.items():
-            yield UseCaseSummary(agent=agent, use_case=name, operations=tuple(sorted(case.operations)))
 
 
 async def _listings(servers: Mapping[str, str]) -> tuple[dict[str, tuple[JsonObject, ...]], tuple[str, ...]]:

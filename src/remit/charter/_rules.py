@@ -7,7 +7,7 @@ from remit.core import Allow, Decision, Deny, Reason
 def within_use_case(charter: Charter | None, use_case: str, operation: str) -> Decision:
     """Allow `operation` only where the task's use case lists it (R1.2). No charter, no call (R1.1)."""
     if charter is None:
-        return Deny(Reason("no_charter", "this agent has no charter", "add agents/<name>/agent.yaml and deploy it"))
+        return Deny(Reason("no_charter", "this agent has no charter", "ask an operator to deploy its charter"))
     listed = charter.use_cases.get(use_case)
     if listed is None:
         return Deny(_unknown(charter, use_case))
@@ -16,7 +16,7 @@ def within_use_case(charter: Charter | None, use_case: str, operation: str) -> D
             Reason(
                 "outside_use_case",
                 f"`{operation}` is not among the operations of use case `{use_case}`",
-                f"list it under use_cases.{use_case}.operations in agents/{charter.agent}/agent.yaml; have it reviewed",
+                "ask the agent's owner to have it listed there",
             )
         )
     return Allow()

@@ -7,6 +7,6 @@ its signature, issuer, audience and time (R2.6).
 """
 
 from remit.identity._ports import Authenticator, Person, TokenRefusedError
-from remit.identity._rules import delegation_is_live
+from remit.identity._rules import delegation_is_live, may_have_agents_act
 
-__all__ = ["Authenticator", "Person", "TokenRefusedError", "delegation_is_live"]
+__all__ = ["Authenticator", "Person", "TokenRefusedError", "delegation_is_live", "may_have_agents_act"]

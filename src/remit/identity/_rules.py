@@ -3,8 +3,19 @@
 from datetime import datetime
 
 from remit.core import Allow, Decision, Delegation, Deny, Reason, Task
+from remit.identity._ports import Person
+
+USER = "user"
+"""The role of people for whom agents may act."""
 
 _REOPEN = "open a new task"
+
+
+def may_have_agents_act(person: Person) -> Decision:
+    """Allow only people with the role of a user: operating the gateway is no reason to have agents act for one."""
+    if USER in person.roles:
+        return Allow()
+    return Deny(Reason("role_missing", f"`{person.name}` has not the role `{USER}`", "ask an operator for the role"))
 
 
 def delegation_is_live(delegation: Delegation, task: Task | None, now: datetime) -> Decision:

@@ -98,7 +98,7 @@ class CedarShard:
                 Reason(
                     "policy_no_permit",
                     f"no policy of `{self.agent}` permits `{self.operation}` with these arguments",
-                    f"write a permit for it under agents/{self.agent}/policies and have it reviewed",
+                    "ask the agent's owner for a policy that permits it",
                 )
             )
         return Deny(

@@ -109,12 +109,16 @@ class OpenCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
-    """What a store holds when a gateway starts on it. `digest` is empty on a new store."""
+    """What a store holds when a gateway starts on it. `digest` is empty on a new store.
+
+    `checkpointed` is how many entries the newest checkpoint covers; 0 where none was ever signed.
+    """
 
     version: int
     digest: str
     tasks: tuple[Task, ...]
     size: int
+    checkpointed: int
 
 
 Signer = Callable[[int, bytes], str]

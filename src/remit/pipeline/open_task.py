@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from remit import charter, records
-from remit.core import Allow, Deny, Hold, Reason, Task, new_id
+from remit import charter, identity, records
+from remit.core import Allow, Deny, Hold, Reason, Task, new_id, strictest
+from remit.identity import Person
 from remit.pipeline._live import Live
 from remit.pipeline._ports import Clock, Store
 
@@ -20,7 +21,7 @@ class TaskDesk:
     life: timedelta
     open_max: int  # tasks of one user with one agent at once
 
-    async def open(self, user: str, agent: str, use_case: str, given: bytes) -> Task | Reason:
+    async def open(self, person: Person, agent: str, use_case: str, given: bytes) -> Task | Reason:
         """Open a task with what the user gave, or say why not.
 
         Raises:
@@ -29,20 +30,25 @@ class TaskDesk:
         now = self.clock.now()
         self.live.forget_expired(now)
         job = self.live.snapshot.charters.get(agent)
-        match charter.may_open_task(job, use_case, self.live.open_tasks_of(user, agent), self.open_max):
+        open_already = self.live.open_tasks_of(person.name, agent)
+        gates = (
+            identity.may_have_agents_act(person),
+            charter.may_open_task(job, use_case, open_already, self.open_max),
+        )
+        match strictest(gates):
             case Deny(reason) | Hold(reason):
                 return reason
             case Allow():
                 pass
         task = Task(
             id=new_id("t", self.random(12)),
-            user=user,
+            user=person.name,
             agent=agent,
             use_case=use_case,
             opened_at=now,
             expires_at=now + self.life,
         )
-        entry = records.task_opened(task, at=now, by=user, random=self.random, input_body=given)
+        entry = records.task_opened(task, at=now, by=person.name, random=self.random, input_body=given)
         # Counted from here on, so that tasks opened at once do not pass the cap together; nobody holds its token yet.
         self.live.admit(task)
         kept = False

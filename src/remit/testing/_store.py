@@ -60,7 +60,13 @@ class MemoryStore:
         """See `Store.state`."""
         open_tasks = tuple(task for task in self._tasks.values() if now < task.expires_at)
         version = self.versions.get(CONFIGURATION, 0)
-        return StoredState(version=version, digest=self._digest, tasks=open_tasks, size=len(self.log))
+        return StoredState(
+            version=version,
+            digest=self._digest,
+            tasks=open_tasks,
+            size=len(self.log),
+            checkpointed=max(self._notes, default=0),
+        )
 
     async def open_task(self, task: Task, entry: Draft) -> Committed:
         """See `Store.open_task`."""

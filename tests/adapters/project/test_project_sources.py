@@ -11,7 +11,7 @@ from remit.core import InputRefusedError, ProjectInvalidError
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    write_project(tmp_path / "desk", new_project("desk"))
+    write_project(tmp_path / "desk", new_project("desk", "ana"))
     return tmp_path / "desk"
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import JSON, Answer, Gateway, Opened, bearer, tool_call
 
 LOGIN = ("POST", "/development/token")  # the one route that nobody has logged in for
-FOR_ANYBODY_KNOWN = {("GET", "/v1/whoami"), ("GET", "/openapi.json")}
+FOR_ANYBODY_KNOWN = {("GET", "/v1/agents"), ("GET", "/v1/whoami"), ("GET", "/openapi.json")}
 
 
 def routes(gateway: Gateway) -> list[tuple[str, str]]:
@@ -63,7 +63,7 @@ def test_an_operator_is_let_through_everywhere(desk: Gateway) -> None:
 
 def test_who_am_i_names_the_person_of_the_login(desk: Gateway) -> None:
     assert desk.ask("GET", "/v1/whoami", person="tom").json == {"person": "tom", "roles": ["user"]}
-    assert desk.ask("GET", "/v1/whoami", person="ana").json == {"person": "ana", "roles": ["operator"]}
+    assert desk.ask("GET", "/v1/whoami", person="ana").json == {"person": "ana", "roles": ["operator", "user"]}
 
 
 @pytest.mark.parametrize(

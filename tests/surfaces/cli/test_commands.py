@@ -80,7 +80,7 @@ def own(desk: Any, tmp_path: Path) -> Path:
 def test_a_new_project_passes_its_own_check(tmp_path: Path) -> None:
     made = type_in("init", tmp_path / "desk")
     assert made.exit_code == 0, made.output
-    assert "next: remit check" in made.output
+    assert "&& remit check && remit up" in made.output
     checked = type_in("check", "-C", tmp_path / "desk")
     assert checked.exit_code == 0, checked.output
     assert checked.output.startswith("ok: 1 agent(s)")

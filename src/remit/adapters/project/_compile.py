@@ -118,6 +118,9 @@ class _Project:
                 case _:
                     fix = "move it to where its kind of file is read"
                     self._add("file_misplaced", path, 0, "a file that would never be read where it stands", fix)
+        if not self.folders:
+            fix = "write agents/<name>/agent.yaml, or begin with `remit init`"
+            self._add("no_agent", "agents", 0, "the project has no agent: nothing could be governed", fix)
 
     def _read_agent(self, folder: str, path: str, body: bytes) -> None:
         document = self._document(path, body)

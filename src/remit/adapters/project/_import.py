@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from remit.adapters.project._emit import block, scalar
 from remit.adapters.project._models import (
     DESCRIPTION_CHARS_MAX,
-    LINE_CHARS_MAX,
     OPERATIONS_MAX,
     TITLE_CHARS_MAX,
     URL_CHARS_MAX,
@@ -72,18 +71,16 @@ def from_mcp_json(
     """Turn a client's configuration (`mcpServers` or `servers`) into the files of a project called `name`.
 
     `listings` has, for each server of the configuration, the tools that the live server listed. Without a single tool
-    imported the files have neither catalogue nor agent, and the notes say why.
+    there is nothing to write.
 
     Raises:
-        InputRefusedError: `mcp_config_invalid`, `name_invalid` or `owner_invalid`.
+        InputRefusedError: `mcp_config_invalid`, `name_invalid`, `owner_invalid` or `nothing_imported`.
     """
-    if not owner.strip() or not owner.isprintable() or len(owner) > LINE_CHARS_MAX or unsafe_text(owner):
-        raise InputRefusedError("owner_invalid", "expected the accountable person's name", "give --owner NAME")
     notes: list[str] = []
     servers = list(_servers(_configured(text), notes))
     candidates = [found for server in servers for found in _candidates(server, listings.get(server.key), notes)]
     operations = _named(candidates, notes)
-    files = common_files(name)
+    files = common_files(name, owner)
     for server in servers:
         mine = {key: found for key, found in operations.items() if found.tool == server.tool}
         if mine:
@@ -93,7 +90,8 @@ def from_mcp_json(
         files[f"agents/{AGENT}/policies/first.cedar"] = _policy_file(operations)
         notes += _review_notes(operations)
     else:
-        notes.append("nothing was imported: describe a tool in catalogue/<tool>.yaml, then an agent that uses it")
+        fix = "start the servers, or describe a tool in catalogue/<tool>.yaml of a project made by `remit init`"
+        raise InputRefusedError("nothing_imported", "; ".join(notes) or "the configuration names no server", fix)
     return Imported(files, tuple(notes))
 
 

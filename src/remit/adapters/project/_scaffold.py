@@ -29,7 +29,7 @@ name: {name}
 profile: development
 development:
   people:
-    ana: {{roles: [operator, user]}}
+    {owner}: {{roles: [operator, user]}}
 
 # What follows are the defaults.
 # data: {{host: 127.0.0.1, port: 8700}}      # agents connect here
@@ -45,7 +45,7 @@ _AGENT_FILE = """\
 {schema}../../.remit/schemas/agent.json
 # The charter: the agent's job before its tools. An agent without one does not exist.
 agent: assistant                  # the same as the folder's name
-owner: ana                        # the person who answers for it
+owner: {owner}                        # the person who answers for it
 process: customer service         # the business process it supports
 purpose: answer questions about orders
 
@@ -125,26 +125,31 @@ permit (
 """
 
 
-def new_project(name: str) -> Mapping[str, str]:
+def new_project(name: str, owner: str) -> Mapping[str, str]:
     """Return the files of a new project called `name`: relative path -> text. They pass `check_project`.
 
+    `owner` answers for its agent and may log in, as operator and as user.
+
     Raises:
-        InputRefusedError: `name_invalid`.
+        InputRefusedError: `name_invalid`, `owner_invalid`.
     """
     return {
-        **common_files(name),
-        f"agents/{AGENT}/agent.yaml": _AGENT_FILE.format(schema=SCHEMA_LINE),
+        **common_files(name, owner),
+        f"agents/{AGENT}/agent.yaml": _AGENT_FILE.format(schema=SCHEMA_LINE, owner=owner),
         f"agents/{AGENT}/policies/first.cedar": _POLICY,
         "catalogue/orders.yaml": _CATALOGUE_FILE.format(schema=SCHEMA_LINE),
     }
 
 
-def common_files(name: str) -> dict[str, str]:
+def common_files(name: str, owner: str) -> dict[str, str]:
     """Return what every new project has: settings, editor schemas, and what version control leaves out.
 
     Raises:
-        InputRefusedError: `name_invalid`.
+        InputRefusedError: `name_invalid`, `owner_invalid`.
     """
+    if not is_name(owner):
+        fix = "give --owner NAME, the name that person will log in with: a-z, 0-9, `_`, `.`, `-`"
+        raise InputRefusedError("owner_invalid", f"`{owner[:40]}` is not a person's name here", fix)
     if not is_name(name):
         fix = "use 1 to 64 of a-z, 0-9, `_`, `.`, `-`, beginning with a letter or digit"
         raise InputRefusedError("name_invalid", f"`{name[:40]}` is not a name for a project", fix)
@@ -154,6 +159,6 @@ def common_files(name: str) -> dict[str, str]:
     }
     return {
         ".gitignore": _IGNORED,
-        "remit.yaml": _SETTINGS.format(schema=SCHEMA_LINE, name=scalar(name)),
+        "remit.yaml": _SETTINGS.format(schema=SCHEMA_LINE, name=scalar(name), owner=scalar(owner)),
         **schemas,
     }

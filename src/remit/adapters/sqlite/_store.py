@@ -69,9 +69,9 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish every queued write and let go of the file."""
-        await self._writer.close()
         self._reading.shutdown()
         self._reader.close()
+        await self._writer.close()  # last of all connections, so that SQLite folds the write-ahead log into the file
         self._lock.close()
 
     @property
@@ -165,7 +165,14 @@ class SqliteStore:
             version, digest = rows[0] if rows else (0, "")
             tasks = _rows(connection, f"SELECT {_TASK_COLUMNS} FROM tasks WHERE expires > ?", (utc_text(now),))  # noqa: S608 - constant
             size = _rows(connection, "SELECT coalesce(max(idx) + 1, 0) FROM entries")[0][0]
-            return StoredState(version=version, digest=digest, tasks=tuple(map(_task, tasks)), size=size)
+            checkpointed = _rows(connection, "SELECT coalesce(max(size), 0) FROM checkpoints")[0][0]
+            return StoredState(
+                version=version,
+                digest=digest,
+                tasks=tuple(map(_task, tasks)),
+                size=size,
+                checkpointed=checkpointed,
+            )
 
         return await self._read(read)
 

@@ -3,7 +3,7 @@
 Every request but a login authenticates a named person, on loopback too; each route names the role it needs.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, JsonValue
 from starlette.exceptions import HTTPException
 
+from remit.charter import Charter
 from remit.core import ProjectInvalidError, Reason, RemitError, StoreUnavailableError, Task, utc_text
 from remit.identity import Authenticator, Person, TokenRefusedError
 from remit.pipeline import Clock, Store
@@ -51,6 +52,7 @@ class Control:
     deploy: Callable[[Person], Awaitable[dict[str, JsonValue]]]
     checkpoint: Callable[[], Awaitable[str]]
     replayed: Callable[[tuple[Entry, ...]], Awaitable[dict[int, str]]]
+    charters: Callable[[], Mapping[str, Charter]]  # of the running configuration
     origin: str  # the log's name
 
 
@@ -166,6 +168,10 @@ def _people(control: Control, access: _Access) -> APIRouter:
 def _releases(control: Control, access: _Access) -> APIRouter:
     routes = APIRouter()
 
+    @routes.get("/v1/agents", dependencies=[Depends(access.person)])
+    async def agents() -> list[dict[str, JsonValue]]:
+        return [_agent(charter) for _, charter in sorted(control.charters().items())]
+
     @routes.get("/v1/status", dependencies=[Depends(access.operator)])
     async def status() -> dict[str, JsonValue]:
         return await control.status()
@@ -210,6 +216,15 @@ def _records(control: Control, access: _Access) -> APIRouter:
         return StreamingResponse(lines, media_type="application/jsonl")
 
     return routes
+
+
+def _agent(charter: Charter) -> dict[str, JsonValue]:
+    return {
+        "agent": charter.agent,
+        "owner": charter.owner,
+        "purpose": charter.purpose,
+        "use_cases": {name: list[JsonValue](sorted(case.operations)) for name, case in charter.use_cases.items()},
+    }
 
 
 def _task(task: Task) -> dict[str, str]:

@@ -5,6 +5,6 @@ main()
 """
 
 from remit.surfaces.cli._commands import command_line
-from remit.surfaces.cli._ports import Checked, Finding, Ready, UseCaseSummary, Workshop, Written
+from remit.surfaces.cli._ports import Checked, Finding, Ready, Workshop, Written
 
-__all__ = ["Checked", "Finding", "Ready", "UseCaseSummary", "Workshop", "Written", "command_line"]
+__all__ = ["Checked", "Finding", "Ready", "Workshop", "Written", "command_line"]

@@ -9,7 +9,7 @@ from remit import __version__
 from remit.surfaces.cli._local import check, doctor, init, up
 from remit.surfaces.cli._ports import Workshop
 from remit.surfaces.cli._records import records
-from remit.surfaces.cli._running import login, release, tasks, try_operation
+from remit.surfaces.cli._running import agents, login, release, tasks, try_operation
 
 
 def command_line(workshop: Workshop, demo: Callable[[bool], int]) -> click.Group:
@@ -28,6 +28,6 @@ def command_line(workshop: Workshop, demo: Callable[[bool], int]) -> click.Group
         """Show the whole story on real servers; exits non-zero if anything did not happen as told."""
         sys.exit(demo(keep))
 
-    for command in (check, doctor, init, login, records, release, tasks, try_operation, up):
+    for command in (agents, check, doctor, init, login, records, release, tasks, try_operation, up):
         remit.add_command(command)
     return remit

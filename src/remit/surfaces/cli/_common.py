@@ -46,6 +46,9 @@ def answering(run: Callable[P, T]) -> Callable[P, T]:
             if error.fix:
                 click.echo(f"    fix: {error.fix}", err=True)
             sys.exit(FAULT if error.code == "gateway_fault" else REFUSED)
+        except BrokenPipeError:  # whoever read our output has seen enough
+            sys.stderr.close()
+            sys.exit(0)
         except OSError as error:
             click.echo(f"io_error: {error}", err=True)
             sys.exit(FAULT)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from remit.core import JsonObject, RemitError
 from remit.surfaces.cli._client import connect, log_in
+from remit.surfaces.cli._try import open_task
 
 READY_WAIT_S = 30  # for a program to say that it is ready
 AGENT_WAIT_S = 60  # for the agent to finish a ticket
@@ -199,11 +200,7 @@ def _obeys(stage: Stage, call: str) -> tuple[str, str]:
 def _agent(stage: Stage, options: list[str], given: str) -> tuple[str, str]:
     """Open a task as Tom, hand its token to the agent's own process, and return the task and what the agent printed."""
     log_in(stage.project, "tom")
-    wanted: JsonObject = {"agent": "refunds", "use_case": "refund_request", "input": given}
-    answer = connect(stage.project).post_data("/v1/tasks", wanted)
-    opened = answer.json()
-    if answer.status_code != 201:
-        raise RemitError(opened["code"], opened["title"], opened["fix"])
+    opened = open_task(connect(stage.project), "refunds", "refund_request", given)
     done = subprocess.run(
         [sys.executable, str(stage.example / "refund_agent.py"), "--url", stage.mcp_url, *options],
         input=given,
@@ -211,9 +208,9 @@ def _agent(stage: Stage, options: list[str], given: str) -> tuple[str, str]:
         text=True,
         timeout=AGENT_WAIT_S,
         check=False,
-        env={**os.environ, "REMIT_TOKEN": opened["token"]},
+        env={**os.environ, "REMIT_TOKEN": str(opened["token"])},
     )
-    return opened["task"], done.stdout + done.stderr
+    return str(opened["task"]), done.stdout + done.stderr
 
 
 def _remit(stage: Stage, person: str, *words: str) -> "subprocess.CompletedProcess[str]":

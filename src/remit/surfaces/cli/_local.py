@@ -14,7 +14,7 @@ from remit.surfaces.cli._ports import Ready, Workshop
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 @click.option("--name", help="The project's name; the folder's if left out.")
-@click.option("--owner", default="owner", show_default=True, help="The accountable person.")
+@click.option("--owner", default="ana", show_default=True, help="The accountable person, who may also log in.")
 @click.option("--from", "mcp_json", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An mcp.json.")
 @json_option
 @click.pass_obj
@@ -29,7 +29,7 @@ def init(workshop: Workshop, folder: Path, name: str | None, owner: str, mcp_jso
         click.echo(f"wrote {folder / file}")
     for note in written.notes:
         click.echo(f"note: {note}")
-    click.echo("\nnext: remit check, then remit up")
+    click.echo(f"\nnext: {'' if folder == Path() else f'cd {folder} && '}remit check && remit up")
     return None
 
 
@@ -45,8 +45,7 @@ def check(workshop: Workshop, root: Path, as_json: bool) -> None:
         return print_json({"configuration": found.digest, "warnings": [*found.warnings]})
     for warning in found.warnings:
         click.echo(f"warning: {warning}")
-    agents = len({case.agent for case in found.use_cases})
-    click.echo(f"ok: {agents} agent(s), {found.operations} operation(s), configuration {found.digest[:19]}")
+    click.echo(f"ok: {found.agents} agent(s), {found.operations} operation(s), configuration {found.digest[:19]}")
     return None
 
 

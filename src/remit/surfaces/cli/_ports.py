@@ -7,21 +7,12 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseCaseSummary:
-    """One use case of one agent, as the project's files say."""
-
-    agent: str
-    use_case: str
-    operations: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """A project that loads."""
 
     digest: str
     operations: int
-    use_cases: tuple[UseCaseSummary, ...]
+    agents: int
     warnings: tuple[str, ...]
 
 

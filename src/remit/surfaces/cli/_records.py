@@ -71,6 +71,7 @@ def list_refusals(root: Path, as_json: bool) -> None:
 def export(file: Path, root: Path) -> None:
     """Write the whole log to FILE, for a verifier that trusts nobody here."""
     with connect(root).lines("/v1/records/export") as lines, file.open("w", encoding="utf-8") as out:
+        file.chmod(0o600)  # it holds every payload
         out.writelines(lines)
     click.echo(f"wrote {file}; verify it with: remit-verify {file} --key KEY --checkpoints FILE")
 

@@ -1,11 +1,12 @@
 """Commands to a running gateway: login, try, release, tasks."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from remit.surfaces.cli._client import connect, log_in
+from remit.surfaces.cli._client import Client, connect, log_in
 from remit.surfaces.cli._common import (
     REFUSED,
     answering,
@@ -16,8 +17,16 @@ from remit.surfaces.cli._common import (
     project_option,
     read_arguments,
 )
-from remit.surfaces.cli._ports import UseCaseSummary, Workshop
-from remit.surfaces.cli._try import try_call
+from remit.surfaces.cli._try import open_task, try_call
+
+
+@dataclass(frozen=True, slots=True)
+class UseCase:
+    """One use case of an agent that runs."""
+
+    agent: str
+    use_case: str
+    operations: tuple[str, ...]
 
 
 @click.command()
@@ -37,10 +46,8 @@ def login(person: str, root: Path) -> None:
 @click.option("--use-case", help="In which use case; the first that lists the operation if left out.")
 @project_option
 @json_option
-@click.pass_obj
 @answering
 def try_operation(
-    workshop: Workshop,
     operation: str,
     arguments: tuple[str, ...],
     agent: str | None,
@@ -49,10 +56,10 @@ def try_operation(
     as_json: bool,
 ) -> None:
     """Make one governed call by hand. ARGUMENTS are key=value pairs, or one JSON object."""
-    cases = workshop.check(root).use_cases
-    chosen = _choose(cases, operation, agent, use_case)
     given = read_arguments(arguments)
-    outcome = try_call(connect(root), chosen.agent, chosen.use_case, operation, given)
+    client = connect(root)
+    chosen = _choose(_use_cases(client), operation, agent, use_case)
+    outcome = try_call(client, chosen.agent, chosen.use_case, operation, given)
     if as_json:
         print_json({"ok": outcome.ok, "task": outcome.task, "answer": outcome.answer})
     else:
@@ -60,6 +67,27 @@ def try_operation(
         click.echo(f"\nthe record: remit records explain {outcome.task}")
     if not outcome.ok:
         sys.exit(REFUSED)
+
+
+@click.group()
+def agents() -> None:
+    """Agents, by their charters."""
+
+
+@agents.command("list")
+@project_option
+@json_option
+@answering
+def list_agents(root: Path, as_json: bool) -> None:
+    """Show the agents of the running configuration, their owners and what each use case may do."""
+    said = connect(root).get("/v1/agents")
+    if as_json:
+        return print_json(said)
+    for agent in map(as_object, said if isinstance(said, list) else []):
+        click.echo(f"{agent['agent']}, owned by {agent['owner']}: {agent['purpose']}")
+        for name, operations in as_object(agent["use_cases"]).items():
+            click.echo(f"  {name}: {', '.join(as_texts(operations))}")
+    return None
 
 
 @click.group()
@@ -102,6 +130,23 @@ def tasks() -> None:
     """Tasks, the units of authority."""
 
 
+@tasks.command("open")
+@click.argument("agent")
+@click.argument("use_case")
+@click.option("--input", "given", default="", help="What the agent is asked to do; it goes on record as the user's.")
+@project_option
+@json_option
+@answering
+def open_new(agent: str, use_case: str, given: str, root: Path, as_json: bool) -> None:
+    """Open a task as the person logged in, and print the token to hand to the agent as its MCP bearer."""
+    opened = open_task(connect(root), agent, use_case, given)
+    if as_json:
+        return print_json(opened)
+    click.echo(f"opened {opened['task']} until {opened['expires_at']}; the agent's bearer token:", err=True)
+    click.echo(opened["token"])
+    return None
+
+
 @tasks.command("list")
 @project_option
 @json_option
@@ -119,9 +164,17 @@ def list_tasks(root: Path, as_json: bool) -> None:
     return None
 
 
-def _choose(
-    cases: tuple[UseCaseSummary, ...], operation: str, agent: str | None, use_case: str | None
-) -> UseCaseSummary:
+def _use_cases(client: Client) -> tuple[UseCase, ...]:
+    """Read what runs, which need not be what the project's files say by now."""
+    said = client.get("/v1/agents")
+    return tuple(
+        UseCase(str(agent["agent"]), name, tuple(as_texts(operations)))
+        for agent in map(as_object, said if isinstance(said, list) else [])
+        for name, operations in as_object(agent["use_cases"]).items()
+    )
+
+
+def _choose(cases: tuple[UseCase, ...], operation: str, agent: str | None, use_case: str | None) -> UseCase:
     fitting = [case for case in cases if agent in (None, case.agent) and use_case in (None, case.use_case)]
     if not fitting:
         known = ", ".join(f"{case.agent}/{case.use_case}" for case in cases)

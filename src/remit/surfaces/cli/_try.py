@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import httpx2
+
 from remit.core import Json, JsonObject, RemitError
 from remit.surfaces.cli._client import Client
 
@@ -24,12 +26,7 @@ def try_call(client: Client, agent: str, use_case: str, operation: str, argument
     Raises:
         RemitError: the task was not opened.
     """
-    wanted: JsonObject = {"agent": agent, "use_case": use_case, "input": "tried by hand"}
-    opened = client.post_data("/v1/tasks", wanted)
-    task: Json = opened.json()
-    if opened.status_code != 201 or not isinstance(task, dict):
-        said = task if isinstance(task, dict) else {}
-        raise RemitError(str(said.get("code")), str(said.get("title")), str(said.get("fix")))
+    task = open_task(client, agent, use_case, "tried by hand")
     meta: JsonObject = {
         "io.modelcontextprotocol/protocolVersion": REVISION,
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -47,19 +44,39 @@ def try_call(client: Client, agent: str, use_case: str, operation: str, argument
         "mcp-method": "tools/call",
         "mcp-name": operation,
     }
-    answer: Json = client.post_data("/mcp", message, str(task["token"]), **headers).json()
-    said = answer if isinstance(answer, dict) else {}
+    said = _json(client.post_data("/mcp", message, str(task["token"]), **headers))
     result = said.get("result")
     ok = isinstance(result, dict) and result.get("isError") is not True
     return Tried(ok=ok, task=str(task["task"]), answer=said, text=_text(said))
 
 
+def open_task(client: Client, agent: str, use_case: str, given: str) -> JsonObject:
+    """Open a task as the person logged in; return its id, its token and its end.
+
+    Raises:
+        RemitError: with the gateway's own reason.
+    """
+    answer = client.post_data("/v1/tasks", {"agent": agent, "use_case": use_case, "input": given})
+    said = _json(answer)
+    if answer.status_code != 201:
+        raise RemitError(str(said.get("code")), str(said.get("title")), str(said.get("fix")))
+    return said
+
+
+def _json(answer: httpx2.Response) -> JsonObject:
+    try:
+        said: Json = answer.json()
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise RemitError("gateway_fault", f"the gateway answered {answer.status_code} without JSON", "see its output")
+    return said
+
+
 def _text(said: JsonObject) -> str:
     error, result = said.get("error"), said.get("result")
     if isinstance(error, dict):
-        data = error.get("data")
-        code = data.get("code") if isinstance(data, dict) else error.get("code")
-        return f"refused: {code}: {error.get('message')}"
+        return f"refused: {error.get('message')}"
     content = result.get("content") if isinstance(result, dict) else None
     parts = content if isinstance(content, list) else []
     return "\n".join(str(part.get("text", part)) for part in parts if isinstance(part, dict)) or str(said)

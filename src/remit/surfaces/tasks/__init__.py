@@ -57,7 +57,7 @@ class TasksEndpoint:
         try:
             person = self._authenticator.person(bearer(headers), self._audience)
             agent, use_case, given = _read(await read_body(headers, receive, self._bounds))
-            opened = await self._desk.open(person.name, agent, use_case, given)
+            opened = await self._desk.open(person, agent, use_case, given)
         except BodyRefusedError as error:
             return await problem(send, error.status, error.reason, (b"connection", b"close"))
         except RemitError as error:

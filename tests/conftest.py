@@ -301,6 +301,18 @@ def _edit(file: Path, change: Callable[[str], str]) -> None:
     file.write_text(change(file.read_text("utf-8")), "utf-8")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Long proofs can be run in part: `--share 0.05` runs a twentieth of their kills, seeds and inputs."""
+    parser.addoption("--share", type=float, default=1.0, help="how much of each long proof to run, from 0 to 1")
+
+
+@pytest.fixture
+def share(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """Return how many of a long proof's rounds to run."""
+    part = float(request.config.getoption("--share"))
+    return lambda rounds: max(1, round(rounds * part))
+
+
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway in front of one order desk, for every test that leaves them as they are but for records."""

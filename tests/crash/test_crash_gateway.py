@@ -13,7 +13,7 @@ import subprocess
 import sys
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -261,5 +261,7 @@ def test_ten_killed_gateways_leave_nothing_that_the_log_does_not_know(scene: Sce
 
 
 @pytest.mark.long
-def test_a_hundred_killed_gateways_leave_nothing_that_the_log_does_not_know(scene: Scene) -> None:
-    _kill_gateways(scene, 100)
+def test_a_hundred_killed_gateways_leave_nothing_that_the_log_does_not_know(
+    scene: Scene, share: Callable[[int], int]
+) -> None:
+    _kill_gateways(scene, share(100))

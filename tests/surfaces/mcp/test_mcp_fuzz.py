@@ -1,6 +1,7 @@
 """Any bytes at `POST /mcp`: a defined answer, and nothing is forwarded that a strict reader would not read the same."""
 
 import json
+from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from typing import Any
@@ -123,8 +124,10 @@ def test_any_bytes_get_a_defined_answer_and_forward_nothing_unread(desk: Gateway
 
 
 @pytest.mark.long
-def test_twenty_thousand_bodies_get_a_defined_answer(desk: Gateway, opened: Opened) -> None:
-    fuzz(desk, opened, LONG)
+def test_twenty_thousand_bodies_get_a_defined_answer(
+    desk: Gateway, opened: Opened, share: Callable[[int], int]
+) -> None:
+    fuzz(desk, opened, share(LONG))
 
 
 def test_the_fuzz_sees_a_call_that_is_forwarded(desk: Gateway, opened: Opened) -> None:

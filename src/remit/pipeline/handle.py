@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from remit import records
 from remit.catalogue import Descriptor, Tool
 from remit.core import Allow, Deny, Hold, Reason, Ruling, StoreUnavailableError, ToolCall
-from remit.pipeline._answer import Answer, Done, Failed, Refused
+from remit.pipeline._answer import LOOK_FIRST, Answer, Failed, Refused, answer_of, ending_of
 from remit.pipeline._facts import Facts
 from remit.pipeline._ports import (
     Clock,
@@ -39,7 +39,6 @@ _NOT_FORWARDED = UpstreamFailure(
     code="not_forwarded", sent=Sent.NOT_SENT, detail="the call ended before its intent was confirmed"
 )
 _NOWHERE = Reason("operation_not_listed", "there is no tool to forward to", "add its descriptor to the catalogue")
-_LOOK_FIRST = "look whether it happened before you try again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,22 +122,9 @@ class Gateway:
                 await self._settle(call, answer, self.clock.elapsed_us() - started)
         except StoreUnavailableError as error:  # the intent stays open in the log and will be listed as unknown
             return Failed(
-                call.id, Reason(error.code, "the outcome could not be recorded", _LOOK_FIRST), effect_possible=True
+                call.id, Reason(error.code, "the outcome could not be recorded", LOOK_FIRST), effect_possible=True
             )
-        match answer:
-            case UpstreamAnswer(result=result):
-                return Done(call.id, result)
-            case UpstreamFailure(code=code, sent=Sent.UNKNOWN):
-                return Failed(
-                    call.id, Reason(code, "whether the tool acted is not known", _LOOK_FIRST), effect_possible=True
-                )
-            case UpstreamFailure(code=code, sent=sent):
-                said = (
-                    "the tool could not be reached" if sent is Sent.NOT_SENT else "the tool did not answer as it must"
-                )
-                return Failed(
-                    call.id, Reason(code, said, "tell the tool's owner"), effect_possible=sent is not Sent.NOT_SENT
-                )
+        return answer_of(call.id, answer)
 
     def _entry(self, kind: str, call: ToolCall, facts: Facts | None, ruling: Ruling) -> records.Draft:
         basis = records.Basis(
@@ -151,15 +137,5 @@ class Gateway:
         return records.ruled(kind, call, ruling, basis, self.random)
 
     async def _settle(self, call: ToolCall, answer: UpstreamAnswer | UpstreamFailure, elapsed_us: int) -> None:
-        entry = records.outcome(call, _ending(answer), at=self.clock.now(), elapsed_us=elapsed_us, random=self.random)
+        entry = records.outcome(call, ending_of(answer), at=self.clock.now(), elapsed_us=elapsed_us, random=self.random)
         await self.ledger.finish(entry)
-
-
-def _ending(answer: UpstreamAnswer | UpstreamFailure) -> records.Ending:
-    match answer:
-        case UpstreamAnswer(result=result, is_error=is_error):
-            return records.Ending("tool_error" if is_error else "done", result=result)
-        case UpstreamFailure(code=code, sent=Sent.NOT_SENT, detail=detail):
-            return records.Ending("failed", code=code, detail=detail)
-        case UpstreamFailure(code=code, detail=detail):
-            return records.Ending("unknown", code=code, detail=detail)

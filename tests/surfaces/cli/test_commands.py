@@ -20,6 +20,18 @@ from remit.surfaces.cli import command_line
 READY_S = 60
 DESK = Path(__file__).parents[3] / "examples" / "refund_desk"
 POLICY = "agents/refunds/policies/refunds.cedar"
+CALL = {
+    "jsonrpc": "2.0",
+    "method": "tools/call",
+    "params": {
+        "name": "get_order",
+        "arguments": {"order_id": "ord-1001"},
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        },
+    },
+}
 
 Remit = Callable[..., Result]
 
@@ -34,7 +46,7 @@ def remit(desk: Any) -> Iterator[Remit]:
     """Run commands on the running desk's project, as ana unless somebody else logs in."""
 
     def run(*words: object) -> Result:
-        at = 2 if words[0] in ("records", "release", "tasks") else 1
+        at = 2 if words[0] in ("agents", "records", "release", "tasks") else 1
         return type_in(*words[:at], "-C", desk.project, *words[at:])
 
     assert run("login", "ana").exit_code == 0
@@ -303,6 +315,53 @@ def test_a_gateway_does_not_go_on_with_yesterdays_copy_of_the_log(own: Path, tmp
     shutil.move(today, own / "var")
     with up(own) as said:
         assert "ready after" in said
+
+
+def test_checkpoints_that_are_gone_are_missed(own: Path) -> None:
+    with up(own):
+        pass
+    kept = own / "checkpoints/log.checkpoints"
+    away = kept.rename(own / "checkpoints/away")
+    with up(own) as said:
+        assert "checkpoints_missing" in said
+    kept.touch()  # on purpose: begun anew, and the log says so
+    with up(own) as said:
+        assert "ready after" in said
+        type_in("login", "ana", "-C", own)
+        type_in("records", "export", "-C", own, own / "log.jsonl")
+    started = [
+        json.loads(json.loads(line)["leaf"]) for line in (own / "log.jsonl").read_text("utf-8").splitlines()[1:-1]
+    ]
+    assert ["checkpoints" in leaf for leaf in started if leaf["kind"] == "started"] == [False, True]
+    assert (own / "log.jsonl").stat().st_mode & 0o077 == 0
+    away.replace(kept)
+    with up(own) as said:
+        assert "ready after" in said, "the older checkpoints still are of this log"
+
+
+def test_a_clean_stop_leaves_one_file_to_copy(own: Path) -> None:
+    with up(own):
+        pass
+    assert not (own / "var/remit.db-wal").exists()
+    with closing(sqlite3.connect(own / "var/remit.db")) as store:
+        assert store.execute("SELECT max(kind = 'stopped') FROM entries").fetchone()[0] == 1
+
+
+def test_a_task_is_opened_and_its_token_printed(remit: Remit, desk: Any) -> None:
+    listed = remit("agents", "list")
+    assert "refunds, owned by ana" in listed.output
+    assert "refund_request: get_order" in listed.output
+    opened = remit("tasks", "open", "refunds", "refund_request", "--input", "look at ord-1001", "--json")
+    assert opened.exit_code == 0
+    said = json.loads(opened.stdout)
+    done = desk.call(said["token"], {**CALL, "id": 1})
+    assert done.status == 200
+    told = remit("records", "explain", said["task"]).output
+    assert "look at ord-1001" in told
+    assert said["token"] not in told
+    refused = remit("tasks", "open", "refunds", "holidays")
+    assert refused.exit_code == 1
+    assert "use_case_unknown" in refused.stderr
 
 
 def test_two_gateways_do_not_share_a_store(own: Path) -> None:

@@ -119,7 +119,7 @@ class _Command(Generic[T]):
 class Writer:
     """Runs commands in durable batches. `submit` from the event loop; everything else happens in the thread."""
 
-    BATCH_MAX = 256  # commands in one commit
+    BATCH_MAX = 256  # commands in one commit, and however many the last turn of the event loop adds
 
     def __init__(
         self, connection: apsw.Connection, load: Callable[[apsw.Connection], tuple[Frontier, dict[str, int]]]
@@ -130,7 +130,8 @@ class Writer:
         self._sound = True
         self._batch: list[_Command[object]] = []
         self._last = False
-        self._queue: queue.SimpleQueue[_Command[object] | None] = queue.SimpleQueue()
+        self._gathered: list[_Command[object]] = []
+        self._queue: queue.SimpleQueue[list[_Command[object]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="remit-store-writer", daemon=True)
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -145,15 +146,28 @@ class Writer:
     def submit(self, run: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Queue a command. The future ends once its effect is durable, or with `StoreUnavailableError`."""
         future: asyncio.Future[T] = self._loop.create_future()
-        with self._gate:
-            if self._closed:
-                future.set_exception(_unavailable("the store is closed"))
-            else:
-                self._queue.put(_Command(run, future))  # type: ignore[arg-type]  # the queue forgets each command's type
+        if self._closed:
+            future.set_exception(_unavailable("the store is closed"))
+            return future
+        self._gathered.append(_Command(run, future))  # type: ignore[arg-type]  # the list forgets each command's type
+        if len(self._gathered) == 1:
+            self._loop.call_soon(self._hand_over)
         return future
+
+    def _hand_over(self) -> None:
+        """Give the thread all that one turn of the event loop has gathered: waking it costs more than a command."""
+        gathered, self._gathered = self._gathered, []
+        if not gathered:
+            return
+        with self._gate:
+            if not self._closed:
+                self._queue.put(gathered)
+                return
+        _resolve([(command, None, _unavailable("the writer has stopped")) for command in gathered])
 
     async def close(self) -> None:
         """Finish what is queued, then stop."""
+        self._hand_over()
         self._closed = True
         self._queue.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
@@ -171,13 +185,13 @@ class Writer:
 
     def _take(self) -> bool:
         """Wait for the next batch: whatever is queued when the first command arrives. False when it is time to stop."""
-        command = self._queue.get()
-        while command is not None:
-            self._batch.append(command)
-            if len(self._batch) == self.BATCH_MAX:
+        gathered = self._queue.get()
+        while gathered is not None:
+            self._batch += gathered
+            if len(self._batch) >= self.BATCH_MAX:
                 return True
             try:
-                command = self._queue.get_nowait()
+                gathered = self._queue.get_nowait()
             except queue.Empty:
                 return True
         self._last = True
@@ -186,9 +200,7 @@ class Writer:
     def _left(self) -> list[_Command[object]]:
         left = self._batch
         while not self._queue.empty():
-            command = self._queue.get()
-            if command is not None:
-                left.append(command)
+            left += self._queue.get() or []
         return left
 
     def _commit(self, batch: list[_Command[object]]) -> None:

@@ -138,7 +138,7 @@ REQUIREMENTS = (
             "Authority is the intersection of what the user may do, what the agent may do and what the task "
             "needs; never the union."
         ),
-        "step 3: agent and task bound a call; what the user may do elsewhere is not known",
+        "step 3: agent and task bound a call; of the user only the role `user` is asked, not what he may do himself",
     ),
     Requirement(
         "R2.6",
@@ -147,19 +147,19 @@ REQUIREMENTS = (
             "tokens are never passed through; every audience and issuer is checked."
         ),
         (
-            "step 3: audience, issuer and signature are checked and no token is passed on; the user's own "
-            "rights are not known"
+            "step 3: audience, issuer and signature are checked and no token is passed on; of the user only the "
+            "role `user` is known, so every user gets the same through an agent"
         ),
     ),
     Requirement(
         "R2.7",
         "Agents are tracked, audited and limited on their own, independently of their users.",
-        "step 3: records name the agent; it cannot be limited or looked at on its own",
+        "step 3: records name the agent and refusals are summarised by agent; it cannot be limited on its own",
     ),
     Requirement(
         "R2.8",
         "A malicious user and a looping agent can be told apart from the records, by one command.",
-        "step 3: the records name both; no command tells them apart",
+        "step 3: the records name both; the summary of refusals is by agent and not by user",
     ),
     Requirement(
         "R2.9",
@@ -192,8 +192,8 @@ REQUIREMENTS = (
             "arguments and context; read, write, execute and irreversible are distinct."
         ),
         (
-            "step 4: policies see user, agent, operation, tool, use case and arguments; not the effect, nor "
-            "facts of the resource"
+            "step 4: policies see user, agent, operation, tool, use case and arguments, no facts of the resource; "
+            "read, write, execute and irreversible are a word in the catalogue that decides nothing"
         ),
     ),
     Requirement(
@@ -261,7 +261,7 @@ REQUIREMENTS = (
     Requirement(
         "R4.4",
         "Gate 1 on every call: the tool is on the list for this agent and this user.",
-        "step 3: the list is per agent and use case; per user there is only what policies say of a name",
+        "step 3: the list is per agent and use case and the same for every user; policies may name a user",
     ),
     Requirement(
         "R4.5",
@@ -296,7 +296,7 @@ REQUIREMENTS = (
             "Operational: each call's request, decision with every gate's answer, response, timing, attempts. "
             "Intent is durable before the effect; an outcome follows; a crash leaves a visible unknown."
         ),
-        "step 6: request, gates, response and timing are recorded, intent first; attempts come with retries",
+        "step 6: attempts are missing: no entry holds them; request, gates, response, timing and unknown stand",
     ),
     Requirement(
         "R5.2",
@@ -503,7 +503,7 @@ REQUIREMENTS = (
             "Runs in CI/CD with honest exit codes (an empty directory fails), SARIF and JUnit, and a signed "
             "attestation without which nothing goes live."
         ),
-        "step 10: there is no readiness review yet",
+        "step 10: `remit check` fails on an empty folder; no SARIF, no JUnit, no attestation",
     ),
     Requirement(
         "R10.6",

@@ -1,24 +1,18 @@
-"""The composition root: reads a project, picks adapters, starts surfaces, and stops them in order.
+"""The composition root: reads a project and picks the adapters of one gateway.
 
-One process, one event loop, one store. Start: project -> store -> checkpoint guard -> sweep -> surfaces. Stop: surfaces
--> last entry -> last checkpoint -> store.
+One process, one event loop, one store. Start: project -> store -> checkpoint guard -> sweep. Stop: last entry -> last
+checkpoint -> store.
 """
 
 import asyncio
-import contextlib
-import gc
 import hmac
 import json
 import logging
 import secrets
-import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-import uvicorn
 from pydantic import JsonValue
 
 from remit import __version__
@@ -56,7 +50,7 @@ from remit.records import (
     verifier_key,
 )
 from remit.surfaces._http import Bounds, Door
-from remit.surfaces.admin import Control, admin_app
+from remit.surfaces.admin import Control
 from remit.surfaces.data import DataPlane
 from remit.surfaces.mcp import McpEndpoint
 from remit.surfaces.tasks import TasksEndpoint
@@ -64,21 +58,9 @@ from remit.surfaces.tasks import TasksEndpoint
 GATEWAY_FILE = "var/gateway.json"  # where a running gateway says how to reach it
 SECRET_FILE = "var/development.secret"  # noqa: S105 - a file's name; whoever can read the file may log in
 TASKS_OPEN_MAX = 1_000  # tasks of one user with one agent at once
-STOP_WAIT_S = 10  # for requests under way when the gateway is told to stop
 SNAPSHOTS_KEPT = 8  # compiled configurations kept for replays
 
 _log = logging.getLogger("remit")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where a running gateway answers."""
-
-    data: str
-    admin: str
-    mode: str
-    digest: str
-    warnings: tuple[str, ...]
 
 
 class App:
@@ -132,7 +114,7 @@ class App:
         mcp = McpEndpoint(self.gateway, self.live, tokens, bounds, __version__)
         tasks = TasksEndpoint(desk, tokens, self._tokens.mint, self.data_url, bounds)
         return DataPlane(
-            _door(self.settings.data.host, self.settings.data.port),
+            door_of(self.settings.data.host, self.settings.data.port),
             {"/mcp": mcp.serve, "/v1/tasks": tasks.serve},
             self.health,
         )
@@ -276,62 +258,8 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
     except RemitError:
         await store.close()
         raise
-    _write_beside(app.checkpoints.path.with_suffix(".vkey"), app.vkey + "\n")
+    write_whole(app.checkpoints.path.with_suffix(".vkey"), app.vkey + "\n")
     return app, checked
-
-
-@contextlib.asynccontextmanager
-async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, asyncio.Event]]:
-    """Run a gateway while the context lasts. The event is set when its process is told to stop.
-
-    Raises:
-        RemitError: as `start` does, or `port_taken`.
-    """
-    app, checked = await start(root, observe=observe)
-    try:
-        settings = app.settings
-        with (
-            _listening(settings.data.host, settings.data.port) as data,
-            _listening(settings.admin.host, settings.admin.port) as admin,
-        ):
-            door = _door(settings.admin.host, settings.admin.port)
-            servers = [_server(app.data_plane()), _server(admin_app(app.admin(), door))]
-            stop = asyncio.Event()
-            with _signals(stop):
-                running = [
-                    asyncio.create_task(s.serve(sockets=[at])) for s, at in zip(servers, (data, admin), strict=True)
-                ]
-                running.append(asyncio.create_task(_keep_checkpoints(app)))
-                address = Address(
-                    data=app.data_url,
-                    admin=app.admin_url,
-                    mode=app.mode,
-                    digest=checked.snapshot.digest,
-                    warnings=tuple(map(str, checked.warnings)),
-                )
-                await asyncio.gather(*(server.ready.wait() for server in servers))
-                gc.collect()
-                gc.freeze()  # what is loaded now lives as long as the process: no collection need look at it again
-                _write_beside(root / GATEWAY_FILE, json.dumps({"data": app.data_url, "admin": app.admin_url}))
-                try:
-                    yield address, stop
-                finally:
-                    (root / GATEWAY_FILE).unlink(missing_ok=True)
-                    for server in servers:
-                        server.should_exit = True
-                    running.pop().cancel()
-                    await asyncio.gather(*running)
-    finally:
-        await app.close()
-
-
-async def _keep_checkpoints(app: App) -> None:
-    while True:
-        await asyncio.sleep(app.settings.records.checkpoint_every_s)
-        try:
-            await app.checkpoint()
-        except (RemitError, OSError) as error:
-            _log.error("no checkpoint could be written: %s", error)
 
 
 async def _deploy(store: SqliteStore, snapshot: Snapshot, clock: SystemClock, by: str) -> int:
@@ -376,71 +304,13 @@ def _secret(root: Path) -> str:
     return path.read_text("ascii").strip()
 
 
-def _door(host: str, port: int) -> Door:
+def door_of(host: str, port: int) -> Door:
+    """Return the door that lets through requests for this address, by whichever name of it."""
     return Door(f"{name}:{port}" for name in {host, "127.0.0.1", "localhost", "[::1]"})
 
 
-def _server(app: Callable[..., object]) -> "_Server":
-    return _Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=STOP_WAIT_S,
-        )
-    )
-
-
-class _Server(uvicorn.Server):
-    """A server among several: the process's signals are handled once, by `_signals`. `ready` is set once it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        self.ready.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            fix = "stop what listens there, or set another port in remit.yaml"
-            raise RemitError("port_taken", f"cannot listen on {host}:{port}: {error.strerror}", fix) from error
-        yield listener
-
-
-def _write_beside(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that whoever reads it sees all of it or the one before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(path.suffix + ".new")
     draft.write_text(text, "utf-8")
@@ -449,6 +319,3 @@ def _write_beside(path: Path, text: str) -> None:
 
 def _report_fault(error: Exception) -> None:
     _log.error("a decision failed and was denied", exc_info=error)
-
-
-__all__ = ["Address", "App", "serving", "start"]

@@ -29,7 +29,8 @@ from remit.adapters.project import (
     write_project,
 )
 from remit.adapters.sqlite import SQLITE_OLDEST
-from remit.app._gateway import GATEWAY_FILE, serving
+from remit.app._gateway import GATEWAY_FILE
+from remit.app._serving import serving
 from remit.catalogue import Tool
 from remit.core import JsonObject, ProjectInvalidError, RemitError
 from remit.surfaces.cli import Checked, Finding, Ready, Written

@@ -82,10 +82,15 @@ def render(report: Report, *, outside: bool) -> str:
         f"{report.entries} entries: {report.intents} intents, {report.outcomes} outcomes, {report.unknown} unknown,"
         f" {report.open} open, {report.erased} payloads erased"
     )
-    kept = f"{report.checkpoints} outside checkpoints hold" if outside else NO_CHECKPOINTS
+    kept = (
+        f"{report.checkpoints} outside checkpoint{'' if report.checkpoints == 1 else 's'} hold"
+        if outside
+        else NO_CHECKPOINTS
+    )
     lines = ["proven" if report.proven else "NOT PROVEN", counts, kept]
     if report.observed:
-        lines.append(f"observed: {report.observed} calls went out in observe mode, with nothing enforced: no evidence")
+        calls = "1 call" if report.observed == 1 else f"{report.observed} calls"
+        lines.append(f"observed: {calls} went out in observe mode, with nothing enforced: no evidence")
     lines += [f"open: entry {each.index}, call {shown(each.call)}" for each in report.open_calls]
     if report.open > OPEN_MAX:
         lines.append(f"open: and {report.open - OPEN_MAX} more")

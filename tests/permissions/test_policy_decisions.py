@@ -117,12 +117,12 @@ def test_no_policies_at_all_deny_everything() -> None:
     assert code(shard("").decide(question(amount_minor=1))) == "policy_no_permit"
 
 
-def test_a_forbid_beats_a_permit_and_is_named_with_its_place() -> None:
+def test_a_forbid_beats_a_permit_and_is_named_by_its_id() -> None:
     decision = shard(HOLD).decide(question(amount_minor=100_001))
     assert isinstance(decision, Deny)
     assert decision.reason.code == "policy_forbids"
     assert decision.reason.message == "`refund_order` is forbidden by `never` (never above 1000.00)"
-    assert decision.reason.fix == "see `p.cedar:3`"
+    assert "p.cedar" not in decision.reason.fix, "the agent hears this: it is no guide to our files"
 
 
 def test_a_policy_without_id_is_named_by_file_and_line() -> None:

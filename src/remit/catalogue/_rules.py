@@ -15,7 +15,7 @@ def is_listed(descriptor: Descriptor | None, operation: str, listed: frozenset[s
             Reason(
                 "operation_not_listed",
                 f"`{operation[:64]}` is not on this agent's list of operations",
-                "list it in a use case of agents/<name>/agent.yaml and have it reviewed",
+                "ask the agent's owner to have it listed",
             )
         )
     # A descriptor filed under another operation's name would be decided on as one thing and called as another.
@@ -24,7 +24,7 @@ def is_listed(descriptor: Descriptor | None, operation: str, listed: frozenset[s
             Reason(
                 "operation_not_listed",
                 f"`{operation[:64]}` is not in the catalogue",
-                "describe it in catalogue/<tool>.yaml and have it reviewed",
+                "ask the agent's owner to have it described there",
             )
         )
     return Allow()
@@ -37,7 +37,7 @@ def arguments_fit(check: SchemaCheck | None, arguments: Mapping[str, Json]) -> D
             Reason(
                 "arguments_invalid",
                 "this operation has no argument schema to check against",
-                "give it an input_schema in catalogue/<tool>.yaml",
+                "ask the agent's owner to have one reviewed",
             )
         )
     violations = check.violations(arguments)

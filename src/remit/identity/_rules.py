@@ -15,7 +15,13 @@ def may_have_agents_act(person: Person) -> Decision:
     """Allow only people with the role of a user: operating the gateway is no reason to have agents act for one."""
     if USER in person.roles:
         return Allow()
-    return Deny(Reason("role_missing", f"`{person.name}` has not the role `{USER}`", "ask an operator for the role"))
+    return Deny(
+        Reason(
+            "role_missing",
+            f"`{person.name}` has not the role `{USER}`",
+            "have the role given: development.people in remit.yaml, read at start",
+        )
+    )
 
 
 def delegation_is_live(delegation: Delegation, task: Task | None, now: datetime) -> Decision:

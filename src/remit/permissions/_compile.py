@@ -13,7 +13,7 @@ from remit.permissions._convert import converter
 from remit.permissions._flat import flatten
 from remit.permissions._model import OperationShape, Shard
 from remit.permissions._scan import FILE_BYTES_MAX, POLICIES_MAX, Piece, scan
-from remit.permissions._shard import CedarShard, Rule
+from remit.permissions._shard import CedarShard
 from remit.permissions._types import arguments_record
 
 # (No policy's id can be this: an `@id` begins with a letter or digit, and a generated one ends with its line.)
@@ -99,18 +99,16 @@ def _shard(agent: str, shape: OperationShape, policies: Iterable[Policy]) -> Ced
     mine = [policy for policy in policies if shape.operation in policy.operations]
     holds = {policy.id: policy for policy in mine if policy.terms is not None}
     flattened = flatten({policy.id: policy.est for policy in mine})
-    texts = {policy.id: policy.est for policy in mine} if flattened is None else flattened.policies
+    compiled = {policy.id: policy.est for policy in mine} if flattened is None else flattened.policies
     return CedarShard(
         agent=agent,
         operation=shape.operation,
         tool=shape.tool,
         convert=converter(arguments_record(shape.input_schema)),
         reads=None if flattened is None else flattened.reads,
-        rules=_policy_set({policy.id: texts[policy.id] for policy in mine if policy.terms is None}),
-        holds=_policy_set({name: texts[name] for name in holds} | {_BASE_ID: _BASE}) if holds else None,
-        texts={
-            policy.id: Rule(place=f"{policy.file}:{policy.line}", description=policy.description) for policy in mine
-        },
+        rules=_policy_set({policy.id: compiled[policy.id] for policy in mine if policy.terms is None}),
+        holds=_policy_set({name: compiled[name] for name in holds} | {_BASE_ID: _BASE}) if holds else None,
+        texts={policy.id: policy.description for policy in mine},
         terms={name: policy.terms for name, policy in holds.items() if policy.terms is not None},
     )
 

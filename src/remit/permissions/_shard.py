@@ -27,14 +27,7 @@ from remit.permissions._model import Question
 
 _NO_ENTITIES = cedarpy.Entities.from_json_str("[]")
 _DETAIL_CHARS_MAX = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """What is said of a policy when it decides: where it stands, and its own description."""
-
-    place: str  # `file:line`
-    description: str
+_ASK = "ask the agent's owner, who finds the policy by its id"  # the agent hears it: no guide to our files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +41,7 @@ class CedarShard:
     reads: Reads | None  # None: the policies need the nested context
     rules: cedarpy.PolicySet
     holds: cedarpy.PolicySet | None
-    texts: Mapping[str, Rule]
+    texts: Mapping[str, str]  # what each policy says of itself, by id
     terms: Mapping[str, Requirement]
 
     def decide(self, question: Question) -> Decision:
@@ -98,26 +91,19 @@ class CedarShard:
                 Reason(
                     "policy_no_permit",
                     f"no policy of `{self.agent}` permits `{self.operation}` with these arguments",
-                    "ask the agent's owner for a policy that permits it",
+                    _ASK,
                 )
             )
-        return Deny(
-            Reason("policy_forbids", f"`{self.operation}` is forbidden by {self._named(ids)}", self._places(ids))
-        )
+        return Deny(Reason("policy_forbids", f"`{self.operation}` is forbidden by {self._named(ids)}", _ASK))
 
     def _held(self, ids: list[str]) -> Hold:
         needs = tuple(dict.fromkeys(self.terms[name] for name in ids))
         asked = "; ".join(f"{need.quorum} of {', '.join(need.approvers)} within {need.within_s} s" for need in needs)
         message = f"`{self.operation}` needs approval ({asked}), by {self._named(ids)}"
-        return Hold(Reason("approval_required", message, self._places(ids)), needs)
+        return Hold(Reason("approval_required", message, _ASK), needs)
 
     def _named(self, ids: list[str]) -> str:
-        return ", ".join(
-            f"`{name}` ({text})" if (text := self.texts[name].description) else f"`{name}`" for name in ids
-        )
-
-    def _places(self, ids: list[str]) -> str:
-        return "see " + ", ".join(f"`{self.texts[name].place}`" for name in ids)
+        return ", ".join(f"`{name}` ({text})" if (text := self.texts[name]) else f"`{name}`" for name in ids)
 
     def _wrong_shard(self, question: Question) -> Deny:
         asked = f"`{question.operation}` of `{question.tool}` for `{question.agent}`"

@@ -167,6 +167,8 @@ def _not_copied(shown: str, entry: Json) -> Iterator[str]:
 def _candidates(
     server: _Server, listing: Sequence[Mapping[str, object]] | None, notes: list[str]
 ) -> Iterator[_Candidate]:
+    if listing is None:  # the caller could not ask it, and has said so
+        return
     if not listing:
         notes.append(f"server {_shown(server.key)}: not imported: it listed no tools")
         return

@@ -54,7 +54,7 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     wanted = {
         item.callspec.params["page"]
         for item in request.session.items
-        if hasattr(item, "callspec") and item.callspec.params.get("page")
+        if item.path == request.path and hasattr(item, "callspec") and item.callspec.params.get("page")
     }
     with ThreadPoolExecutor(3) as pool:
         running = {}

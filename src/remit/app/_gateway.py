@@ -177,14 +177,19 @@ class App:
         Raises:
             ProjectInvalidError: the files do not load; the running configuration stays.
         """
-        checked = await asyncio.to_thread(lambda: check_project(read_sources(self.root)))
+        settings, checked = await asyncio.to_thread(
+            lambda: (read_settings(self.root), check_project(read_sources(self.root)))
+        )
+        warnings = [str(warning) for warning in checked.warnings]
+        if settings != self.settings:
+            warnings.append("remit.yaml has changed since the start: settings are read only then, so start again")
         before = self.live.snapshot.digest
         if checked.snapshot.digest != before:
             self.live.swap(checked.snapshot, await _deploy(self.store, checked.snapshot, self.clock, by.name))
         return {
             "configuration": checked.snapshot.digest,
             "before": before,
-            "warnings": [str(warning) for warning in checked.warnings],
+            "warnings": list[JsonValue](warnings),
         }
 
     async def checkpoint(self) -> str:
@@ -201,7 +206,9 @@ class App:
             if files is not None:
                 while len(self._snapshots) >= SNAPSHOTS_KEPT:
                     self._snapshots.pop(next(iter(self._snapshots)))
-                self._snapshots[digest] = await asyncio.to_thread(compile_snapshot, files)
+                compiled = await asyncio.to_thread(compile_snapshot, files)
+                if compiled.digest == digest:  # else the files kept are not those that ran
+                    self._snapshots[digest] = compiled
         found: dict[int, str] = {}
         for entry in decided:
             again = replay(entry, self._snapshots.get)
@@ -283,7 +290,7 @@ async def _guard(app: App, state: StoredState) -> bool:
         )
     if note is None:
         return state.checkpointed > 0
-    outside = parse_checkpoint(open_note(note, app.vkey))
+    outside = parse_checkpoint(_opened(note, app))
     if outside.size > state.size or await app.store.root_at(outside.size) != outside.root:
         raise RemitError(
             "log_rolled_back",
@@ -291,6 +298,18 @@ async def _guard(app: App, state: StoredState) -> bool:
             "restore the whole log; `remit records verify` on an export says what is missing",
         )
     return False
+
+
+def _opened(note: str, app: App) -> str:
+    """Return what the newest checkpoint outside says, signed with the key that this gateway has."""
+    try:
+        return open_note(note, app.vkey)
+    except RemitError as error:
+        raise RemitError(
+            "checkpoints_foreign",
+            f"`{app.settings.records.checkpoint_file}` was not signed with this gateway's log key",
+            "restore var/keys/log.pem; if it is lost for good, move the file away and put an empty one there",
+        ) from error
 
 
 def _lost(call: OpenCall, clock: SystemClock) -> Draft:

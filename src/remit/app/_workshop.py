@@ -56,7 +56,7 @@ class LocalWorkshop:
             digest=found.snapshot.digest,
             operations=len(found.snapshot.descriptors),
             agents=len(found.snapshot.charters),
-            warnings=tuple(map(str, found.warnings)),
+            warnings=found.warnings,
         )
 
     def init(self, root: Path, *, name: str, owner: str, mcp_json: Path | None) -> Written:

@@ -17,6 +17,7 @@ from remit.catalogue._schemas import (
     compile_check,
     format_is_known,
     schema_problems,
+    without_unknown_keywords,
 )
 from remit.catalogue._text import unsafe_character, unsafe_text
 
@@ -36,4 +37,5 @@ __all__ = [
     "sealed",
     "unsafe_character",
     "unsafe_text",
+    "without_unknown_keywords",
 ]

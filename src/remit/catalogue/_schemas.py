@@ -9,6 +9,7 @@ fit is said without the value that came, because reasons are kept in the log and
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 
 import jsonschema_rs
@@ -30,6 +31,61 @@ _PATTERNS = jsonschema_rs.RegexOptions(size_limit=REGEX_BYTES_MAX, dfa_size_limi
 _DATA = frozenset({"const", "default", "enum", "examples", "required", "type", "dependentRequired", "$vocabulary"})
 # Keywords whose keys are names that the author chose and whose values are schemas.
 _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+# Every keyword of JSON Schema 2020-12. Validators skip one they do not know: a misspelt bound would bound nothing.
+_KEYWORDS = (
+    _DATA
+    | _NAMED
+    | frozenset(
+        {
+            "$schema",
+            "$id",
+            "$ref",
+            "$anchor",
+            "$dynamicRef",
+            "$dynamicAnchor",
+            "$comment",
+            "allOf",
+            "anyOf",
+            "oneOf",
+            "not",
+            "if",
+            "then",
+            "else",
+            "prefixItems",
+            "items",
+            "contains",
+            "additionalProperties",
+            "propertyNames",
+            "unevaluatedItems",
+            "unevaluatedProperties",
+            "multipleOf",
+            "maximum",
+            "exclusiveMaximum",
+            "minimum",
+            "exclusiveMinimum",
+            "maxLength",
+            "minLength",
+            "pattern",
+            "maxItems",
+            "minItems",
+            "uniqueItems",
+            "maxContains",
+            "minContains",
+            "maxProperties",
+            "minProperties",
+            "title",
+            "description",
+            "deprecated",
+            "readOnly",
+            "writeOnly",
+            "format",
+            "contentEncoding",
+            "contentMediaType",
+            "contentSchema",
+        }
+    )
+)
+_EXTENSION = "x-"  # what begins so is an annotation by convention, and nobody takes it for a bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +128,14 @@ def schema_problems(schema: Mapping[str, Json], *, closed: bool = True) -> tuple
     """Say what keeps `schema` from being an argument schema (with `closed=False`: a result schema); empty: nothing.
 
     The codes are `schema_not_object`, `schema_open`, `schema_dialect`, `schema_remote`, `schema_too_deep`,
-    `schema_pattern`, `schema_format` and `schema_invalid`.
+    `schema_pattern`, `schema_format`, `schema_keyword`, `schema_required` and `schema_invalid`. An argument schema may
+    use no keyword that JSON Schema does not have: a misspelt `maximum` would load and bound nothing.
     """
     if _depth(schema) > DEPTH_MAX:
         return (_problem((), "schema_too_deep", f"nesting deeper than {DEPTH_MAX}", "flatten the schema"),)
     found = [*_root_problems(schema, closed=closed), *_place_problems(schema)]
+    if closed:
+        found += _keyword_problems(schema, ())
     if not any(problem.code in {"schema_remote", "schema_dialect"} for problem in found):
         found += _compile_problems(schema)
     return tuple(found)
@@ -129,6 +188,56 @@ def _place_problems(schema: Mapping[str, Json]) -> Iterator[SchemaProblem]:
                     f"`{keyword}` leads out of this schema; expected a target that begins with `#`",
                     "copy the part under `$defs` and refer to `#/$defs/<name>`",
                 )
+
+
+def _keyword_problems(value: "Json | Mapping[str, Json]", path: tuple[str | int, ...]) -> Iterator[SchemaProblem]:
+    """Name every keyword that is none, and every required property that a closed object does not declare."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _keyword_problems(item, (*path, index))
+    if not isinstance(value, Mapping):
+        return
+    for key, inner in value.items():
+        if key in _NAMED and isinstance(inner, Mapping):
+            for name, named in inner.items():
+                yield from _keyword_problems(named, (*path, key, name))
+        elif key not in _KEYWORDS and not key.startswith(_EXTENSION):
+            near = get_close_matches(key, _KEYWORDS, 1)
+            fix = f"did you mean `{near[0]}`?" if near else "remove it, or begin its name with `x-`"
+            message = f"`{_name(key)}` is no keyword of JSON Schema: it would be skipped, and bound nothing"
+            yield _problem((*path, key), "schema_keyword", message, fix)
+        elif key not in _DATA:
+            yield from _keyword_problems(inner, (*path, key))
+    yield from _required_problems(value, path)
+
+
+def _required_problems(place: Mapping[str, Json], path: tuple[str | int, ...]) -> Iterator[SchemaProblem]:
+    required, properties = place.get("required"), place.get("properties", {})
+    if place.get("additionalProperties") is not False or "patternProperties" in place:
+        return
+    if not isinstance(required, list) or not isinstance(properties, Mapping):
+        return
+    for name in required:
+        if isinstance(name, str) and name not in properties:
+            message = f"`{_name(name)}` is required and not declared: no call could ever fit"
+            yield _problem((*path, "required"), "schema_required", message, "declare it under `properties`")
+
+
+def without_unknown_keywords(value: Json, lost: set[str]) -> Json:
+    """Return a schema without the keywords that JSON Schema does not have; their names are added to `lost`."""
+    if isinstance(value, list):
+        return [without_unknown_keywords(item, lost) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept: JsonObject = {}
+    for key, inner in value.items():
+        if key in _NAMED and isinstance(inner, dict):
+            kept[key] = {name: without_unknown_keywords(named, lost) for name, named in inner.items()}
+        elif key not in _KEYWORDS and not key.startswith(_EXTENSION):
+            lost.add(key)
+        else:
+            kept[key] = inner if key in _DATA else without_unknown_keywords(inner, lost)
+    return kept
 
 
 def _places(

@@ -12,6 +12,7 @@ from remit.core._call import Delegation, Task, ToolCall, Trace
 from remit.core._canonical import (
     DEPTH_MAX,
     INTEGER_MAX,
+    ITEMS_MAX,
     KEYS_MAX,
     STRING_BYTES_MAX,
     Json,
@@ -44,6 +45,7 @@ from remit.core._time import parse_utc, utc_text
 __all__ = [
     "DEPTH_MAX",
     "INTEGER_MAX",
+    "ITEMS_MAX",
     "KEYS_MAX",
     "NAME_PATTERN",
     "STRING_BYTES_MAX",

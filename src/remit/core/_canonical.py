@@ -25,6 +25,7 @@ JsonObject: TypeAlias = dict[str, Json]
 
 DEPTH_MAX = 32  # nested objects and arrays
 KEYS_MAX = 10_000  # keys in all objects together
+ITEMS_MAX = 50_000  # items in all arrays together
 STRING_BYTES_MAX = 1 << 20  # one string, UTF-8
 INTEGER_MAX = (1 << 53) - 1  # beyond it two readers may see two numbers (RFC 8259, section 6)
 
@@ -51,7 +52,7 @@ def parse_strict(body: bytes) -> Json:
 
     Raises:
         InputRefusedError: with the code `encoding_invalid`, `duplicate_key`, `number_invalid`, `too_deep`,
-            `too_many_keys`, `string_too_long` or `json_invalid`.
+            `too_many_keys`, `too_many_items`, `string_too_long` or `json_invalid`.
     """
     text = _decode(body)
     openers = body.count(b"{") + body.count(b"[")
@@ -59,6 +60,8 @@ def parse_strict(body: bytes) -> Json:
         _check_depth(body)
     if openers and body.count(b":") > KEYS_MAX:
         _check_keys(text)
+    if openers and body.count(b",") >= ITEMS_MAX:
+        _check_items(body)
     try:
         value: Json = _DECODER.decode(text)
     except InputRefusedError:
@@ -130,6 +133,24 @@ def _check_keys(text: str) -> None:
         json.loads(text, object_pairs_hook=count)
     except ValueError:
         return  # not JSON at all: the parser proper says so
+
+
+def _check_items(body: bytes) -> None:
+    """Count what arrays hold, and stop at the bound: a megabyte of `[],` would keep everybody waiting."""
+    try:
+        waiting: list[Json] = [orjson.loads(body)]
+    except orjson.JSONDecodeError:
+        return  # the parser proper says what is wrong
+    items = 0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            items += len(value)
+            if items > ITEMS_MAX:
+                raise InputRefusedError("too_many_items", f"more than {ITEMS_MAX} array items", "send fewer")
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
 
 
 def _check_strings(value: Json) -> None:

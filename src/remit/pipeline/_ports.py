@@ -160,8 +160,14 @@ class Store(Ledger, Protocol):
         """Return the tree's root over the first `size` entries; None where there are fewer."""
         ...
 
-    async def entries(self, start: int, stop: int) -> tuple[Entry, ...]:
-        """Return the entries `start` <= index < `stop`, with the payloads that still exist."""
+    async def entries(self, start: int, stop: int, *, payloads: bool = True) -> tuple[Entry, ...]:
+        """Return the entries `start` <= index < `stop`, with the payloads that still exist.
+
+        Without `payloads` none is read, and every entry comes with an empty tuple of them.
+
+        Raises:
+            RemitError: `store_damaged` when an entry is filed as something else than its leaf says.
+        """
         ...
 
     async def entries_of(self, task: str) -> tuple[Entry, ...]:

@@ -11,7 +11,7 @@ Merkle tree whose signed checkpoints a stranger can verify (R5.6).
 """
 
 from remit.records._entries import Random, event, outcome, refused, ruled, spoken, task_opened, unknown
-from remit.records._explain import explain
+from remit.records._explain import explain, printable
 from remit.records._merkle import (
     Frontier,
     consistency_proof,
@@ -53,6 +53,7 @@ __all__ = [
     "open_note",
     "outcome",
     "parse_checkpoint",
+    "printable",
     "refusals",
     "refused",
     "root_of",

@@ -22,7 +22,8 @@ def explain(entries: Iterable[Entry]) -> tuple[str, ...]:
 def _told(entry: Entry, leaf: JsonObject) -> Iterator[str]:
     at = str(leaf.get("at", ""))[11:23]
     teller = _TELLERS.get(entry.kind)
-    for number, line in enumerate(teller(leaf, _bodies(entry)) if teller else [entry.kind]):
+    for number, told in enumerate(teller(leaf, _bodies(entry)) if teller else [entry.kind]):
+        line = printable(told)
         yield f"{entry.index:>5}  {at}  {line}" if number == 0 else f"{'':21}{line}"
 
 
@@ -76,9 +77,13 @@ def _bodies(entry: Entry) -> Mapping[str, str]:
     return {payload.name: _short(payload.body.decode("utf-8", "replace")) for payload in entry.payloads}
 
 
+def printable(text: str) -> str:
+    """Make text safe for a terminal: what controls it or cannot be seen is shown as its code point (ASVS 16.4.1)."""
+    return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)
+
+
 def _short(text: str) -> str:
-    """Make text safe for a terminal: no control or invisible character, and not too long (ASVS 16.4.1)."""
-    safe = "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text[: SHOWN_MAX + 1])
+    safe = printable(text[: SHOWN_MAX + 1])
     return safe if len(text) <= SHOWN_MAX else safe[:SHOWN_MAX] + "..."
 
 

@@ -28,11 +28,11 @@ class FailingStore:
     @property
     def healthy(self) -> bool:
         """See `Store.healthy`."""
-        return self._confirmed
+        return self._confirmed and self.inner.healthy
 
     async def begin(self, intent: Draft, read: Versions) -> Committed | Conflict:
         """See `Ledger.begin`."""
-        return await self._write(lambda: self.inner.begin(intent, read))
+        return await self._write(lambda: self.inner.begin(intent, read), lambda answer: isinstance(answer, Committed))
 
     async def finish(self, outcome: Draft) -> Committed:
         """See `Ledger.finish`."""
@@ -52,11 +52,17 @@ class FailingStore:
 
     async def sweep(self, entry_for: Callable[[OpenCall], Draft]) -> int:
         """See `Store.sweep`."""
-        return await self._write(lambda: self.inner.sweep(entry_for))
+        return await self._write(lambda: self.inner.sweep(entry_for), bool)
 
     async def checkpoint(self, sign: Signer) -> str:
         """See `Store.checkpoint`."""
-        return await self._write(lambda: self.inner.checkpoint(sign))
+        signed: list[int] = []
+
+        def seen(size: int, root: bytes) -> str:
+            signed.append(size)
+            return sign(size, root)
+
+        return await self._write(lambda: self.inner.checkpoint(seen), lambda _: bool(signed))
 
     async def state(self, now: datetime) -> StoredState:
         """See `Store.state`."""
@@ -66,9 +72,9 @@ class FailingStore:
         """See `Store.root_at`."""
         return await self.inner.root_at(size)
 
-    async def entries(self, start: int, stop: int) -> tuple[Entry, ...]:
+    async def entries(self, start: int, stop: int, *, payloads: bool = True) -> tuple[Entry, ...]:
         """See `Store.entries`."""
-        return await self.inner.entries(start, stop)
+        return await self.inner.entries(start, stop, payloads=payloads)
 
     async def entries_of(self, task: str) -> tuple[Entry, ...]:
         """See `Store.entries_of`."""
@@ -82,11 +88,14 @@ class FailingStore:
         """See `Store.configuration`."""
         return await self.inner.configuration(digest)
 
-    async def _write(self, make: Callable[[], Awaitable[T]]) -> T:
+    async def _write(self, make: Callable[[], Awaitable[T]], wrote: Callable[[T], bool] = lambda _: True) -> T:
+        """Make or fail a write. One of which `wrote` says that it wrote nothing shows nothing about health."""
         self.writes += 1
-        self._confirmed = self.writes not in self._at
-        if self._confirmed:
-            return await make()
+        if self.writes not in self._at:
+            answer = await make()
+            self._confirmed = self._confirmed or wrote(answer)
+            return answer
+        self._confirmed = False
         if self._kept:
             await make()
         raise StoreUnavailableError("store_unavailable", "the store did not confirm a write: told to fail", "none")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from remit.core import StoreUnavailableError, Task
@@ -19,6 +20,7 @@ class MemoryStore:
         self.log: list[Entry] = []
         self.open_calls: dict[str, OpenCall] = {}
         self.versions: dict[str, int] = {}
+        self._confirmed = True
         self._digest = ""
         self._tasks: dict[str, Task] = {}
         self._notes: dict[int, str] = {}
@@ -27,7 +29,7 @@ class MemoryStore:
     @property
     def healthy(self) -> bool:
         """See `Store.healthy`."""
-        return True
+        return self._confirmed
 
     async def begin(self, intent: Draft, read: Versions) -> Committed | Conflict:
         """See `Ledger.begin`."""
@@ -36,7 +38,7 @@ class MemoryStore:
                 await asyncio.sleep(0)
                 return Conflict(name)
         if intent.call in self.open_calls:
-            raise _refused(f"call {intent.call} is open already")
+            raise self._refused(f"call {intent.call} is open already")
         index = self._append(intent)
         self.open_calls[intent.call] = OpenCall(intent.call, intent.task, index)
         await asyncio.sleep(0)
@@ -71,7 +73,7 @@ class MemoryStore:
     async def open_task(self, task: Task, entry: Draft) -> Committed:
         """See `Store.open_task`."""
         if task.id in self._tasks:
-            raise _refused(f"task {task.id} exists already")
+            raise self._refused(f"task {task.id} exists already")
         self._tasks[task.id] = task
         return await self.append(entry)
 
@@ -87,7 +89,9 @@ class MemoryStore:
 
     async def sweep(self, entry_for: Callable[[OpenCall], Draft]) -> int:
         """See `Store.sweep`."""
-        lost = sorted(self.open_calls.values(), key=lambda call: call.intent)
+        ended = {entry.call for entry in self.log if entry.kind in {"outcome", "unknown"}}
+        still = (call for call in self.open_calls.values() if call.call not in ended)
+        lost = sorted(still, key=lambda call: call.intent)
         drafts = [entry_for(call) for call in lost]
         self.open_calls.clear()
         for draft in drafts:
@@ -100,15 +104,17 @@ class MemoryStore:
         size = len(self.log)
         if size not in self._notes:
             self._notes[size] = sign(size, self._root(size))
+            self._confirmed = True
         return self._notes[size]
 
     async def root_at(self, size: int) -> bytes | None:
         """See `Store.root_at`."""
         return self._root(size) if size <= len(self.log) else None
 
-    async def entries(self, start: int, stop: int) -> tuple[Entry, ...]:
+    async def entries(self, start: int, stop: int, *, payloads: bool = True) -> tuple[Entry, ...]:
         """See `Store.entries`."""
-        return tuple(self.log[start:stop])
+        found = self.log[start:stop]
+        return tuple(found if payloads else (replace(entry, payloads=()) for entry in found))
 
     async def entries_of(self, task: str) -> tuple[Entry, ...]:
         """See `Store.entries_of`."""
@@ -123,6 +129,7 @@ class MemoryStore:
         return self._configurations.get(digest) or None
 
     def _append(self, draft: Draft) -> int:
+        self._confirmed = True
         index = len(self.log)
         payloads = tuple(sorted(draft.payloads, key=lambda payload: payload.name))
         self.log.append(
@@ -133,6 +140,7 @@ class MemoryStore:
     def _root(self, size: int) -> bytes:
         return root_of(leaf_hash(entry.leaf) for entry in self.log[:size])
 
-
-def _refused(why: str) -> StoreUnavailableError:
-    return StoreUnavailableError("store_unavailable", f"the store did not confirm a write: {why}", "mend the caller")
+    def _refused(self, why: str) -> StoreUnavailableError:
+        self._confirmed = False
+        said = f"the store did not confirm a write: {why}"
+        return StoreUnavailableError("store_unavailable", said, "mend the caller")

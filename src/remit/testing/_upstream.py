@@ -60,7 +60,8 @@ class UpstreamSimulator:
             return line
         self._on_arrival(call)
         self.received.append(Received(call.id, tool.url, descriptor.upstream_name, call.canonical))
-        if not (isinstance(line, UpstreamAnswer) and line.is_error):
+        ending = line.then if isinstance(line, Hang) else line
+        if not (isinstance(ending, UpstreamAnswer) and ending.is_error):
             self.effects[call.operation] += 1
         match line:
             case Hang(then=then):

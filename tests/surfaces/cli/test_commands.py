@@ -171,6 +171,52 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
     assert any(found["name"] == "project" and not found["ok"] for found in json.loads(looked.output))
 
 
+@pytest.mark.parametrize(
+    "given", ['{"a": NaN}', '{"a": 1e999}', 'a="\\ud800"', '{"a":"x","a":"y"}', "[" * 50_000, "no-equals-sign"]
+)
+def test_arguments_that_are_not_json_are_usage_errors(tmp_path: Path, given: str) -> None:
+    type_in("init", tmp_path)
+    words = ("get_order", given) if "=" in given or given[0] in "{[" else ("get_order", given, "x")
+    tried = type_in("try", "-C", tmp_path, *words)
+    assert tried.exit_code == 2, tried.output
+
+
+def test_a_refusal_is_json_where_json_is_asked_for(tmp_path: Path) -> None:
+    shutil.copytree(DESK / "project", tmp_path / "project")
+    charter = tmp_path / "project/agents/refunds/agent.yaml"
+    charter.write_text(charter.read_text("utf-8").replace("owner: ana\n", ""), "utf-8")
+    checked = type_in("check", "-C", tmp_path / "project", "--json")
+    assert checked.exit_code == 1
+    said = json.loads(checked.stdout)
+    assert said["code"] == "project_invalid"
+    (problem,) = said["problems"]
+    assert (problem["code"], problem["file"]) == ("charter_incomplete", "agents/refunds/agent.yaml")
+    assert problem["line"] > 0
+    assert problem["fix"]
+
+
+@pytest.mark.parametrize("name", ["stop.cedr", "forbid.cedar.txt", "forbid.cedar.bak"])
+def test_a_policy_that_would_never_be_read_is_found(tmp_path: Path, name: str) -> None:
+    shutil.copytree(DESK / "project", tmp_path / "project")
+    (tmp_path / "project/agents/refunds/policies" / name).write_text("forbid (principal, action, resource);", "utf-8")
+    checked = type_in("check", "-C", tmp_path / "project")
+    assert checked.exit_code == 1
+    assert "file_misplaced" in checked.stderr
+
+
+def test_a_token_does_not_travel_through_a_proxy(remit: Remit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        proxy.listen()
+        proxy.settimeout(0.2)
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert remit("records", "export", tmp_path / "log.jsonl").exit_code == 0
+        assert remit("tasks", "list").exit_code == 0
+        with pytest.raises(TimeoutError):
+            proxy.accept()
+
+
 def test_usage_errors_exit_with_two(tmp_path: Path) -> None:
     assert type_in("check", "--nonsense").exit_code == 2
     assert type_in("try").exit_code == 2

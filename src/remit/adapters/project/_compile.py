@@ -142,10 +142,17 @@ class _Project:
 
     def _read_policy(self, folder: str, path: str, body: bytes) -> None:
         try:
-            self.policies.setdefault(folder, {})[path] = body.decode("utf-8", "strict")
+            text = body.decode("utf-8", "strict")
         except UnicodeDecodeError as error:
             line = body.count(b"\n", 0, error.start) + 1
             self._add("encoding_invalid", path, line, "bytes that are not UTF-8", "save the file as UTF-8")
+            return
+        self.policies.setdefault(folder, {})[path] = text
+        for number, line_text in enumerate(text.split("\n"), start=1):
+            found = unsafe_text(line_text.rstrip("\r").replace("\t", " "))
+            if found:
+                message = f"{found}: a model or a person would read what a reviewer cannot see"
+                self._add("text_unsafe", path, number, message, "remove the character and read the policy again")
 
     def _document(self, path: str, body: bytes) -> Document | None:
         try:

@@ -26,7 +26,7 @@ from remit.adapters.project._models import (
 from remit.adapters.project._scaffold import AGENT, SCHEMA_LINE, common_files
 from remit.adapters.project._urls import url_wrong
 from remit.adapters.project._yaml import FILE_BYTES_MAX
-from remit.catalogue import format_is_known, schema_problems, unsafe_text
+from remit.catalogue import format_is_known, schema_problems, unsafe_text, without_unknown_keywords
 from remit.core import InputRefusedError, Json, JsonObject, canonical_bytes, is_name, parse_strict
 
 _OTHER = re.compile(r"[^a-z0-9_.-]+", re.ASCII)
@@ -207,7 +207,7 @@ def _candidate(tool: str, listed: JsonObject, where: str, notes: list[str]) -> _
     unsafe = next((wrong for text in texts if (wrong := unsafe_text(text.replace("\r\n", "\n")))), None)
     if unsafe:
         return f"its text holds what a reviewer cannot see: {unsafe}"
-    closed = _closed(_modern(input_schema, where, notes), where, notes)
+    closed = _closed(_known(_modern(input_schema, where, notes), where, notes), where, notes)
     reason = _refused(closed, closed_root=True)
     if reason:
         return reason
@@ -248,6 +248,13 @@ def _closed(schema: JsonObject, where: str, notes: list[str]) -> JsonObject:
         return schema
     notes.append(f"{where}: `additionalProperties: false` was added: what is not declared is refused")
     return {**schema, "additionalProperties": False}
+
+
+def _known(schema: JsonObject, where: str, notes: list[str]) -> JsonObject:
+    lost: set[str] = set()
+    kept = without_unknown_keywords(schema, lost)
+    notes += [f"{where}: {_shown(name)} was taken out: JSON Schema has no such keyword" for name in sorted(lost)]
+    return kept if isinstance(kept, dict) else schema
 
 
 def _modern(schema: JsonObject, where: str, notes: list[str]) -> JsonObject:

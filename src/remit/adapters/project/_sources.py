@@ -24,7 +24,11 @@ _ROLES: Mapping[str, re.Pattern[str]] = {
     "catalogue": re.compile(r"(catalogue)/[^/]+\.yaml"),
 }
 # What looks like a source and is in no place where it would be read: a `forbid` there would silently not apply.
-_STRAY = re.compile(r".*\.cedar|catalogue/.*\.ya?ml|agents/[^/]+/agent\.ya?ml", re.IGNORECASE)
+_STRAY = re.compile(
+    r".*\.cedar|catalogue/.*\.ya?ml|agents/[^/]+/agent\.ya?ml"
+    r"|(agents/[^/]+|organisation)/policies/(?!\.)(?!readme\.md$).*",  # a policy under another ending applies to nobody
+    re.IGNORECASE,
+)
 
 
 def role_of(path: str) -> tuple[str, str] | None:

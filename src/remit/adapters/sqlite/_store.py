@@ -13,9 +13,9 @@ from typing import Any, Self, TextIO, TypeVar
 import apsw
 
 from remit.adapters.sqlite._writer import Transaction, Writer
-from remit.core import RemitError, StoreUnavailableError, Task, parse_utc, utc_text
+from remit.core import RemitError, StoreUnavailableError, Task, parse_utc, read_canonical, utc_text
 from remit.pipeline import CONFIGURATION, Committed, Conflict, OpenCall, Signer, StoredState, Versions
-from remit.records import Draft, Entry, Frontier, Payload
+from remit.records import Draft, Entry, Frontier, Payload, leaf_hash
 
 T = TypeVar("T")
 
@@ -23,13 +23,14 @@ SQLITE_OLDEST = (3, 51, 3)  # before it, WAL reset could corrupt a database (sql
 PAGE_ENTRIES = 1_000  # entries read at once when a start continues the tree
 
 _TASK_COLUMNS = "id, user, agent, use_case, opened, expires"
+_ENDED = "SELECT call FROM entries WHERE kind IN ('outcome', 'unknown') AND call IN (SELECT call FROM open_calls)"
 
 
 class SqliteStore:
     """The store adapter for one gateway process.
 
     Durable means: committed with synchronous=FULL, so the write-ahead log was synced. One process holds the file's
-    lock; a second one is refused at `open`.
+    lock, `<file name>.lock` beside the file itself, wherever links to it stand; a second one is refused at `open`.
 
         store = await SqliteStore.open(Path("var/remit.db"))
         await store.append(draft)
@@ -51,6 +52,7 @@ class SqliteStore:
         """
         if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < SQLITE_OLDEST:
             raise RemitError("sqlite_too_old", f"SQLite {apsw.sqlite_lib_version()}", "upgrade apsw")
+        path = _real(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
             lock = undo.enter_context(_locked(path))
@@ -135,10 +137,15 @@ class SqliteStore:
 
         def run(transaction: Transaction) -> int:
             rows = list(transaction.execute("SELECT call, task, intent FROM open_calls ORDER BY intent"))
-            for call, task, intent in rows:
-                transaction.append(entry_for(OpenCall(call, task, intent)))
+            if not rows:
+                return 0
+            # The whole log is read, not only what follows the intents: a row may lie about its intent.
+            ended = set(transaction.execute(_ENDED))
+            lost = [OpenCall(*row) for row in rows if row[:1] not in ended]
+            for call in lost:
+                transaction.append(entry_for(call))
             transaction.execute("DELETE FROM open_calls")
-            return len(rows)
+            return len(lost)
 
         return await self._writer.submit(run)
 
@@ -190,10 +197,10 @@ class SqliteStore:
 
         return await self._read(read)
 
-    async def entries(self, start: int, stop: int) -> tuple[Entry, ...]:
+    async def entries(self, start: int, stop: int, *, payloads: bool = True) -> tuple[Entry, ...]:
         """See `Store.entries`."""
         where = "idx >= ? AND idx < ? ORDER BY idx"
-        return await self._read(lambda connection: _entries(connection, where, (start, stop)))
+        return await self._read(lambda connection: _entries(connection, where, (start, stop), payloads=payloads))
 
     async def entries_of(self, task: str) -> tuple[Entry, ...]:
         """See `Store.entries_of`."""
@@ -219,8 +226,17 @@ class SqliteStore:
             raise RemitError("store_unreadable", f"{type(error).__name__}: {error}", "see `remit doctor`") from error
 
 
+def _real(path: Path) -> Path:
+    """Return where the file itself is: SQLite follows links too, so the lock must."""
+    try:
+        return path.resolve()
+    except RuntimeError as error:
+        raise RemitError("store_unusable", f"`{path.name}` is a link to itself", "mend store.path") from error
+
+
 def _locked(path: Path) -> TextIO:
-    lock = path.with_suffix(".lock").open("w")
+    """Take the lock of the store at `path`. Nothing is ever written to it or cut from it."""
+    lock = path.with_name(f"{path.name}.lock").open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -252,17 +268,22 @@ def _load(connection: apsw.Connection) -> tuple[Frontier, dict[str, int]]:
     """Rebuild what the writer keeps in memory from what is durable, starting at the newest checkpoint.
 
     Raises:
-        RemitError: `store_damaged` when the log does not continue its own checkpoint.
+        RemitError: `store_damaged` when the log does not continue its own checkpoint, or a leaf after it is not
+            what was hashed.
     """
     rows = _rows(connection, "SELECT size, root, frontier FROM checkpoints ORDER BY size DESC LIMIT 1")
     frontier = _frontier_of(*rows[0]) if rows else Frontier()
     while True:
-        query = "SELECT idx, leaf_hash FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?"
+        query = "SELECT idx, leaf, leaf_hash FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?"
         page = _rows(connection, query, (frontier.size, PAGE_ENTRIES))
-        for index, hashed in page:
+        for index, leaf, hashed in page:
             if index != frontier.size:
                 raise RemitError(
                     "store_damaged", f"entry {frontier.size} is missing", "restore the store from a backup"
+                )
+            if leaf_hash(leaf) != hashed:  # the next checkpoint would sign a tree that the leaves do not make
+                raise RemitError(
+                    "store_damaged", f"entry {index} is not what was hashed", "restore the store from a backup"
                 )
             frontier.append(hashed)
         if len(page) < PAGE_ENTRIES:
@@ -303,19 +324,36 @@ def _rows(connection: apsw.Connection, query: str, values: tuple[int | str, ...]
     return connection.execute(query, values).fetchall()
 
 
-def _entries(connection: apsw.Connection, where: str, values: tuple[int | str, ...]) -> tuple[Entry, ...]:
+def _entries(
+    connection: apsw.Connection, where: str, values: tuple[int | str, ...], *, payloads: bool = True
+) -> tuple[Entry, ...]:
     rows = _rows(connection, f"SELECT idx, kind, task, call, leaf FROM entries WHERE {where}", values)  # noqa: S608 - constants
-    payloads = "SELECT name, salt, body FROM payloads WHERE entry = ? ORDER BY name"
     return tuple(
-        Entry(
-            index=index,
-            kind=kind,
-            task=task,
-            call=call,
-            leaf=leaf,
-            payloads=tuple(
-                Payload(name=name, salt=salt, body=body) for name, salt, body in _rows(connection, payloads, (index,))
-            ),
-        )
+        _entry(index, (kind, task, call), leaf, _payloads(connection, index) if payloads else ())
         for index, kind, task, call, leaf in rows
     )
+
+
+def _entry(index: int, filed: tuple[str, str, str], leaf: bytes, payloads: tuple[Payload, ...]) -> Entry:
+    """Make an entry of what its leaf says: the columns only find it, and no proof covers them.
+
+    Raises:
+        RemitError: `store_damaged` when the columns say something else.
+    """
+    try:
+        said = read_canonical(leaf)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or (said.get("kind"), said.get("task", ""), said.get("call", "")) != filed:
+        raise RemitError(
+            "store_damaged",
+            f"entry {index} is not filed as what its leaf says",
+            "verify the log; restore the store from a backup",
+        )
+    kind, task, call = filed
+    return Entry(index=index, kind=kind, task=task, call=call, leaf=leaf, payloads=payloads)
+
+
+def _payloads(connection: apsw.Connection, index: int) -> tuple[Payload, ...]:
+    rows = _rows(connection, "SELECT name, salt, body FROM payloads WHERE entry = ? ORDER BY name", (index,))
+    return tuple(Payload(name=name, salt=salt, body=body) for name, salt, body in rows)

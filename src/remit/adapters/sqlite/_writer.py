@@ -127,7 +127,8 @@ class Writer:
         self._connection = connection
         self._load = load
         self._frontier, self._versions = load(connection)
-        self._sound = True
+        self._current = True  # whether the frontier and the versions kept here are those of the file
+        self._confirmed = True
         self._batch: list[_Command[object]] = []
         self._last = False
         self._gathered: list[_Command[object]] = []
@@ -140,8 +141,8 @@ class Writer:
 
     @property
     def sound(self) -> bool:
-        """Whether the last batch was confirmed and the thread lives."""
-        return self._sound and not self._closed
+        """Whether the last batch that failed or wrote anything was confirmed, and the thread lives."""
+        return self._confirmed and not self._closed
 
     def submit(self, run: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Queue a command. The future ends once its effect is durable, or with `StoreUnavailableError`."""
@@ -217,29 +218,32 @@ class Writer:
 
     def _transact(self, batch: list[_Command[object]]) -> list[object]:
         """Run `batch` in one transaction; on any failure leave the store and our copy of its state as they were."""
-        if not self._sound:
+        if not self._current:
             self._reload()
         transaction = Transaction(
             self._connection, Frontier.of(self._frontier.size, self._frontier.hashes), dict(self._versions)
         )
+        before = self._connection.total_changes()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             results = [command.run(transaction) for command in batch]
             transaction.flush()
             self._connection.execute("COMMIT")
         except (apsw.Error, ValueError, RemitError):
-            self._sound = False  # a COMMIT that reports failure may still have happened: only the file knows
+            self._current = self._confirmed = False  # a COMMIT that reports failure may still have happened: only the file knows
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
         self._frontier, self._versions = transaction.frontier, transaction.versions
+        if self._connection.total_changes() != before:  # one that wrote nothing succeeds on a full disk too
+            self._confirmed = True
         return results
 
     def _reload(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self._frontier, self._versions = self._load(self._connection)
-        self._sound = True
+        self._current = True
 
     def _tell(self, results: Iterable[tuple[_Command[object], object, StoreUnavailableError | None]]) -> None:
         self._loop.call_soon_threadsafe(_resolve, list(results))

@@ -143,7 +143,7 @@ async def _refuse_route(_request: Request, error: HTTPException) -> JSONResponse
 async def _refuse(_request: Request, error: RemitError) -> JSONResponse:
     body: dict[str, JsonValue] = {"title": error.message, "code": error.code, "fix": error.fix}
     if isinstance(error, ProjectInvalidError):
-        body["problems"] = [str(problem) for problem in error.problems]
+        body["problems"] = [asdict(problem) for problem in error.problems]
     status = _STATUS.get(error.code, 400)
     name, value = challenge(Reason(error.code, error.message, error.fix))
     headers = {name.decode("ascii"): value.decode("ascii")} if isinstance(error, TokenRefusedError) else None

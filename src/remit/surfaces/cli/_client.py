@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 
-from remit.core import Json, JsonObject, ProjectInvalidError, RemitError
+from remit.core import Json, JsonObject, Problem, ProjectInvalidError, RemitError
 
 GATEWAY_FILE = "var/gateway.json"
 LOGIN_FILE = "var/login.json"
@@ -44,7 +44,7 @@ class Client:
         """Stream a long answer of the admin API, line by line."""
         headers = {"authorization": f"Bearer {self._token(self.admin)}"}
         try:
-            with httpx2.stream("GET", self.admin + path, headers=headers, timeout=WAIT_S) as answer:
+            with httpx2.stream("GET", self.admin + path, headers=headers, timeout=WAIT_S, trust_env=False) as answer:
                 if answer.status_code != 200:
                     answer.read()
                     raise _refusal(answer)
@@ -123,10 +123,9 @@ def _refusal(answer: httpx2.Response) -> RemitError:
         code, title, fix = str(said["code"]), str(said["title"]), str(said["fix"])
     except (ValueError, KeyError, TypeError):
         return RemitError("gateway_fault", f"the gateway answered {answer.status_code}", "see its output")
-    error = RemitError(code, title, fix)
     if code == ProjectInvalidError.CODE:
-        error.add_note("\n".join(map(str, said.get("problems", ()))))
-    return error
+        return ProjectInvalidError(tuple(Problem(**problem) for problem in said["problems"]))
+    return RemitError(code, title, fix)
 
 
 def _json(answer: httpx2.Response) -> Json:

@@ -9,7 +9,16 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from remit.core import Json, JsonObject, ProjectInvalidError, RemitError, is_name
+from remit.core import (
+    InputRefusedError,
+    Json,
+    JsonObject,
+    Problem,
+    ProjectInvalidError,
+    RemitError,
+    is_name,
+    parse_strict,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,18 +43,12 @@ def answering(run: Callable[P, T]) -> Callable[P, T]:
     def answered(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return run(*args, **kwargs)
-        except ProjectInvalidError as error:
-            for found in error.problems:
-                click.echo(str(found), err=True)
-            click.echo(f"\n{error.code}: {error.message}", err=True)
-            sys.exit(REFUSED)
         except RemitError as error:
-            for note in getattr(error, "__notes__", ()):
-                click.echo(note, err=True)
-            click.echo(f"{error.code}: {error.message}", err=True)
-            if error.fix:
-                click.echo(f"    fix: {error.fix}", err=True)
-            sys.exit(FAULT if error.code == "gateway_fault" else REFUSED)
+            if kwargs.get("as_json"):
+                print_json(_refused(error))
+                sys.exit(_status(error))
+            _explain(error)
+            sys.exit(_status(error))
         except BrokenPipeError:  # whoever read our output has seen enough
             sys.stderr.close()
             sys.exit(0)
@@ -54,6 +57,34 @@ def answering(run: Callable[P, T]) -> Callable[P, T]:
             sys.exit(FAULT)
 
     return answered
+
+
+def _status(error: RemitError) -> int:
+    return FAULT if error.code == "gateway_fault" else REFUSED
+
+
+def _explain(error: RemitError) -> None:
+    if isinstance(error, ProjectInvalidError):
+        for found in error.problems:
+            click.echo(str(found), err=True)
+        click.echo(err=True)
+    for note in getattr(error, "__notes__", ()):
+        click.echo(note, err=True)
+    click.echo(f"{error.code}: {error.message}", err=True)
+    if error.fix:
+        click.echo(f"    fix: {error.fix}", err=True)
+
+
+def _refused(error: RemitError) -> JsonObject:
+    said: JsonObject = {"code": error.code, "message": error.message, "fix": error.fix}
+    if isinstance(error, ProjectInvalidError):
+        said["problems"] = [problem_json(found) for found in error.problems]
+    return said
+
+
+def problem_json(found: Problem) -> Json:
+    """Write a problem or a warning for programs."""
+    return {"code": found.code, "file": found.file, "line": found.line, "message": found.message, "fix": found.fix}
 
 
 def read_arguments(given: tuple[str, ...]) -> JsonObject:
@@ -74,10 +105,11 @@ def read_arguments(given: tuple[str, ...]) -> JsonObject:
 
 def _value(text: str) -> Json:
     try:
-        value: Json = json.loads(text)
-    except ValueError:
-        return text
-    return value
+        return parse_strict(text.encode("utf-8", "surrogateescape"))
+    except InputRefusedError as error:
+        if error.code == "json_invalid":
+            return text
+        raise click.UsageError(f"{error.code}: {error.message}") from error
 
 
 def task_id(text: str) -> str:
@@ -99,4 +131,4 @@ def as_texts(value: Json) -> list[str]:
 
 def print_json(value: Json) -> None:
     """Print an answer for programs."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(json.dumps(value, indent=2))  # ASCII: nothing in it can steer a terminal

@@ -7,7 +7,7 @@ import click
 
 from remit import __version__
 from remit.core import is_name
-from remit.surfaces.cli._common import REFUSED, answering, json_option, print_json, project_option
+from remit.surfaces.cli._common import REFUSED, answering, json_option, print_json, problem_json, project_option
 from remit.surfaces.cli._ports import Ready, Workshop
 
 
@@ -42,7 +42,9 @@ def check(workshop: Workshop, root: Path, as_json: bool) -> None:
     """Check the project's files: every problem with its file, its line and the way to mend it."""
     found = workshop.check(root)
     if as_json:
-        return print_json({"configuration": found.digest, "warnings": [*found.warnings]})
+        return print_json(
+            {"configuration": found.digest, "warnings": [problem_json(warning) for warning in found.warnings]}
+        )
     for warning in found.warnings:
         click.echo(f"warning: {warning}")
     click.echo(f"ok: {found.agents} agent(s), {found.operations} operation(s), configuration {found.digest[:19]}")

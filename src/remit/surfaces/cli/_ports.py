@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from remit.core import Problem
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
@@ -13,7 +15,7 @@ class Checked:
     digest: str
     operations: int
     agents: int
-    warnings: tuple[str, ...]
+    warnings: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

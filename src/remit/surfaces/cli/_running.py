@@ -56,6 +56,8 @@ def try_operation(
     as_json: bool,
 ) -> None:
     """Make one governed call by hand. ARGUMENTS are key=value pairs, or one JSON object."""
+    if not (operation.isascii() and operation.isprintable()):
+        raise click.UsageError("an operation's name is printable ASCII")
     given = read_arguments(arguments)
     client = connect(root)
     chosen = _choose(_use_cases(client), operation, agent, use_case)
@@ -64,6 +66,8 @@ def try_operation(
         print_json({"ok": outcome.ok, "task": outcome.task, "answer": outcome.answer})
     else:
         click.echo(outcome.text)
+        if outcome.observed:
+            click.echo("\nOBSERVED: nothing was enforced; the record says what would have been decided")
         click.echo(f"\nthe record: remit records explain {outcome.task}")
     if not outcome.ok:
         sys.exit(REFUSED)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import httpx2
 
 from remit.core import Json, JsonObject, RemitError
+from remit.records import printable
 from remit.surfaces.cli._client import Client
 
 REVISION = "2026-07-28"
@@ -18,6 +19,7 @@ class Tried:
     task: str
     answer: JsonObject
     text: str
+    observed: bool  # the gateway runs in observe mode
 
 
 def try_call(client: Client, agent: str, use_case: str, operation: str, arguments: JsonObject) -> Tried:
@@ -47,7 +49,9 @@ def try_call(client: Client, agent: str, use_case: str, operation: str, argument
     said = _json(client.post_data("/mcp", message, str(task["token"]), **headers))
     result = said.get("result")
     ok = isinstance(result, dict) and result.get("isError") is not True
-    return Tried(ok=ok, task=str(task["task"]), answer=said, text=_text(said))
+    meta_said = result.get("_meta") if isinstance(result, dict) else None
+    observed = isinstance(meta_said, dict) and meta_said.get("remit/mode") == "observe"
+    return Tried(ok=ok, task=str(task["task"]), answer=said, text=_text(said), observed=observed)
 
 
 def open_task(client: Client, agent: str, use_case: str, given: str) -> JsonObject:
@@ -76,7 +80,8 @@ def _json(answer: httpx2.Response) -> JsonObject:
 def _text(said: JsonObject) -> str:
     error, result = said.get("error"), said.get("result")
     if isinstance(error, dict):
-        return f"refused: {error.get('message')}"
+        return printable(f"refused: {error.get('message')}")
     content = result.get("content") if isinstance(result, dict) else None
     parts = content if isinstance(content, list) else []
-    return "\n".join(str(part.get("text", part)) for part in parts if isinstance(part, dict)) or str(said)
+    text = "\n".join(str(part.get("text", part)) for part in parts if isinstance(part, dict)) or str(said)
+    return "\n".join(map(printable, text.split("\n")))  # a tool's words must not steer a terminal

@@ -1,6 +1,7 @@
 """The agents' door: `POST /mcp`. It turns bytes into a call and an answer into bytes; every rule is elsewhere."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from remit import records
@@ -45,6 +46,8 @@ from remit.surfaces.mcp._wire import (
     write_tool_error,
 )
 
+DEAD_TOKEN_PAUSE = timedelta(minutes=1)
+DEAD_TOKENS_KEPT = 1_000
 UNLISTED = frozenset({"operation_not_listed", "outside_use_case", "use_case_unknown", "no_charter"})
 """Refusals of operations that this agent does not have: the protocol's answer to those is `unknown tool`."""
 
@@ -66,6 +69,7 @@ class McpEndpoint:
         self._random: Callable[[int], bytes] = gateway.random
         self._authenticator = authenticator
         self._bounds = bounds
+        self._told: dict[str, datetime] = {}  # task of a dead token -> when its next refusal is recorded
         self._listing = Listing(live, observe=gateway.observe)
         self._mode: JsonObject = {"remit/mode": "observe"} if gateway.observe else {}
         self._discovery = canonical_bytes(
@@ -147,10 +151,20 @@ class McpEndpoint:
     async def _unauthenticated(self, send: Send, error: TokenRefusedError) -> None:
         """Say 401 (RFC 6750, section 3). A caller known by signature leaves a record."""
         reason = Reason(error.code, error.message, error.fix)
-        if error.delegation is not None:
+        if error.delegation is not None and self._is_news(error.delegation):
             await self._record_refusal(error.delegation, reason)
         body = write_error(WireError(INVALID_REQUEST, reason))  # the official SDKs show a JSON-RPC error at any status
         await reply(send, 401, body, challenge(reason), (b"connection", b"close"))
+
+    def _is_news(self, delegation: Delegation) -> bool:
+        """Whether a dead token's refusal goes on record: once a minute and task, or it could fill the log for ever."""
+        now = self._clock.now()
+        if now < self._told.get(delegation.task, now):
+            return False
+        if len(self._told) >= DEAD_TOKENS_KEPT:
+            self._told.clear()
+        self._told[delegation.task] = now + DEAD_TOKEN_PAUSE
+        return True
 
     async def _record_refusal(self, delegation: Delegation, reason: Reason) -> None:
         entry = records.refused(

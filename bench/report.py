@@ -127,9 +127,9 @@ def judged(values: Mapping[str, float]) -> list[dict[str, object]]:
 
 def table(measured: Measured) -> str:
     """Write the table: medians over the rounds, smallest and largest in brackets."""
-    lines = [f"{'target':14}{'c':>3}{'p50 us':>22}{'p99 us':>24}{'req/s':>26}{'CPU us/req':>22}{'errors':>8}"]
+    lines = [f"{'target':14}{'c':>3}{'p50 us':>26}{'p99 us':>30}{'req/s':>28}{'CPU us/req':>24}{'errors':>8}"]
     for (target, connections), seen in measured.items():
-        cells = f"{_cell(seen.p50_us):>22}{_cell(seen.p99_us):>24}{_cell(seen.per_s):>26}{_cell(seen.cpu_us):>22}"
+        cells = f"{_cell(seen.p50_us):>26}{_cell(seen.p99_us):>30}{_cell(seen.per_s):>28}{_cell(seen.cpu_us):>24}"
         lines.append(f"{target:14}{connections:>3}{cells}{seen.errors:>8}")
     return "\n".join(lines)
 

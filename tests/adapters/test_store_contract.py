@@ -13,7 +13,7 @@ from remit.adapters.sqlite import SqliteStore
 from remit.core import StoreUnavailableError, Task, canonical_bytes
 from remit.pipeline import CONFIGURATION, Committed, Conflict, OpenCall, Store, StoredState
 from remit.records import Draft, Payload, leaf_hash, root_of
-from remit.testing import NOON, MemoryStore, desk_task
+from remit.testing import NOON, FailingStore, MemoryStore, desk_task
 
 pytestmark = pytest.mark.requirement("R5.1")
 
@@ -102,6 +102,20 @@ def test_entries_come_back_exactly_and_in_order(run: Run) -> None:
     run(scenario)
 
 
+def test_without_payloads_the_same_entries_come_back_bare(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await store.append(draft("denied", "c_1", body=b"1"))
+        await store.append(draft("denied", "c_2"))
+        whole = await store.entries(0, 2)
+        assert [len(entry.payloads) for entry in whole] == [1, 0], "the control"
+        bare = tuple(replace(entry, payloads=()) for entry in whole)
+        assert await store.entries(0, 2, payloads=False) == bare
+        failing = FailingStore(store, at=(), kept=False)
+        assert (await failing.entries(0, 2), await failing.entries(0, 2, payloads=False)) == (whole, bare)
+
+    run(scenario)
+
+
 def test_begin_on_a_changed_version_writes_nothing_and_names_it(run: Run) -> None:
     async def scenario(store: Store) -> None:
         await store.deploy("sha256:a", {"f": b"1"}, draft(CONFIGURATION, task=""))
@@ -139,6 +153,74 @@ def test_a_call_that_is_not_open_gets_no_second_ending(run: Run, before: str) ->
             await store.finish(draft("outcome", "c_1"))
         assert await log(store) == written
         assert store.healthy
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("kind", ["outcome", "unknown"])
+def test_an_open_call_that_the_log_has_ended_is_closed_without_a_second_ending(run: Run, kind: str) -> None:
+    async def scenario(store: Store) -> None:
+        await store.begin(draft("intent", "c_1"), ())
+        await store.begin(draft("intent", "c_2"), ())
+        await store.append(draft("denied", "c_2"))
+        await store.append(draft(kind, "c_1"))
+        assert await open_calls(store) == [OpenCall("c_2", "t_1", 1)]
+        assert (await log(store))[4:] == [("unknown", "c_2")]
+        assert await open_calls(store) == []
+        assert await store.begin(draft("intent", "c_1"), ()) == Committed(5), "closed all the same"
+
+    run(scenario)
+
+
+async def what_writes_nothing(store: Store, signed: str) -> None:
+    assert await store.begin(draft("intent", "c_2"), ((CONFIGURATION, 7),)) == Conflict(CONFIGURATION)
+    assert await store.sweep(lost) == 0
+    assert await store.checkpoint(note) == signed
+    with pytest.raises(StoreUnavailableError, match="call_not_open"):
+        await store.finish(draft("outcome", "c_2"))
+
+
+WRITES: dict[str, Callable[[Store], Coroutine[Any, Any, object]]] = {
+    "begin": lambda store: store.begin(draft("intent", "c_2"), ()),
+    "append": lambda store: store.append(draft("denied")),
+    "open_task": lambda store: store.open_task(desk_task("t_2"), draft("task_opened", task="t_2")),
+    "deploy": lambda store: store.deploy("sha256:a", {}, draft(CONFIGURATION, task="")),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
+@pytest.mark.parametrize("told", [True, False], ids=["told to fail", "refused"])
+def test_after_a_failed_write_only_a_confirmed_write_makes_the_store_healthy(
+    run: Run, write: Callable[[Store], Coroutine[Any, Any, object]], *, told: bool
+) -> None:
+    async def scenario(inner: Store) -> None:
+        await inner.open_task(desk_task(), draft("task_opened"))
+        signed = await inner.checkpoint(note)
+        store: Store = FailingStore(inner, at=(1,), kept=False) if told else inner
+        await what_writes_nothing(inner, signed)
+        assert store.healthy, "the control: that alone is no failure"
+        with pytest.raises(StoreUnavailableError):
+            await store.open_task(desk_task(), draft("task_opened"))
+        await what_writes_nothing(store, signed)
+        assert not store.healthy
+        await write(store)
+        assert store.healthy
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told to fail", "refused"])
+def test_a_checkpoint_of_a_new_size_and_a_sweep_that_ends_calls_are_confirmed_writes(run: Run, *, told: bool) -> None:
+    async def scenario(inner: Store) -> None:
+        await inner.open_task(desk_task(), draft("task_opened"))
+        await inner.begin(draft("intent", "c_1"), ())
+        store: Store = FailingStore(inner, at=(1, 3), kept=False) if told else inner
+        for write in (store.checkpoint(note), store.sweep(lost)):
+            with pytest.raises(StoreUnavailableError):
+                await store.open_task(desk_task(), draft("task_opened"))
+            assert not store.healthy
+            await write
+            assert store.healthy
 
     run(scenario)
 

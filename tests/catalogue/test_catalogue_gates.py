@@ -35,7 +35,7 @@ SCHEMA: dict[str, Any] = {
         "lines": {
             "type": "array",
             "maxItems": 2,
-            "items": {"type": "object", "properties": {"a/b": {"type": "string"}}},
+            "items": {"type": "object", "additionalProperties": False, "properties": {"a/b": {"type": "string"}}},
         },
     },
 }
@@ -161,6 +161,12 @@ def test_a_pattern_made_to_be_slow_is_answered_at_once() -> None:
         ({"properties": {"a": {"pattern": r"(x)\1"}}}, "schema_pattern", ("properties", "a", "pattern")),
         ({"properties": {"a": {"pattern": "(a{1,1000}){1,1000}"}}}, "schema_pattern", ("properties", "a", "pattern")),
         ({"properties": {"a": {"format": "colour"}}}, "schema_format", ("properties", "a", "format")),
+        ({"properties": {"a": {"type": "object", "properties": {}}}}, "schema_open", ("properties", "a")),
+        (
+            {"properties": {"a": {"items": {"properties": {"b": {}}}}}},
+            "schema_open",
+            ("properties", "a", "items"),
+        ),
         ({"properties": {"a": {"maximun": 3}}}, "schema_keyword", ("properties", "a", "maximun")),
         ({"properties": {}, "required": ["ordr_id"]}, "schema_required", ("required",)),
         ({"properties": {"a": {"type": "text"}}}, "schema_invalid", ("properties", "a", "type")),

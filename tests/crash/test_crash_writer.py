@@ -19,6 +19,7 @@ import apsw
 import pytest
 
 from remit.adapters.sqlite import SqliteStore
+from remit.core import canonical_bytes
 from remit.pipeline import OpenCall
 from remit.records import Draft, leaf_hash, root_of
 
@@ -117,7 +118,8 @@ async def _examined(store: SqliteStore, victim: Victim, *, sweep: bool) -> list[
 
         def lost(call: OpenCall) -> Draft:
             found.append(call)
-            return Draft(kind="unknown", task=call.task, call=call.call, leaf=call.call.encode())
+            leaf = canonical_bytes({"kind": "unknown", "task": call.task, "call": call.call})
+            return Draft(kind="unknown", task=call.task, call=call.call, leaf=leaf)
 
         await store.sweep(lost)
         expected = [OpenCall(call, "t_1", index) for call, index in intents.items() if call not in ended]

@@ -46,7 +46,7 @@ class HastyWriter(Writer):
 
 def draft(kind: str, call: str) -> Draft:
     payload = Payload(name="body", salt=call.encode(), body=b"x" * (crc32(call.encode()) % 3_000))
-    leaf = canonical_bytes({"kind": kind, "call": call})
+    leaf = canonical_bytes({"kind": kind, "call": call, "task": "t_1"})
     return Draft(kind=kind, task="t_1", call=call, leaf=leaf, payloads=(payload,))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from remit.app._gateway import GATEWAY_FILE, App, door_of, start, write_whole
+from remit.app._protocol import BoundedProtocol
 from remit.core import RemitError
 from remit.surfaces.admin import admin_app
 
@@ -82,8 +83,10 @@ async def _keep_checkpoints(app: App) -> None:
     while True:
         await asyncio.sleep(app.settings.records.checkpoint_every_s)
         try:
+            if not app.store.healthy:
+                await app.store.probe()  # nothing else may write while nobody sends to a gateway that is not ready
             await app.checkpoint()
-        except (RemitError, OSError) as error:
+        except RemitError as error:
             _log.error("no checkpoint could be written: %s", error)
 
 
@@ -91,7 +94,7 @@ def _server(app: Callable[..., object]) -> "_Server":
     return _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             access_log=False,

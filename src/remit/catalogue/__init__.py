@@ -14,6 +14,7 @@ from remit.catalogue._rules import arguments_fit, digest_of, is_listed, sealed
 from remit.catalogue._schemas import (
     VIOLATIONS_MAX,
     SchemaProblem,
+    closed_inside,
     compile_check,
     format_is_known,
     schema_problems,
@@ -29,6 +30,7 @@ __all__ = [
     "SchemaProblem",
     "Tool",
     "arguments_fit",
+    "closed_inside",
     "compile_check",
     "digest_of",
     "format_is_known",

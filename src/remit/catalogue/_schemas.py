@@ -135,7 +135,7 @@ def schema_problems(schema: Mapping[str, Json], *, closed: bool = True) -> tuple
         return (_problem((), "schema_too_deep", f"nesting deeper than {DEPTH_MAX}", "flatten the schema"),)
     found = [*_root_problems(schema, closed=closed), *_place_problems(schema)]
     if closed:
-        found += _keyword_problems(schema, ())
+        found += [*_keyword_problems(schema, ()), *_open_problems(schema, ())]
     if not any(problem.code in {"schema_remote", "schema_dialect"} for problem in found):
         found += _compile_problems(schema)
     return tuple(found)
@@ -209,6 +209,60 @@ def _keyword_problems(value: "Json | Mapping[str, Json]", path: tuple[str | int,
         elif key not in _DATA:
             yield from _keyword_problems(inner, (*path, key))
     yield from _required_problems(value, path)
+
+
+def _open_problems(value: "Json | Mapping[str, Json]", path: tuple[str | int, ...]) -> Iterator[SchemaProblem]:
+    """Name every object inside that declares properties and lets others pass. The root has a rule of its own."""
+    if not isinstance(value, Mapping):
+        return
+    if (
+        path
+        and "properties" in value
+        and not (value.get("additionalProperties") is False or value.get("unevaluatedProperties") is False)
+    ):
+        message = "expected `additionalProperties: false`: what is not declared must not pass, inside objects too"
+        yield _problem(path, "schema_open", message, "write `additionalProperties: false` beside `properties`")
+    for step, inner in inner_schemas(value):
+        yield from _open_problems(inner, (*path, *step))
+
+
+def inner_schemas(value: Mapping[str, Json]) -> Iterator[tuple[tuple[str | int, ...], Json]]:
+    """Yield the schemas that stand alone inside `value`, with their steps; those under `allOf` and its like do not."""
+    for keyword in ("properties", "$defs", "patternProperties"):
+        named = value.get(keyword)
+        if isinstance(named, Mapping):
+            yield from (((keyword, name), inner) for name, inner in named.items())
+    if "items" in value:
+        yield ("items",), value["items"]
+    listed = value.get("prefixItems")
+    if isinstance(listed, list):
+        yield from ((("prefixItems", index), inner) for index, inner in enumerate(listed))
+
+
+def closed_inside(value: Json, opened: list[str]) -> Json:
+    """Return a schema whose objects inside are closed; the last step to each one closed is added to `opened`."""
+    if not isinstance(value, dict):
+        return value
+    kept = dict(value)
+    for keyword in ("properties", "$defs", "patternProperties"):
+        named = kept.get(keyword)
+        if isinstance(named, dict):
+            kept[keyword] = {name: _closed_one(inner, name, opened) for name, inner in named.items()}
+    if "items" in kept:
+        kept["items"] = _closed_one(kept["items"], "items", opened)
+    listed = kept.get("prefixItems")
+    if isinstance(listed, list):
+        kept["prefixItems"] = [_closed_one(inner, "prefixItems", opened) for inner in listed]
+    return kept
+
+
+def _closed_one(value: Json, name: str, opened: list[str]) -> Json:
+    value = closed_inside(value, opened)
+    if not isinstance(value, dict) or "properties" not in value or value.get("unevaluatedProperties") is False:
+        return value
+    if value.get("additionalProperties") is not False:
+        opened.append(name)
+    return {**value, "additionalProperties": False}
 
 
 def _required_problems(place: Mapping[str, Json], path: tuple[str | int, ...]) -> Iterator[SchemaProblem]:

@@ -11,10 +11,23 @@ import apsw
 import pytest
 
 from remit.adapters.sqlite import SqliteStore, _store
-from remit.core import RemitError, StoreUnavailableError, canonical_bytes
-from remit.pipeline import CONFIGURATION, Committed, OpenCall
-from remit.records import Draft, Payload, leaf_hash, root_of
-from remit.testing import NOON, desk_task
+from remit.core import Allow, RemitError, Ruling, StoreUnavailableError, canonical_bytes
+from remit.pipeline import CONFIGURATION, Committed, Conflict, OpenCall
+from remit.records import (
+    Basis,
+    Draft,
+    Ending,
+    Payload,
+    event,
+    leaf_hash,
+    outcome,
+    root_of,
+    ruled,
+    task_opened,
+    unknown,
+)
+from remit.records import refused as refused_entry
+from remit.testing import NOON, desk_call, desk_task
 
 pytestmark = pytest.mark.requirement("R5.1", "R7.6")
 
@@ -25,7 +38,11 @@ DIES = "ignore::pytest.PytestUnhandledThreadExceptionWarning"
 def draft(kind: str, call: str = "", body: bytes | None = None) -> Draft:
     payloads = () if body is None else (Payload(name="body", salt=b"s" * 16, body=body),)
     return Draft(
-        kind=kind, task="t_1", call=call, leaf=canonical_bytes({"kind": kind, "call": call}), payloads=payloads
+        kind=kind,
+        task="t_1",
+        call=call,
+        leaf=canonical_bytes({"kind": kind, "call": call, "task": "t_1"}),
+        payloads=payloads,
     )
 
 
@@ -159,6 +176,53 @@ def test_a_second_gateway_on_the_same_file_is_refused_until_the_first_lets_go(pa
     run(scenario())
 
 
+def test_a_gateway_on_a_link_to_the_file_is_refused_until_the_first_lets_go(path: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        link, elsewhere = tmp_path / "link.db", tmp_path / "elsewhere"
+        elsewhere.symlink_to(path.parent, target_is_directory=True)
+        link.symlink_to(path)
+        async with opened(link):  # (the link stands before its file)
+            for other in (link, path, elsewhere / path.name):
+                assert await refused(other) == "store_locked"
+        async with opened(path):
+            assert await refused(link) == "store_locked"
+        async with opened(link) as store:
+            assert await whole(store) == 0
+
+    run(scenario())
+
+
+def test_a_link_to_itself_is_no_store(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
+        assert await refused(tmp_path / "loop.db") == "store_unusable"
+
+    run(scenario())
+
+
+def test_stores_that_differ_in_their_suffix_alone_have_each_their_own_lock(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path / "remit.db"), opened(tmp_path / "remit.old"):
+            pass
+
+    run(scenario())
+    assert {found.name for found in tmp_path.glob("*.lock")} == {"remit.db.lock", "remit.old.lock"}
+
+
+def test_a_store_named_like_a_lock_keeps_its_log_and_a_file_named_like_its_lock_its_bytes(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        for _ in range(2):
+            async with opened(tmp_path / "remit.lock") as store:
+                await store.append(draft("denied"))
+        beside = tmp_path / "remit.lock.lock"
+        put(beside, b"somebody's bytes")
+        async with opened(tmp_path / "remit.lock") as store:
+            assert await whole(store) == 2
+        assert kept(beside) == b"somebody's bytes"
+
+    run(scenario())
+
+
 DAMAGE = {
     "a row is missing after the checkpoint": "DELETE FROM entries WHERE idx = 6",
     "the tail is cut below the checkpoint": "DELETE FROM entries WHERE idx >= 3",
@@ -167,6 +231,7 @@ DAMAGE = {
     "the frontier is cut short": "UPDATE checkpoints SET frontier = substr(frontier, 1, 31)",
     "the frontier is of another size": "UPDATE checkpoints SET size = 7",
     "the root is altered": "UPDATE checkpoints SET root = zeroblob(32)",
+    "a leaf after the checkpoint is altered": "UPDATE entries SET leaf = CAST('{}' AS BLOB) WHERE idx = 6",
 }
 
 
@@ -186,6 +251,62 @@ def test_a_damaged_store_is_refused_and_not_held(path: Path, harm: str) -> None:
         put(path, spare)
         async with opened(path) as store:  # restored from the backup, though the refusal's traceback may still live
             assert await whole(store) == 8
+
+    run(scenario())
+
+
+MISFILED = {
+    "another kind": "UPDATE entries SET kind = 'outcome' WHERE idx = 1",
+    "another task": "UPDATE entries SET task = 't_2' WHERE idx = 1",
+    "no task": "UPDATE entries SET task = '' WHERE idx = 1",
+    "another call": "UPDATE entries SET call = 'c_2' WHERE idx = 1",
+    "a leaf that is not JSON": "UPDATE entries SET leaf = CAST('{' AS BLOB) WHERE idx = 1",
+    "a leaf that is no object": "UPDATE entries SET leaf = CAST('[]' AS BLOB) WHERE idx = 1",
+}
+
+
+@pytest.mark.parametrize("harm", MISFILED.values(), ids=MISFILED.keys())
+def test_an_entry_filed_as_something_else_than_its_leaf_says_is_not_told(path: Path, harm: str) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            for number in range(3):
+                await store.append(draft("denied", f"c_{number}"))
+            await store.checkpoint(note)  # what comes before it is not hashed again at the start
+            assert len(await store.entries(0, 3)) == 3, "the control: honest entries are told"
+        ask(path, harm)
+        async with opened(path) as store:
+            for payloads in (True, False):
+                with pytest.raises(RemitError, match="entry 1 is not filed as what its leaf says") as caught:
+                    await store.entries(0, 3, payloads=payloads)
+                assert caught.value.code == "store_damaged"
+            assert len(await store.entries(2, 3)) == 1
+            if harm == MISFILED["another task"]:
+                with pytest.raises(RemitError, match="entry 1 is not filed"):
+                    await store.entries_of("t_2")
+
+    run(scenario())
+
+
+def test_what_the_gateway_itself_writes_is_filed_as_its_leaf_says(path: Path) -> None:
+    call, task = desk_call("tickets.read"), desk_task()
+    ruling = Ruling(Allow(), ())
+    basis = Basis(at=NOON, task=task, configuration="sha256:a", tool="desk", observed=False)
+    drafts = (
+        ruled("intent", call, ruling, basis, bytes),
+        outcome(call, Ending("done", result=b"{}"), at=NOON, elapsed_us=1, random=bytes),
+        refused_entry(call.delegation, at=NOON, surface="mcp", code="json_invalid", message="not JSON"),
+        unknown("c_9", task.id, 0, at=NOON),
+        task_opened(task, at=NOON, by="ana", random=bytes, input_body=b"{}"),
+        event("started", at=NOON, by="gateway", said={"mode": "enforce"}),
+    )
+
+    async def scenario() -> None:
+        async with opened(path) as store:
+            for entry in drafts:
+                await store.append(entry)
+            assert [(entry.kind, entry.task, entry.call) for entry in await store.entries(0, 9)] == [
+                (entry.kind, entry.task, entry.call) for entry in drafts
+            ]
 
     run(scenario())
 
@@ -225,6 +346,27 @@ def test_a_full_disk_stops_writes_whole_and_writing_goes_on_when_there_is_room(p
             assert await whole(store) == 4
         assert ask(path, "PRAGMA integrity_check") == [("ok",)]
         assert ask(path, "SELECT count(*) FROM payloads") == [(1,)]
+
+    run(scenario())
+
+
+def test_on_a_full_disk_what_writes_nothing_does_not_make_the_store_healthy(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            signed = await store.checkpoint(note)
+            connection = store._writer._connection
+            connection.pragma("max_page_count", connection.pragma("page_count"))
+            with pytest.raises(StoreUnavailableError):
+                await store.begin(draft("intent", "c_1", LARGE), ())
+            assert await store.begin(draft("intent", "c_1"), ((CONFIGURATION, 7),)) == Conflict(CONFIGURATION)
+            assert await store.sweep(lost) == 0
+            assert await store.checkpoint(note) == signed
+            assert not store.healthy
+            connection.pragma("max_page_count", 1_000_000)
+            assert await store.sweep(lost) == 0
+            assert not store.healthy, "room alone is not a confirmed write"
+            await store.append(draft("denied"))
+            assert store.healthy
 
     run(scenario())
 
@@ -435,3 +577,21 @@ def test_an_acknowledged_write_has_been_synced_to_the_disk(
         run(scenario())
     finally:
         counter.unregister()
+
+
+def test_a_probe_finds_out_that_a_store_works_again(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            writer = store._writer
+            pages = writer._connection.pragma("page_count")
+            writer._connection.pragma("max_page_count", pages)
+            with pytest.raises(StoreUnavailableError):
+                for number in range(200):
+                    await store.append(draft("denied", f"c_{number}"))
+            assert not store.healthy
+            writer._connection.pragma("max_page_count", 1 << 20)
+            assert not store.healthy, "nobody has tried yet"
+            await store.probe()
+            assert store.healthy
+
+    run(scenario())

@@ -26,7 +26,7 @@ from remit.adapters.project._models import (
 from remit.adapters.project._scaffold import AGENT, SCHEMA_LINE, common_files
 from remit.adapters.project._urls import url_wrong
 from remit.adapters.project._yaml import FILE_BYTES_MAX
-from remit.catalogue import format_is_known, schema_problems, unsafe_text, without_unknown_keywords
+from remit.catalogue import closed_inside, format_is_known, schema_problems, unsafe_text, without_unknown_keywords
 from remit.core import InputRefusedError, Json, JsonObject, canonical_bytes, is_name, parse_strict
 
 _OTHER = re.compile(r"[^a-z0-9_.-]+", re.ASCII)
@@ -244,6 +244,10 @@ def _refused(schema: JsonObject, *, closed_root: bool) -> str:
 
 
 def _closed(schema: JsonObject, where: str, notes: list[str]) -> JsonObject:
+    opened: list[str] = []
+    inside = closed_inside(schema, opened)
+    notes += [f"{where}: `additionalProperties: false` was added inside {_shown(name)}" for name in opened]
+    schema = inside if isinstance(inside, dict) else schema
     if schema.get("additionalProperties") is False:
         return schema
     notes.append(f"{where}: `additionalProperties: false` was added: what is not declared is refused")

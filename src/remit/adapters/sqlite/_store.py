@@ -183,6 +183,10 @@ class SqliteStore:
 
         return await self._read(read)
 
+    async def probe(self) -> None:
+        """Make one small durable write, to find out whether the store works again."""
+        await self._writer.submit(lambda transaction: transaction.raise_version("probe", ""))
+
     async def root_at(self, size: int) -> bytes | None:
         """See `Store.root_at`."""
 

@@ -230,7 +230,8 @@ class Writer:
             transaction.flush()
             self._connection.execute("COMMIT")
         except (apsw.Error, ValueError, RemitError):
-            self._current = self._confirmed = False  # a COMMIT that reports failure may still have happened: only the file knows
+            # A COMMIT that reports failure may still have happened: only the file knows.
+            self._current = self._confirmed = False
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise

@@ -206,7 +206,7 @@ def _records(control: Control, access: _Access) -> APIRouter:
     @routes.get("/v1/records/refusals")
     async def refused() -> list[dict[str, JsonValue]]:
         size = (await control.store.state(control.clock.now())).size
-        entries = await control.store.entries(max(0, size - ENTRIES_SUMMARISED), size)
+        entries = await control.store.entries(max(0, size - ENTRIES_SUMMARISED), size, payloads=False)
         return [asdict(refusal) for refusal in refusals(entries)]
 
     @routes.get("/v1/records/export")

@@ -586,8 +586,7 @@ def test_a_probe_finds_out_that_a_store_works_again(path: Path) -> None:
             pages = writer._connection.pragma("page_count")
             writer._connection.pragma("max_page_count", pages)
             with pytest.raises(StoreUnavailableError):
-                for number in range(200):
-                    await store.append(draft("denied", f"c_{number}"))
+                await asyncio.gather(*(store.append(draft("denied", f"c_{number}")) for number in range(200)))
             assert not store.healthy
             writer._connection.pragma("max_page_count", 1 << 20)
             assert not store.healthy, "nobody has tried yet"

@@ -282,12 +282,6 @@ CHECKS: tuple[Check, ...] = (
     a_waiting_call_is_cancelled_and_later_calls_are_answered,
 )
 
-OF_DEAD_TOOLS = (
-    each_fault_is_a_value_and_is_not_tried_again,
-    a_waiting_call_is_cancelled_and_later_calls_are_answered,
-)
-DEAD_TOOL = pytest.mark.requirement("R7.6")
-
 
 def held_to(check: Check, worlds: Worlds, liar: "type[Liar] | None" = None) -> Coroutine[Any, Any, None]:
     """Run `check` in a new world, with `liar` between if there is one."""
@@ -303,9 +297,7 @@ def held_to(check: Check, worlds: Worlds, liar: "type[Liar] | None" = None) -> C
     return scenario()
 
 
-@pytest.mark.parametrize(
-    "check", [pytest.param(c, marks=DEAD_TOOL if c in OF_DEAD_TOOLS else ()) for c in CHECKS], ids=lambda c: c.__name__
-)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
 def test_every_upstream_keeps_the_contract(run: Any, worlds: Worlds, check: Check) -> None:
     run(held_to(check, worlds))
 

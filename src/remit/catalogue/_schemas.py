@@ -85,6 +85,7 @@ _KEYWORDS = (
         }
     )
 )
+_STANDING = ("properties", "$defs", "patternProperties")  # named schemas that stand alone, so that closing one is safe
 _EXTENSION = "x-"  # what begins so is an annotation by convention, and nobody takes it for a bound
 
 
@@ -228,7 +229,7 @@ def _open_problems(value: "Json | Mapping[str, Json]", path: tuple[str | int, ..
 
 def inner_schemas(value: Mapping[str, Json]) -> Iterator[tuple[tuple[str | int, ...], Json]]:
     """Yield the schemas that stand alone inside `value`, with their steps; those under `allOf` and its like do not."""
-    for keyword in ("properties", "$defs", "patternProperties"):
+    for keyword in _STANDING:
         named = value.get(keyword)
         if isinstance(named, Mapping):
             yield from (((keyword, name), inner) for name, inner in named.items())
@@ -244,7 +245,7 @@ def closed_inside(value: Json, opened: list[str]) -> Json:
     if not isinstance(value, dict):
         return value
     kept = dict(value)
-    for keyword in ("properties", "$defs", "patternProperties"):
+    for keyword in _STANDING:
         named = kept.get(keyword)
         if isinstance(named, dict):
             kept[keyword] = {name: _closed_one(inner, name, opened) for name, inner in named.items()}

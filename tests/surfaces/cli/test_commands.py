@@ -363,6 +363,28 @@ def test_a_gateway_does_not_go_on_with_yesterdays_copy_of_the_log(own: Path, tmp
         assert "ready after" in said
 
 
+@pytest.mark.requirement("R5.6")
+def test_a_longer_log_with_another_history_is_refused(own: Path, tmp_path: Path) -> None:
+    """Yesterday's copy, grown past today's size: only the root over the checkpoint's size tells."""
+    with up(own):
+        pass
+    shutil.copytree(own / "var", tmp_path / "yesterday")
+    with up(own):
+        pass
+    today = (own / "checkpoints").rename(tmp_path / "today")
+    shutil.rmtree(own / "var")
+    shutil.copytree(tmp_path / "yesterday", own / "var")
+    (own / "checkpoints").mkdir()
+    (own / "checkpoints/log.checkpoints").touch()
+    for _ in range(2):
+        with up(own) as said:
+            assert "ready after" in said, "the control: by itself the forged log starts"
+    shutil.rmtree(own / "checkpoints")
+    today.rename(own / "checkpoints")
+    with up(own) as said:
+        assert "log_rolled_back" in said
+
+
 def test_checkpoints_that_are_gone_are_missed(own: Path) -> None:
     with up(own):
         pass

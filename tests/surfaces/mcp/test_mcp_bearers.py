@@ -189,6 +189,9 @@ def test_an_expired_token_is_refused_and_its_bearer_named_in_the_log(desk: Gatew
     *_, leaf = desk.records(opened.task)
     assert (leaf["kind"], leaf["code"]) == ("refused", "token_expired")
     assert (leaf["user"], leaf["agent"], leaf["use_case"]) == ("tom", "refunds", "refund_request")
+    for _ in range(5):  # a dead token must not fill the log: it is refused every time and told once a minute
+        assert post(desk, [bearer(changed(exp=NOW - 1)(desk, opened.token))]).status == 401
+    assert desk.refusals(opened.task) == ["token_expired"]
     assert len(desk.received()) == reached
 
 

@@ -312,7 +312,7 @@ REQUIREMENTS = (
             "Contextual: versions of retrieved documents, limit and rate state (ours and the upstream's own "
             "rate-limit headers), the resource's state, user, release, at that moment."
         ),
-        "step 7: user, task and configuration are recorded; documents, limits and the resource's state are not",
+        "step 7: user, task and bundle are recorded; documents, limits and the resource's state are not",
     ),
     Requirement(
         "R5.4",
@@ -425,14 +425,14 @@ REQUIREMENTS = (
             "content-addressed, signed bundle; deployed, tested and reverted as one."
         ),
         (
-            "step 9: a configuration of charters, catalogue and policies is one digest, deployed whole; it is "
+            "step 9: a bundle of charters, catalogue and policies is one digest, deployed whole; it is "
             "not signed and holds no code, model or prompt"
         ),
     ),
     Requirement(
         "R8.2",
         "What ran when, for whom, is history that cannot be rewritten.",
-        ("step 9: every configuration that ran is kept and every deployment is logged; there are no releases per user"),
+        ("step 9: every bundle that ran is kept and every deployment is logged; there are no releases per user"),
     ),
     Requirement(
         "R8.3",
@@ -455,7 +455,7 @@ REQUIREMENTS = (
     Requirement(
         "R8.7",
         "Recorded traffic is replayed against a bundle before it is deployed.",
-        "step 9: recorded decisions are replayed on the configuration they were made on, not on a new one",
+        "step 9: recorded decisions are replayed on the bundle they were made on, not on a new one",
     ),
     # 9 drills
     Requirement("R9.1", "Direct prompt injection.", "step 10: there are no drills yet"),

@@ -11,7 +11,7 @@ KINDS = frozenset(
     (
         "started",
         "stopped",
-        "configuration",
+        "release",
         "task_opened",
         "intent",
         "outcome",
@@ -19,6 +19,8 @@ KINDS = frozenset(
         "held",
         "refused",
         "unknown",
+        "approval",
+        "control",
     )
 )
 _OF_A_CALL = frozenset(("intent", "outcome", "unknown", "denied", "held"))

@@ -11,7 +11,7 @@ import pytest
 
 from remit.adapters.sqlite import SqliteStore
 from remit.core import StoreUnavailableError, Task, canonical_bytes
-from remit.pipeline import CONFIGURATION, Committed, Conflict, OpenCall, Store, StoredState
+from remit.pipeline import RELEASE, Committed, Conflict, OpenCall, Store, StoredState
 from remit.records import Draft, Payload, leaf_hash, root_of
 from remit.testing import NOON, FailingStore, MemoryStore, desk_task
 
@@ -79,7 +79,7 @@ def test_a_new_store_is_empty(run: Run) -> None:
         assert await store.root_at(1) is None
         assert await store.sweep(lost) == 0
         assert (await store.recent_tasks(10), await store.entries_of("t_1")) == ((), ())
-        assert await store.configuration("sha256:none") is None
+        assert await store.bundle("sha256:none") is None
 
     run(scenario)
 
@@ -118,14 +118,14 @@ def test_without_payloads_the_same_entries_come_back_bare(run: Run) -> None:
 
 def test_begin_on_a_changed_version_writes_nothing_and_names_it(run: Run) -> None:
     async def scenario(store: Store) -> None:
-        await store.deploy("sha256:a", {"f": b"1"}, draft(CONFIGURATION, task=""))
+        await store.deploy("sha256:a", {"f": b"1"}, draft(RELEASE, task=""))
         before = await log(store)
-        assert await store.begin(draft("intent", "c_1"), ((CONFIGURATION, 0),)) == Conflict(CONFIGURATION)
-        assert await store.begin(draft("intent", "c_1"), (("other", 1), (CONFIGURATION, 1))) == Conflict("other")
+        assert await store.begin(draft("intent", "c_1"), ((RELEASE, 0),)) == Conflict(RELEASE)
+        assert await store.begin(draft("intent", "c_1"), (("other", 1), (RELEASE, 1))) == Conflict("other")
         assert await log(store) == before
         assert await open_calls(store) == []
         assert store.healthy, "a conflict is an answer"
-        assert await store.begin(draft("intent", "c_1"), ((CONFIGURATION, 1), ("other", 0))) == Committed(1)
+        assert await store.begin(draft("intent", "c_1"), ((RELEASE, 1), ("other", 0))) == Committed(1)
 
     run(scenario)
 
@@ -173,7 +173,7 @@ def test_an_open_call_that_the_log_has_ended_is_closed_without_a_second_ending(r
 
 
 async def what_writes_nothing(store: Store, signed: str) -> None:
-    assert await store.begin(draft("intent", "c_2"), ((CONFIGURATION, 7),)) == Conflict(CONFIGURATION)
+    assert await store.begin(draft("intent", "c_2"), ((RELEASE, 7),)) == Conflict(RELEASE)
     assert await store.sweep(lost) == 0
     assert await store.checkpoint(note) == signed
     with pytest.raises(StoreUnavailableError, match="call_not_open"):
@@ -184,7 +184,7 @@ WRITES: dict[str, Callable[[Store], Coroutine[Any, Any, object]]] = {
     "begin": lambda store: store.begin(draft("intent", "c_2"), ()),
     "append": lambda store: store.append(draft("denied")),
     "open_task": lambda store: store.open_task(desk_task("t_2"), draft("task_opened", task="t_2")),
-    "deploy": lambda store: store.deploy("sha256:a", {}, draft(CONFIGURATION, task="")),
+    "deploy": lambda store: store.deploy("sha256:a", {}, draft(RELEASE, task="")),
 }
 
 
@@ -246,14 +246,14 @@ def test_two_hundred_calls_at_once_get_distinct_places_without_a_gap(run: Run) -
 
 def test_among_many_at_once_a_conflict_and_a_bad_command_fail_alone(run: Run) -> None:
     async def scenario(store: Store) -> None:
-        await store.deploy("sha256:a", {}, draft(CONFIGURATION, task=""))
+        await store.deploy("sha256:a", {}, draft(RELEASE, task=""))
         await store.begin(draft("intent", "c_7"), ())
 
         async def begin(number: int) -> Committed | Conflict:
-            return await store.begin(draft("intent", f"c_{number}"), ((CONFIGURATION, 0 if number == 3 else 1),))
+            return await store.begin(draft("intent", f"c_{number}"), ((RELEASE, 0 if number == 3 else 1),))
 
         answers = await asyncio.gather(*(begin(number) for number in range(20)), return_exceptions=True)
-        assert answers[3] == Conflict(CONFIGURATION)
+        assert answers[3] == Conflict(RELEASE)
         assert isinstance(answers[7], StoreUnavailableError), "c_7 is open already"
         good = [answer.index for answer in answers if isinstance(answer, Committed)]
         assert sorted(good) == list(range(2, 20)), "the other eighteen, without a gap"
@@ -265,10 +265,10 @@ def test_among_many_at_once_a_conflict_and_a_bad_command_fail_alone(run: Run) ->
 
 def test_a_deployment_is_seen_by_the_very_next_begin(run: Run) -> None:
     async def scenario(store: Store) -> None:
-        deploy = store.deploy("sha256:b", {"f": b"1"}, draft(CONFIGURATION, task=""))
-        late = store.begin(draft("intent", "c_1"), ((CONFIGURATION, 0),))
+        deploy = store.deploy("sha256:b", {"f": b"1"}, draft(RELEASE, task=""))
+        late = store.begin(draft("intent", "c_1"), ((RELEASE, 0),))
         version, answer = await asyncio.gather(deploy, late)
-        assert (version, answer) == (1, Conflict(CONFIGURATION))
+        assert (version, answer) == (1, Conflict(RELEASE))
 
     run(scenario)
 
@@ -285,14 +285,14 @@ def test_a_write_stands_though_its_caller_was_cancelled(run: Run) -> None:
     run(scenario)
 
 
-def test_configurations_are_kept_for_ever_and_versions_only_rise(run: Run) -> None:
+def test_bundles_are_kept_for_ever_and_versions_only_rise(run: Run) -> None:
     async def scenario(store: Store) -> None:
         first, second = {"b": b"\xff", "a": b""}, {"a": b"2"}
-        assert await store.deploy("sha256:1", first, draft(CONFIGURATION, task="")) == 1
-        assert await store.deploy("sha256:2", second, draft(CONFIGURATION, task="")) == 2
-        assert await store.deploy("sha256:1", {"a": b"forged"}, draft(CONFIGURATION, task="")) == 3
-        assert await store.configuration("sha256:1") == first, "what ran under a digest is never overwritten"
-        assert await store.configuration("sha256:2") == second
+        assert await store.deploy("sha256:1", first, draft(RELEASE, task="")) == 1
+        assert await store.deploy("sha256:2", second, draft(RELEASE, task="")) == 2
+        assert await store.deploy("sha256:1", {"a": b"forged"}, draft(RELEASE, task="")) == 3
+        assert await store.bundle("sha256:1") == first, "what ran under a digest is never overwritten"
+        assert await store.bundle("sha256:2") == second
         state = await store.state(NOON)
         assert (state.version, state.digest, state.size) == (3, "sha256:1", 3)
 

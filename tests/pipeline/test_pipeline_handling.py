@@ -16,8 +16,8 @@ from remit.catalogue import Descriptor, Tool
 from remit.core import Allow, Decision, JsonObject, Ruling, ToolCall
 from remit.permissions import Question
 from remit.pipeline import (
-    CONFIGURATION,
     DECISIONS_MAX,
+    RELEASE,
     Answer,
     Committed,
     Conflict,
@@ -158,7 +158,7 @@ class BeginsWithoutCare(Gateway):
 async def cut_off_at_begin(kind: type[Gateway], *, conflict: bool = False) -> Desk:
     desk = Desk(kind=kind)
     if conflict:
-        desk.store.versions[CONFIGURATION] = 7
+        desk.store.versions[RELEASE] = 7
     call = asyncio.ensure_future(desk.gateway.handle(desk_call("look")))
     await asyncio.sleep(0)
     call.cancel()
@@ -268,7 +268,7 @@ def test_every_decision_record_names_user_agent_task_tool_and_trace(operation: s
     desk = Desk()
     handle(desk, operation)
     said = leaf(desk.store.log[0])
-    names = ("user", "agent", "task", "use_case", "operation", "tool", "trace", "configuration")
+    names = ("user", "agent", "task", "use_case", "operation", "tool", "trace", "bundle")
     assert [said[name] for name in names] == [
         *("tom", "clerk", "t_desk", "serve", operation, tool, "a" * 32, desk.live.snapshot.digest)
     ]
@@ -371,7 +371,7 @@ class Restless(MemoryStore):
         self.begun += 1
         if self.begun <= self.deployments and self.desk is not None:
             snapshot = desk_snapshot(self.policy)
-            said = event(CONFIGURATION, at=NOON, by="ana", said={})
+            said = event(RELEASE, at=NOON, by="ana", said={})
             version = await self.deploy(snapshot.digest, desk_sources(self.policy), said)
             self.desk.live.swap(snapshot, version)
         return await super().begin(intent, read)
@@ -414,7 +414,7 @@ def test_a_policy_that_forbids_in_the_last_moment_still_forbids() -> None:
     assert answer.reason.code == "policy_forbids"
     assert desk.upstream.received == []
     [denied] = [leaf(entry) for entry in desk.store.log if entry.kind == "denied"]
-    assert denied["configuration"] == desk_snapshot(FORBID).digest, "recorded under what it was decided on"
+    assert denied["bundle"] == desk_snapshot(FORBID).digest, "recorded under what it was decided on"
 
 
 def test_control_without_the_comparison_the_old_policy_would_be_obeyed() -> None:

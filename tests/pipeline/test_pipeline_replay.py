@@ -124,7 +124,7 @@ def test_control_a_record_whose_facts_were_altered_does_not_follow(alter: Callab
     assert again != recorded(entry)
 
 
-def test_control_another_configuration_decides_otherwise() -> None:
+def test_control_another_bundle_decides_otherwise() -> None:
     desk = Desk()
     asyncio.run(desk.gateway.handle(desk_call("look")))
     [entry] = decisions(desk)
@@ -136,6 +136,6 @@ def test_what_cannot_be_replayed_is_said_and_not_guessed() -> None:
     asyncio.run(desk.gateway.handle(desk_call("look")))
     [entry] = decisions(desk)
     nowhere: dict[str, Snapshot] = {}
-    assert replay(entry, nowhere.get) is None, "its configuration is gone"
+    assert replay(entry, nowhere.get) is None, "its bundle is gone"
     assert replay(replace(entry, payloads=()), POLICIES.get) is None, "its arguments were erased"
     assert replay(altered(trail=[])(entry), POLICIES.get) is None, "the gates were never asked"

@@ -98,7 +98,7 @@ def honest(seed: int, size: int, checkpoints: int, *, erase: float = 0.1, in_fli
     """An honest log of at least `size` entries; the last outside checkpoint is of the export's own size."""
     dice = random.Random(seed)
     writer = Writer(dice)
-    for kind in ("started", "configuration", "task_opened"):
+    for kind in ("started", "release", "task_opened"):
         writer.add(kind)
     waiting: list[str] = []
     while len(writer.entries) < size:

@@ -27,7 +27,7 @@ from remit.adapters.system import SystemClock, random
 from remit.core import RemitError, StoreUnavailableError, utc_text
 from remit.identity import Person
 from remit.pipeline import (
-    CONFIGURATION,
+    RELEASE,
     Gateway,
     Live,
     OpenCall,
@@ -58,7 +58,7 @@ from remit.surfaces.tasks import TasksEndpoint
 GATEWAY_FILE = "var/gateway.json"  # where a running gateway says how to reach it
 SECRET_FILE = "var/development.secret"  # noqa: S105 - a file's name; whoever can read the file may log in
 TASKS_OPEN_MAX = 1_000  # tasks of one user with one agent at once
-SNAPSHOTS_KEPT = 8  # compiled configurations kept for replays
+SNAPSHOTS_KEPT = 8  # compiled bundles kept for replays
 
 _log = logging.getLogger("remit")
 
@@ -151,7 +151,7 @@ class App:
             **self.health(),
             "project": self.settings.name,
             "profile": self.settings.profile,
-            "configuration": self.live.snapshot.digest,
+            "bundle": self.live.snapshot.digest,
             "entries": state.size,
             "open_tasks": len(state.tasks),
             "verifier_key": self.vkey,
@@ -172,10 +172,10 @@ class App:
         return self._issuer.mint(known, audience), utc_text(expires)
 
     async def deploy(self, by: Person) -> dict[str, JsonValue]:
-        """Make the project's files the running configuration, or leave everything as it is.
+        """Make the project's files the running release, or leave everything as it is.
 
         Raises:
-            ProjectInvalidError: the files do not load; the running configuration stays.
+            ProjectInvalidError: the files do not load; the running release stays.
         """
         settings, checked = await asyncio.to_thread(
             lambda: (read_settings(self.root), check_project(read_sources(self.root)))
@@ -187,7 +187,7 @@ class App:
         if checked.snapshot.digest != before:
             self.live.swap(checked.snapshot, await _deploy(self.store, checked.snapshot, self.clock, by.name))
         return {
-            "configuration": checked.snapshot.digest,
+            "bundle": checked.snapshot.digest,
             "before": before,
             "warnings": list[JsonValue](warnings),
         }
@@ -201,8 +201,8 @@ class App:
     async def replayed(self, entries: tuple[Entry, ...]) -> dict[int, str]:
         """Decide each recorded decision again and say whether it came out the same."""
         decided = [entry for entry in entries if entry.kind in ("intent", "denied", "held")]
-        for digest in {json.loads(entry.leaf)["configuration"] for entry in decided} - self._snapshots.keys():
-            files = await self.store.configuration(digest)
+        for digest in {json.loads(entry.leaf)["bundle"] for entry in decided} - self._snapshots.keys():
+            files = await self.store.bundle(digest)
             if files is not None:
                 while len(self._snapshots) >= SNAPSHOTS_KEPT:
                     self._snapshots.pop(next(iter(self._snapshots)))
@@ -255,7 +255,7 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
         said: dict[str, object] = {
             "mode": app.mode,
             "profile": settings.profile,
-            "configuration": checked.snapshot.digest,
+            "bundle": checked.snapshot.digest,
             "swept": swept,
         }
         if anew:
@@ -270,8 +270,8 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
 
 
 async def _deploy(store: SqliteStore, snapshot: Snapshot, clock: SystemClock, by: str) -> int:
-    said: Mapping[str, object] = {CONFIGURATION: snapshot.digest, "files": len(snapshot.sources)}
-    entry = event(CONFIGURATION, at=clock.now(), by=by, said=said)
+    said: Mapping[str, object] = {"bundle": snapshot.digest, "files": len(snapshot.sources)}
+    entry = event(RELEASE, at=clock.now(), by=by, said=said)
     return await store.deploy(snapshot.digest, snapshot.sources, entry)
 
 

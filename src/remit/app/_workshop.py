@@ -150,7 +150,7 @@ def _findings(root: Path) -> Iterator[Finding]:
     except ProjectInvalidError as error:
         yield Finding(name="project", ok=False, says=f"{error.message}; first: {error.problems[0]}", fix="remit check")
         return
-    said = f"configuration {project.snapshot.digest[:19]}, {len(project.warnings)} warning(s)"
+    said = f"bundle {project.snapshot.digest[:19]}, {len(project.warnings)} warning(s)"
     yield Finding(name="project", ok=True, says=said)
     yield _disk(root)
     yield from _keys(root)

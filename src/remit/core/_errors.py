@@ -48,7 +48,7 @@ class Problem:
 
 
 class ProjectInvalidError(RemitError):
-    """A project that does not load. Every problem found is in `problems`; the running configuration stays."""
+    """A project that does not load. Every problem found is in `problems`; the running release stays."""
 
     CODE = "project_invalid"
 

@@ -9,7 +9,7 @@ match await gateway.handle(call):
 
 from remit.pipeline._answer import Answer, Done, Failed, Refused
 from remit.pipeline._facts import Facts, Snapshot, Versions
-from remit.pipeline._live import CONFIGURATION, Live, facts_for
+from remit.pipeline._live import RELEASE, Live, facts_for
 from remit.pipeline._ports import (
     Clock,
     Committed,
@@ -31,8 +31,8 @@ from remit.pipeline.open_task import TaskDesk
 from remit.pipeline.replay import recorded, replay
 
 __all__ = [
-    "CONFIGURATION",
     "DECISIONS_MAX",
+    "RELEASE",
     "Answer",
     "Clock",
     "Committed",

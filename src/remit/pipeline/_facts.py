@@ -1,6 +1,6 @@
 """Everything a decision looks at, as immutable values.
 
-A `Snapshot` is the running configuration, compiled once and swapped whole; `Facts` are what one call is decided on.
+A `Snapshot` is the running release, compiled once and swapped whole; `Facts` are what one call is decided on.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Versions = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The running configuration: charters, catalogue and policies, compiled, under one digest.
+    """The running release: charters, catalogue and policies, compiled, under one digest.
 
     `sources` are the exact files it was compiled from, so that any recorded decision can be replayed.
     """
@@ -43,5 +43,5 @@ class Facts:
     descriptor: Descriptor | None
     check: SchemaCheck | None
     shard: Shard | None
-    configuration: str  # the snapshot's digest
+    bundle: str  # the snapshot's digest
     versions: Versions

@@ -9,8 +9,8 @@ from remit.core import Task, ToolCall
 from remit.pipeline._facts import Facts, Snapshot
 from remit.pipeline._ports import Clock
 
-CONFIGURATION = "configuration"
-"""The name under which the store counts configurations."""
+RELEASE = "release"
+"""The name under which the store counts bundles."""
 
 
 class Live:
@@ -27,11 +27,11 @@ class Live:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The running configuration."""
+        """The running release."""
         return self._snapshot
 
     def swap(self, snapshot: Snapshot, version: int) -> None:
-        """Make `snapshot` the running configuration."""
+        """Make `snapshot` the running release."""
         self._snapshot, self._version = snapshot, version
 
     def admit(self, task: Task) -> None:
@@ -71,6 +71,6 @@ def facts_for(call: ToolCall, snapshot: Snapshot, version: int, task: Task | Non
         descriptor=descriptor,
         check=snapshot.checks.get(operation),
         shard=snapshot.shards.get((agent, operation)),
-        configuration=snapshot.digest,
-        versions=((CONFIGURATION, version),),
+        bundle=snapshot.digest,
+        versions=((RELEASE, version),),
     )

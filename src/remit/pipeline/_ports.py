@@ -134,7 +134,7 @@ class Store(Ledger, Protocol):
         ...
 
     async def state(self, now: datetime) -> StoredState:
-        """Return the control state: the configuration's version and digest, and the tasks not expired at `now`."""
+        """Return the control state: the release's version and digest, and the tasks not expired at `now`."""
         ...
 
     async def open_task(self, task: Task, entry: Draft) -> Committed:
@@ -142,7 +142,7 @@ class Store(Ledger, Protocol):
         ...
 
     async def deploy(self, digest: str, sources: Mapping[str, bytes], entry: Draft) -> int:
-        """In one transaction: keep `sources` under `digest`, raise the configuration's version, append `entry`.
+        """In one transaction: keep `sources` under `digest`, raise the release's version, append `entry`.
 
         Returns the new version.
         """
@@ -178,6 +178,6 @@ class Store(Ledger, Protocol):
         """Return the newest tasks, newest first."""
         ...
 
-    async def configuration(self, digest: str) -> Mapping[str, bytes] | None:
-        """Return the files of a configuration that ran, exactly."""
+    async def bundle(self, digest: str) -> Mapping[str, bytes] | None:
+        """Return the files of a bundle that ran, exactly."""
         ...

@@ -33,7 +33,7 @@ from remit.pipeline.decide import decide
 
 DECISIONS_MAX = 3  # times a call is decided afresh because something changed under it
 
-_CONFLICT = Deny(Reason("conflict", "the configuration kept changing under this call", "send the call again"))
+_CONFLICT = Deny(Reason("conflict", "the bundle kept changing under this call", "send the call again"))
 _CUT_OFF = UpstreamFailure(code="cut_off", sent=Sent.UNKNOWN, detail="the call was cut off while the tool worked")
 _NOT_FORWARDED = UpstreamFailure(
     code="not_forwarded", sent=Sent.NOT_SENT, detail="the call ended before its intent was confirmed"
@@ -130,7 +130,7 @@ class Gateway:
         basis = records.Basis(
             at=self.clock.now() if facts is None else facts.now,
             task=None if facts is None else facts.task,
-            configuration="" if facts is None else facts.configuration,
+            bundle="" if facts is None else facts.bundle,
             tool="" if facts is None or facts.tool is None else facts.tool.name,
             observed=self.observe,
         )

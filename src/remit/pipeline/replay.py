@@ -20,13 +20,13 @@ def recorded(entry: Entry) -> Recorded:
 
 
 def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None]) -> Recorded | None:
-    """Decide `entry` again from its own facts; None where its arguments or its configuration are gone.
+    """Decide `entry` again from its own facts; None where its arguments or its bundle are gone.
 
-    `snapshot_of` returns the compiled configuration of a digest. A decision that was never reached by the gates (a
+    `snapshot_of` returns the compiled bundle of a digest. A decision that was never reached by the gates (a
     fault while deciding, a conflict) has no trail and cannot be replayed.
     """
     leaf: JsonObject = json.loads(entry.leaf)
-    snapshot = snapshot_of(str(leaf["configuration"]))
+    snapshot = snapshot_of(str(leaf["bundle"]))
     arguments = next((payload.body for payload in entry.payloads if payload.name == "arguments"), None)
     if snapshot is None or arguments is None or not leaf["trail"]:
         return None

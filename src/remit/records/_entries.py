@@ -42,7 +42,7 @@ def commit(name: str, body: bytes, random: Random) -> tuple[Payload, JsonObject]
 def ruled(kind: str, call: ToolCall, ruling: Ruling, basis: Basis, random: Random) -> Draft:
     """Write the entry of a ruling: an `intent`, a `denied` or a `held`, with every gate's answer.
 
-    Together with the configuration it names, it holds all that the decision was made on, so it can be replayed.
+    Together with the bundle it names, it holds all that the decision was made on, so it can be replayed.
     """
     payload, commitment = commit("arguments", call.canonical, random)
     leaf: JsonObject = {
@@ -57,7 +57,7 @@ def ruled(kind: str, call: ToolCall, ruling: Ruling, basis: Basis, random: Rando
         "task_found": None if basis.task is None else _task(basis.task),
         "operation": call.operation,
         "tool": basis.tool,
-        "configuration": basis.configuration,
+        "bundle": basis.bundle,
         "arguments": commitment,
         "decision": spoken(ruling.decision),
         "trail": [[answer.gate, *spoken(answer.decision)] for answer in ruling.trail],
@@ -127,7 +127,7 @@ def task_opened(task: Task, *, at: datetime, by: str, random: Random, input_body
 
 
 def event(kind: str, *, at: datetime, by: str, said: Mapping[str, object]) -> Draft:
-    """Write an event of the gateway itself: `started`, `stopped`, `configuration`."""
+    """Write an event of the gateway itself: `started`, `stopped`, `release`."""
     return Draft(
         kind=kind, task="", call="", leaf=canonical_bytes({**said, "v": 1, "kind": kind, "at": utc_text(at), "by": by})
     )

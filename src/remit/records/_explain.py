@@ -43,7 +43,7 @@ def _ruled(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
         yield f"  {_MARKS.get(answer, '?')} {name}" + (f": {why[0]}: {why[1]}" if why else "")
     if not leaf["trail"] and len(decision) == 3:
         yield f"  x {decision[1]}: {decision[2]}"
-    yield f"  {leaf['agent']} for {leaf['user']}; call {leaf['call']}; configuration {str(leaf['configuration'])[:19]}"
+    yield f"  {leaf['agent']} for {leaf['user']}; call {leaf['call']}; bundle {str(leaf['bundle'])[:19]}"
 
 
 def _outcome(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:

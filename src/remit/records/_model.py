@@ -43,14 +43,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """What a ruling was made on besides the call: the moment, the task found, the configuration by digest.
+    """What a ruling was made on besides the call: the moment, the task found, the bundle by digest.
 
     `tool` is where the call would go; `observed` that nothing was enforced.
     """
 
     at: datetime
     task: Task | None
-    configuration: str
+    bundle: str
     tool: str
     observed: bool
 

@@ -84,9 +84,9 @@ class FailingStore:
         """See `Store.recent_tasks`."""
         return await self.inner.recent_tasks(count)
 
-    async def configuration(self, digest: str) -> Mapping[str, bytes] | None:
-        """See `Store.configuration`."""
-        return await self.inner.configuration(digest)
+    async def bundle(self, digest: str) -> Mapping[str, bytes] | None:
+        """See `Store.bundle`."""
+        return await self.inner.bundle(digest)
 
     async def _write(self, make: Callable[[], Awaitable[T]], wrote: Callable[[T], bool] = lambda _: True) -> T:
         """Make or fail a write. One of which `wrote` says that it wrote nothing shows nothing about health."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from remit.core import StoreUnavailableError, Task
-from remit.pipeline import CONFIGURATION, Committed, Conflict, OpenCall, Signer, StoredState, Versions
+from remit.pipeline import RELEASE, Committed, Conflict, OpenCall, Signer, StoredState, Versions
 from remit.records import Draft, Entry, leaf_hash, root_of
 
 
@@ -24,7 +24,7 @@ class MemoryStore:
         self._digest = ""
         self._tasks: dict[str, Task] = {}
         self._notes: dict[int, str] = {}
-        self._configurations: dict[str, dict[str, bytes]] = {}
+        self._bundles: dict[str, dict[str, bytes]] = {}
 
     @property
     def healthy(self) -> bool:
@@ -61,7 +61,7 @@ class MemoryStore:
     async def state(self, now: datetime) -> StoredState:
         """See `Store.state`."""
         open_tasks = tuple(task for task in self._tasks.values() if now < task.expires_at)
-        version = self.versions.get(CONFIGURATION, 0)
+        version = self.versions.get(RELEASE, 0)
         return StoredState(
             version=version,
             digest=self._digest,
@@ -79,11 +79,11 @@ class MemoryStore:
 
     async def deploy(self, digest: str, sources: Mapping[str, bytes], entry: Draft) -> int:
         """See `Store.deploy`."""
-        kept = self._configurations.setdefault(digest, {})
+        kept = self._bundles.setdefault(digest, {})
         for path, body in sources.items():
             kept.setdefault(path, body)
         self._digest = digest
-        version = self.versions[CONFIGURATION] = self.versions.get(CONFIGURATION, 0) + 1
+        version = self.versions[RELEASE] = self.versions.get(RELEASE, 0) + 1
         await self.append(entry)
         return version
 
@@ -124,9 +124,9 @@ class MemoryStore:
         """See `Store.recent_tasks`."""
         return tuple(sorted(self._tasks.values(), key=lambda task: task.opened_at, reverse=True)[:count])
 
-    async def configuration(self, digest: str) -> Mapping[str, bytes] | None:
-        """See `Store.configuration`."""
-        return self._configurations.get(digest) or None
+    async def bundle(self, digest: str) -> Mapping[str, bytes] | None:
+        """See `Store.bundle`."""
+        return self._bundles.get(digest) or None
 
     def _append(self, draft: Draft) -> int:
         self._confirmed = True

@@ -22,7 +22,7 @@ def codes(root: Path) -> list[tuple[str, str]]:
     return [(problem.code, problem.file) for problem in caught.value.problems]
 
 
-def test_sources_are_what_a_configuration_is_compiled_from_and_nothing_else(root: Path) -> None:
+def test_sources_are_what_a_bundle_is_compiled_from_and_nothing_else(root: Path) -> None:
     (root / "organisation" / "policies").mkdir(parents=True)
     (root / "organisation" / "policies" / "all.cedar").write_bytes(b"")
     (root / "agents" / "assistant" / "prompts.md").write_bytes(b"not a source")

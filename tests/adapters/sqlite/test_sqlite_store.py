@@ -12,7 +12,7 @@ import pytest
 
 from remit.adapters.sqlite import SqliteStore, _store
 from remit.core import Allow, RemitError, Ruling, StoreUnavailableError, canonical_bytes
-from remit.pipeline import CONFIGURATION, Committed, Conflict, OpenCall
+from remit.pipeline import RELEASE, Committed, Conflict, OpenCall
 from remit.records import (
     Basis,
     Draft,
@@ -124,7 +124,7 @@ class Stuck:
 def test_everything_survives_reopening(path: Path) -> None:
     async def scenario() -> None:
         async with opened(path) as store:
-            await store.deploy("sha256:a", {"f": b"1"}, draft(CONFIGURATION))
+            await store.deploy("sha256:a", {"f": b"1"}, draft(RELEASE))
             await store.open_task(desk_task(), draft("task_opened"))
             await store.begin(draft("intent", "c_1", b"payload"), ())
             signed = await store.checkpoint(note)
@@ -133,10 +133,10 @@ def test_everything_survives_reopening(path: Path) -> None:
         async with opened(path) as store:
             assert await store.state(NOON) == state
             assert await store.entries(0, 9) == entries
-            assert await store.configuration("sha256:a") == {"f": b"1"}
+            assert await store.bundle("sha256:a") == {"f": b"1"}
             assert await store.recent_tasks(1) == (desk_task(),)
             assert f"3 {(await store.root_at(3) or b'').hex()}" == signed
-            assert await store.begin(draft("intent", "c_3"), ((CONFIGURATION, 1),)) == Committed(4)
+            assert await store.begin(draft("intent", "c_3"), ((RELEASE, 1),)) == Committed(4)
             assert await store.sweep(lost) == 2
             assert await whole(store) == 7
 
@@ -290,7 +290,7 @@ def test_an_entry_filed_as_something_else_than_its_leaf_says_is_not_told(path: P
 def test_what_the_gateway_itself_writes_is_filed_as_its_leaf_says(path: Path) -> None:
     call, task = desk_call("tickets.read"), desk_task()
     ruling = Ruling(Allow(), ())
-    basis = Basis(at=NOON, task=task, configuration="sha256:a", tool="desk", observed=False)
+    basis = Basis(at=NOON, task=task, bundle="sha256:a", tool="desk", observed=False)
     drafts = (
         ruled("intent", call, ruling, basis, bytes),
         outcome(call, Ending("done", result=b"{}"), at=NOON, elapsed_us=1, random=bytes),
@@ -358,7 +358,7 @@ def test_on_a_full_disk_what_writes_nothing_does_not_make_the_store_healthy(path
             connection.pragma("max_page_count", connection.pragma("page_count"))
             with pytest.raises(StoreUnavailableError):
                 await store.begin(draft("intent", "c_1", LARGE), ())
-            assert await store.begin(draft("intent", "c_1"), ((CONFIGURATION, 7),)) == Conflict(CONFIGURATION)
+            assert await store.begin(draft("intent", "c_1"), ((RELEASE, 7),)) == Conflict(RELEASE)
             assert await store.sweep(lost) == 0
             assert await store.checkpoint(note) == signed
             assert not store.healthy

@@ -166,7 +166,7 @@ def test_paths_and_methods_that_are_not_served_say_so_in_the_same_form(desk: Gat
 def test_a_deployment_without_a_change_changes_nothing(desk: Gateway) -> None:
     before: dict[str, Any] = desk.ask("GET", "/v1/status").json
     deployed = desk.ask("POST", "/v1/releases").json
-    assert deployed["configuration"] == deployed["before"] == before["configuration"]
+    assert deployed["bundle"] == deployed["before"] == before["bundle"]
     assert desk.ask("GET", "/v1/status").json["entries"] == before["entries"]
 
 

@@ -264,25 +264,25 @@ def test_try_makes_one_governed_call(remit: Remit, desk: Any) -> None:
 def test_a_policy_that_does_not_load_changes_nothing(remit: Remit, desk: Any) -> None:
     policy = desk.project / POLICY
     right = policy.read_text("utf-8")
-    runs = json.loads(remit("release", "status", "--json").output)["configuration"]
+    runs = json.loads(remit("release", "status", "--json").output)["bundle"]
     try:
         policy.write_text(right.replace("amount_minor <=", "amout_minor <=", 1), "utf-8")
         refused = remit("release", "deploy")
         assert refused.exit_code == 1
         assert "amout_minor" in refused.stderr
         assert "`context.arguments` there has `amount_minor: Long`" in refused.stderr
-        assert json.loads(remit("release", "status", "--json").output)["configuration"] == runs
+        assert json.loads(remit("release", "status", "--json").output)["bundle"] == runs
         assert remit("try", "get_order", "order_id=ord-1001").exit_code == 0
         policy.write_text(right.replace("10000", "100"), "utf-8")
         assert "deployed: sha256:" in remit("release", "deploy").output
         small = ("order_id=ord-1001", "amount_minor=101", "currency=EUR", "reason=x")
         assert "policy_no_permit" in remit("try", "refund_order", *small).output
         log = [json.loads(json.loads(line)["leaf"]) for line in desk.export()[1:-1]]
-        assert [leaf["by"] for leaf in log if leaf["kind"] == "configuration"][-1] == "ana"
+        assert [leaf["by"] for leaf in log if leaf["kind"] == "release"][-1] == "ana"
     finally:
         policy.write_text(right, "utf-8")
         assert remit("release", "deploy").exit_code == 0
-    assert json.loads(remit("release", "status", "--json").output)["configuration"] == runs
+    assert json.loads(remit("release", "status", "--json").output)["bundle"] == runs
 
 
 def test_who_is_no_operator_operates_nothing(remit: Remit) -> None:

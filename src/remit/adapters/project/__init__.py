@@ -1,7 +1,7 @@
 """The user's project on disk: read, checked, compiled, and written for the first time.
 
 Promises: nothing runs from a project with a mistake in it, and every mistake is said at once, with its file, line and
-fix; the same files always compile to the same configuration, under one digest.
+fix; the same files always compile to the same bundle, under one digest.
 
     settings = read_settings(root)
     checked = check_project(read_sources(root))         # or ProjectInvalidError, with every problem

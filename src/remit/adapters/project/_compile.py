@@ -1,4 +1,4 @@
-"""From files to the running configuration: everything is checked, and one problem anywhere means no snapshot at all.
+"""From files to the running release: everything is checked, and one problem anywhere means no snapshot at all.
 
 Pure: the same files give the same snapshot and digest, wherever and whenever they are compiled.
 

@@ -1,4 +1,4 @@
-"""The files a configuration is compiled from: found, bounded and read, nothing else.
+"""The files a bundle is compiled from: found, bounded and read, nothing else.
 
 sources = read_sources(Path("project"))
 sorted(sources)     # ["agents/desk/agent.yaml", "agents/desk/policies/first.cedar", "catalogue/orders.yaml"]

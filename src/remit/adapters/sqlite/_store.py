@@ -14,7 +14,7 @@ import apsw
 
 from remit.adapters.sqlite._writer import Transaction, Writer
 from remit.core import RemitError, StoreUnavailableError, Task, parse_utc, read_canonical, utc_text
-from remit.pipeline import CONFIGURATION, Committed, Conflict, OpenCall, Signer, StoredState, Versions
+from remit.pipeline import RELEASE, Committed, Conflict, OpenCall, Signer, StoredState, Versions
 from remit.records import Draft, Entry, Frontier, Payload, leaf_hash
 
 T = TypeVar("T")
@@ -126,9 +126,9 @@ class SqliteStore:
 
         def run(transaction: Transaction) -> int:
             for path, body in sources.items():
-                transaction.execute("INSERT OR IGNORE INTO configurations VALUES (?, ?, ?)", (digest, path, body))
+                transaction.execute("INSERT OR IGNORE INTO bundles VALUES (?, ?, ?)", (digest, path, body))
             transaction.append(entry)
-            return transaction.raise_version(CONFIGURATION, digest)
+            return transaction.raise_version(RELEASE, digest)
 
         return await self._writer.submit(run)
 
@@ -168,7 +168,7 @@ class SqliteStore:
         """See `Store.state`."""
 
         def read(connection: apsw.Connection) -> StoredState:
-            rows = _rows(connection, "SELECT value, says FROM versions WHERE name = ?", (CONFIGURATION,))
+            rows = _rows(connection, "SELECT value, says FROM versions WHERE name = ?", (RELEASE,))
             version, digest = rows[0] if rows else (0, "")
             tasks = _rows(connection, f"SELECT {_TASK_COLUMNS} FROM tasks WHERE expires > ?", (utc_text(now),))  # noqa: S608 - constant
             size = _rows(connection, "SELECT coalesce(max(idx) + 1, 0) FROM entries")[0][0]
@@ -217,9 +217,9 @@ class SqliteStore:
         query = f"SELECT {_TASK_COLUMNS} FROM tasks ORDER BY opened DESC LIMIT ?"  # noqa: S608 - constant
         return await self._read(lambda connection: tuple(map(_task, _rows(connection, query, (count,)))))
 
-    async def configuration(self, digest: str) -> Mapping[str, bytes] | None:
-        """See `Store.configuration`."""
-        query = "SELECT path, body FROM configurations WHERE digest = ? ORDER BY path"
+    async def bundle(self, digest: str) -> Mapping[str, bytes] | None:
+        """See `Store.bundle`."""
+        query = "SELECT path, body FROM bundles WHERE digest = ? ORDER BY path"
         found = await self._read(lambda connection: dict[str, bytes](_rows(connection, query, (digest,))))
         return found or None
 

@@ -52,7 +52,7 @@ class Control:
     deploy: Callable[[Person], Awaitable[dict[str, JsonValue]]]
     checkpoint: Callable[[], Awaitable[str]]
     replayed: Callable[[tuple[Entry, ...]], Awaitable[dict[int, str]]]
-    charters: Callable[[], Mapping[str, Charter]]  # of the running configuration
+    charters: Callable[[], Mapping[str, Charter]]  # of the running release
     origin: str  # the log's name
 
 

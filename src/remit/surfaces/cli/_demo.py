@@ -152,7 +152,7 @@ def _misspelled(story: Story, stage: Stage) -> None:
     policy = stage.project / "agents/refunds/policies/refunds.cedar"
     right = policy.read_text("utf-8")
     policy.write_text(right.replace("amount_minor <=", "amout_minor <=", 1), "utf-8")
-    runs = _status(stage)["configuration"]
+    runs = _status(stage)["bundle"]
     print("  $ remit release deploy")
     deployed = _remit(stage, "ana", "release", "deploy")
     story.says(deployed.stderr)
@@ -160,7 +160,7 @@ def _misspelled(story: Story, stage: Stage) -> None:
     story.check(deployed.returncode == 1 and "amout_minor" in deployed.stderr, "it does not load")
     listed = "there has `amount_minor: Long`" in deployed.stderr
     story.check(listed, "the message says which attributes exist, with their types")
-    story.check(_status(stage)["configuration"] == runs, "the running configuration stays")
+    story.check(_status(stage)["bundle"] == runs, "the running release stays")
 
     story.chapter("4. The log proves itself, to whoever holds its key and a checkpoint")
     print("  $ remit records verify")

@@ -42,12 +42,10 @@ def check(workshop: Workshop, root: Path, as_json: bool) -> None:
     """Check the project's files: every problem with its file, its line and the way to mend it."""
     found = workshop.check(root)
     if as_json:
-        return print_json(
-            {"configuration": found.digest, "warnings": [problem_json(warning) for warning in found.warnings]}
-        )
+        return print_json({"bundle": found.digest, "warnings": [problem_json(warning) for warning in found.warnings]})
     for warning in found.warnings:
         click.echo(f"warning: {warning}")
-    click.echo(f"ok: {found.agents} agent(s), {found.operations} operation(s), configuration {found.digest[:19]}")
+    click.echo(f"ok: {found.agents} agent(s), {found.operations} operation(s), bundle {found.digest[:19]}")
     return None
 
 
@@ -82,7 +80,7 @@ def doctor(workshop: Workshop, root: Path, as_json: bool) -> None:
 
 def _announce(ready: Ready) -> None:
     mode = "enforcing" if ready.mode == "enforce" else "OBSERVING: NOTHING IS REFUSED"
-    click.echo(f"remit {__version__}, configuration {ready.digest[:19]}, {mode}")
+    click.echo(f"remit {__version__}, bundle {ready.digest[:19]}, {mode}")
     if ready.mode != "enforce":
         click.echo("  UNSAFE: calls that would be denied or held are recorded so and forwarded all the same;")
         click.echo("  nothing recorded in this mode counts as evidence. Leave out --observe to enforce.")

@@ -83,7 +83,7 @@ def agents() -> None:
 @json_option
 @answering
 def list_agents(root: Path, as_json: bool) -> None:
-    """Show the agents of the running configuration, their owners and what each use case may do."""
+    """Show the agents of the running release, their owners and what each use case may do."""
     said = connect(root).get("/v1/agents")
     if as_json:
         return print_json(said)
@@ -104,14 +104,14 @@ def release() -> None:
 @json_option
 @answering
 def deploy(root: Path, as_json: bool) -> None:
-    """Make the project's files the running configuration; if they do not load, nothing changes."""
+    """Make the project's files the running release; if they do not load, nothing changes."""
     said = as_object(connect(root).post("/v1/releases", {}))
     if as_json:
         return print_json(said)
     for warning in as_texts(said.get("warnings")):
         click.echo(f"warning: {warning}")
-    same = said["configuration"] == said["before"]
-    click.echo(f"{'unchanged' if same else 'deployed'}: {str(said['configuration'])[:19]}")
+    same = said["bundle"] == said["before"]
+    click.echo(f"{'unchanged' if same else 'deployed'}: {str(said['bundle'])[:19]}")
     return None
 
 

@@ -6,13 +6,13 @@ from remit.core import Allow, Delegation, Json, JsonObject, canonical_bytes
 from remit.pipeline import Live, Snapshot
 
 TTL_MS = 60_000  # how long a client may keep the list; the decision on a call never depends on it
-CACHE_MAX = 1_000  # lists kept per configuration
+CACHE_MAX = 1_000  # lists kept per bundle
 
 _TRANSPORT_HINT = "x-mcp-header"  # asks clients to repeat an argument in a header; meant for the tool's own server
 
 
 class Listing:
-    """Lists of operations, made once per configuration, agent and use case."""
+    """Lists of operations, made once per bundle, agent and use case."""
 
     def __init__(self, live: Live, *, observe: bool) -> None:
         self._live = live

@@ -39,8 +39,8 @@ CREATE TABLE versions (
   says  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Every configuration that ever ran, so that any decision can be replayed.
-CREATE TABLE configurations (
+-- Every bundle that ever ran, so that any decision can be replayed.
+CREATE TABLE bundles (
   digest TEXT NOT NULL,
   path   TEXT NOT NULL,
   body   BLOB NOT NULL,

@@ -9,7 +9,7 @@ the reviewed schema never leave; the digest covers everything an agent is shown 
     is_listed(None, "close_account", frozenset())  # Deny(Reason("operation_not_listed", ...))
 """
 
-from remit.catalogue._model import Descriptor, Effect, SchemaCheck, Tool
+from remit.catalogue._model import Controls, Descriptor, Effect, Pin, Review, SchemaCheck, Tool
 from remit.catalogue._rules import arguments_fit, digest_of, is_listed, sealed
 from remit.catalogue._schemas import (
     VIOLATIONS_MAX,
@@ -24,8 +24,11 @@ from remit.catalogue._text import unsafe_character, unsafe_text
 
 __all__ = [
     "VIOLATIONS_MAX",
+    "Controls",
     "Descriptor",
     "Effect",
+    "Pin",
+    "Review",
     "SchemaCheck",
     "SchemaProblem",
     "Tool",

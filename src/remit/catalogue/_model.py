@@ -1,7 +1,7 @@
 """What may be called: operations, as reviewed descriptors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -19,20 +19,50 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A tool server. `url` is where its MCP endpoint answers."""
+    """A tool server: an MCP endpoint at `url`, or a program of this machine, `command`, spoken to over stdio.
+
+    `artefacts` are the files that make up the program, each as (path, `sha256:...`): another content is another tool.
+    """
 
     name: str
     url: str
     timeout_s: float
     response_bytes_max: int
+    command: tuple[str, ...] = ()
+    artefacts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def endpoint(self) -> JsonObject:
+        """What a review is bound to besides the operation itself: where the tool is, or what it is made of."""
+        if not self.command:
+            return {"url": self.url}
+        return {"command": list(self.command), "artefacts": [list(pair) for pair in self.artefacts]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """How an operation is governed: the part of its descriptor that changes without its interface (R4.8).
+
+    `confirm` names the argument whose value a person types to confirm the call; every irreversible operation has one.
+    `content`, `sources` and `results` are about provenance (see `permissions.Flow`); `carries_data_out` marks a read
+    whose request can take data away.
+    """
+
+    effect: Effect
+    confirm: str = ""
+    content: tuple[str, ...] = ()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    results: Mapping[str, str] = field(default_factory=dict)
+    carries_data_out: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """One operation as reviewed: what the agent sees, what is called, and what it does.
+    """One operation as reviewed: what the agent sees, what is called, and how it is governed.
 
-    `operation` is its name here and for the agent; `upstream_name` is the tool server's own name for it. `digest` is
-    `sha256:` over the canonical form of everything else.
+    `operation` is its name here and for the agent; `upstream_name` is the tool server's own name for it. `served` is
+    the digest of the definition that the server showed when it was reviewed; empty: never compared. `interface` and
+    `controls_digest` are `sha256:` over the canonical form of the two parts that are signed; `digest` is over both.
     """
 
     operation: str
@@ -41,10 +71,39 @@ class Descriptor:
     version: str
     title: str
     description: str
-    effect: Effect
     input_schema: JsonObject
     output_schema: JsonObject | None
+    endpoint: JsonObject
+    served: str
+    author: str  # who wrote it, and so cannot review it; empty where the trust root asks for one signer only
+    controls: Controls
+    interface: str = ""
+    controls_digest: str = ""
+    digest: str = ""
+
+    @property
+    def effect(self) -> Effect:
+        """What it does to the world."""
+        return self.controls.effect
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What an agent's deployed manifest says of an operation: exactly this version with exactly this digest."""
+
+    version: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What was found when a descriptor's signatures were checked against the trust root, once, when it was loaded.
+
+    `signers` are (person, role) of those that count for both parts; `missing` says what is wrong, empty when nothing.
+    """
+
+    signers: tuple[tuple[str, str], ...]
+    missing: str
 
 
 class SchemaCheck(Protocol):

@@ -51,6 +51,7 @@ class ToolCall:
     delegation: Delegation
     operation: str
     canonical: bytes
+    rationale: str = ""  # the agent's own word for why; shown to people, never decided on
     arguments: JsonObject = field(init=False)
 
     def __post_init__(self) -> None:

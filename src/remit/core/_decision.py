@@ -5,30 +5,70 @@ Deny beats hold, hold beats allow, and silence is a denial.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something was refused or held. `code` is stable; `message` is one line; `fix` says what mends it."""
+    """Why something was refused or held. `code` is stable; `message` is one line; `fix` says what mends it.
+
+    `retry_after_s` is in how many seconds the same call may succeed; 0 where waiting does not help.
+    """
 
     code: str
     message: str
     fix: str = ""
+    retry_after_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """An obligation: count the call under `key`, unless `max` are counted there already.
+
+    `cap` is the limit's name for people. The count begins anew at `resets_at`; None: it counts calls under way, and the
+    call's end gives it back.
+    """
+
+    cap: str
+    key: str
+    max: int
+    resets_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Consume:
+    """An obligation: use up an approval, so that nobody can use it again."""
+
+    approval: str
+
+
+Obligation = Reserve | Consume
+"""What must be done in the transaction before the effect, or the effect does not happen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """The call may go ahead."""
+    """The call may go ahead once every obligation is met."""
+
+    obligations: tuple[Obligation, ...] = ()
+
+
+REQUESTER = "requester"
+"""Among a requirement's approvers: the user for whom the agent acts. Every other name there is a role."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One thing a held call waits for: `quorum` persons among `approvers`, within `within_s` seconds."""
+    """One thing a held call waits for: `quorum` persons among `approvers`, within `within_s` seconds.
+
+    `kind` is `approval`, `provenance` or `confirmation`. `typed` is what a confirming person types; empty: nothing.
+    """
 
     kind: str
     approvers: tuple[str, ...]
     quorum: int
     within_s: int
+    typed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +81,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """The call does not happen."""
+    """The call does not happen. `instead` names an earlier call whose recorded outcome answers this one."""
 
     reason: Reason
+    instead: str = ""
 
 
 Decision = Allow | Hold | Deny
@@ -68,7 +109,8 @@ class Ruling:
 def strictest(decisions: Iterable[Decision]) -> Decision:
     """Return the strictest of `decisions`: deny beats hold, hold beats allow, and silence is a denial.
 
-    Several holds become one that carries all their requirements under the first one's reason.
+    Several holds become one that carries all their requirements under the first one's reason, and several permissions
+    one that carries all their obligations.
     """
     seen = list(decisions)
     for decision in seen:
@@ -76,7 +118,7 @@ def strictest(decisions: Iterable[Decision]) -> Decision:
             return decision
     holds = [decision for decision in seen if isinstance(decision, Hold)]
     if holds:
-        return Hold(holds[0].reason, tuple(need for hold in holds for need in hold.requirements))
+        return Hold(holds[0].reason, tuple(dict.fromkeys(need for hold in holds for need in hold.requirements)))
     if seen:
-        return seen[0]
+        return Allow(tuple(need for allow in seen if isinstance(allow, Allow) for need in allow.obligations))
     return Deny(Reason("no_gate", "no gate was asked"))

@@ -1,6 +1,5 @@
-"""Limits: reservations, budgets, rates, concurrency, retries and loops, outside the agent (R6.1 to R6.7).
+"""Room 6, limits: caps that the agent cannot touch (R6.1, R6.4, R6.5)."""
 
-This room is empty: its step of the plan has not come.
-"""
+from remit.limits._model import Cap, Per, Window
 
-__all__: list[str] = []
+__all__ = ["Cap", "Per", "Window"]

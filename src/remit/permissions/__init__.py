@@ -11,8 +11,23 @@ name is a load error, and an evaluation error, a missing value or no permit at a
     shards["get_order"].decide(asked)    # Allow()
 """
 
+from remit.permissions._approval import Approval, Grant, State
 from remit.permissions._compile import compile_policies
+from remit.permissions._flow import Flow, Label, Source, Sourced
 from remit.permissions._model import OperationShape, Question, Shard
 from remit.permissions._types import describe
 
-__all__ = ["OperationShape", "Question", "Shard", "compile_policies", "describe"]
+__all__ = [
+    "Approval",
+    "Flow",
+    "Grant",
+    "Label",
+    "OperationShape",
+    "Question",
+    "Shard",
+    "Source",
+    "Sourced",
+    "State",
+    "compile_policies",
+    "describe",
+]

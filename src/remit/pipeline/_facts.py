@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from remit.catalogue import Descriptor, SchemaCheck, Tool
+from remit.catalogue import Descriptor, Pin, Review, SchemaCheck, Tool
 from remit.charter import Charter
 from remit.core import Task
-from remit.permissions import Shard
+from remit.limits import Cap
+from remit.permissions import Approval, Flow, Shard, Sourced
 
 Versions = tuple[tuple[str, int], ...]
 """Names of mutable values that a decision read, each with the version it read."""
@@ -30,18 +31,35 @@ class Snapshot:
     descriptors: Mapping[str, Descriptor]
     checks: Mapping[str, SchemaCheck]
     shards: Mapping[tuple[str, str], Shard]  # by agent and operation
+    reviews: Mapping[str, Review]  # by operation
+    flows: Mapping[tuple[str, str], Flow]  # by agent and operation
+    manifests: Mapping[str, Mapping[str, Pin]]  # by agent, then operation
+    caps: Mapping[str, tuple[Cap, ...]]  # by agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What one call is decided on. `now` is taken once."""
+    """What one call is decided on. `now` is taken once.
+
+    `stopped`, `revoked` and `quarantined` say, where they are not empty, why everything, this agent or this operation
+    stands still. `approvals` are those of this task; `sourced` says where each control argument came from.
+    """
 
     now: datetime
     task: Task | None
     charter: Charter | None
     tool: Tool | None
     descriptor: Descriptor | None
+    review: Review | None
+    pin: Pin | None
     check: SchemaCheck | None
+    flow: Flow | None
     shard: Shard | None
+    caps: tuple[Cap, ...] | None
     bundle: str  # the snapshot's digest
     versions: Versions
+    stopped: str = ""
+    revoked: str = ""
+    quarantined: str = ""
+    sourced: tuple[Sourced, ...] = ()
+    approvals: tuple[Approval, ...] = ()

@@ -1,13 +1,14 @@
 """What the pipeline needs of the world, as Protocols. Every byte in or out of `handle` goes through one of these."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from remit.catalogue import Descriptor, Tool
-from remit.core import Task, ToolCall
+from remit.core import Obligation, Reserve, Task, ToolCall
+from remit.permissions import Approval
 from remit.pipeline._facts import Facts, Versions
 from remit.records import Draft, Entry
 
@@ -25,10 +26,34 @@ class Clock(Protocol):
 
 
 class FactSource(Protocol):
-    """Where a decision's facts come from."""
+    """Where a decision's facts come from, and who must hear what became of it."""
+
+    async def recall(self, task: str) -> None:
+        """Read back what a task has seen, after a restart. Costs nothing once it is known."""
+        ...
 
     def gather(self, call: ToolCall) -> Facts:
         """Return what `call` is to be decided on, all read at one moment."""
+        ...
+
+    def approval_of(self, task: str, digest: str) -> Approval | None:
+        """Return the approval of this very call that still waits, if there is one."""
+        ...
+
+    def waiting_of(self, task: str) -> int:
+        """Count the approvals that wait in a task."""
+        ...
+
+    def put(self, approval: Approval) -> None:
+        """Take in a new or changed approval, once the store holds it."""
+        ...
+
+    def drop(self, approval: str) -> None:
+        """Forget an approval that the store did not take."""
+        ...
+
+    def remember(self, call: ToolCall, facts: Facts, result: bytes) -> None:
+        """Take in the values of a tool's answer, with where they came from."""
         ...
 
 
@@ -46,18 +71,35 @@ class Conflict:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Nothing was written: `used` calls are counted already under the cap that `reserve` names."""
+
+    reserve: Reserve
+    used: int
+
+
 class Ledger(Protocol):
     """The log and the state that must agree with it. A method returns only once its write is durable.
 
     Each raises `StoreUnavailableError` when durability was not confirmed.
     """
 
-    async def begin(self, intent: Draft, read: Versions) -> Committed | Conflict:
-        """In one transaction: compare every version in `read`, append `intent`, mark its call open."""
+    async def begin(
+        self, intent: Draft, read: Versions, obligations: Sequence[Obligation] = ()
+    ) -> Committed | Conflict | Full:
+        """In one transaction: compare every version in `read`, meet every obligation, append `intent`, open its call.
+
+        A `Reserve` counts, or the answer is `Full`. A `Consume` makes a waiting approval `used` by this call and raises
+        the version of `approval/<id>`; one that is not waiting is a conflict. One that cannot be met: nothing is done.
+        """
         ...
 
-    async def finish(self, outcome: Draft) -> Committed:
-        """In one transaction: append `outcome`, close its call. If it is not open: write nothing, raise."""
+    async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
+        """In one transaction: append `outcome`, close its call. If it is not open: write nothing, raise.
+
+        What the call counted as under way is given back; with `void` (nothing was sent) all that it reserved.
+        """
         ...
 
     async def append(self, entry: Draft) -> Committed:
@@ -93,8 +135,33 @@ class UpstreamFailure:
 class Upstream(Protocol):
     """The one way out."""
 
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall) -> UpstreamAnswer | UpstreamFailure:
-        """Forward `call.canonical` to `tool`, within its bounds of time and size. A tool's faults are values."""
+    async def invoke(
+        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str
+    ) -> UpstreamAnswer | UpstreamFailure:
+        """Forward `call.canonical` to `tool` with `credential`, within its bounds of time and size.
+
+        A tool's faults are values.
+        """
+        ...
+
+
+class Credentials(Protocol):
+    """Mints what a tool knows Remit's calls by: good for that tool alone, and soon over (R2.3)."""
+
+    def mint(self, tool: Tool, call: ToolCall, now: datetime) -> str:
+        """Return the token to send with `call`."""
+        ...
+
+
+class Bell(Protocol):
+    """Lets a held call wait for the persons who decide it."""
+
+    async def wait(self, approval: str, seconds: float) -> bool:
+        """Return True as soon as `approval` is rung for, False after `seconds`."""
+        ...
+
+    def ring(self, approval: str) -> None:
+        """Wake whoever waits for `approval`."""
         ...
 
 
@@ -107,18 +174,34 @@ class OpenCall:
     intent: int
 
 
+Control = tuple[int, str]
+"""A mutable value that decisions read: its version, and what it says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
-    """What a store holds when a gateway starts on it. `digest` is empty on a new store.
+    """What a store holds when a gateway starts on it. `controls` is empty on a new store.
 
-    `checkpointed` is how many entries the newest checkpoint covers; 0 where none was ever signed.
+    `approvals` are those of the tasks returned. `checkpointed` is how many entries the newest checkpoint covers; 0
+    where none was ever signed.
     """
 
-    version: int
-    digest: str
+    controls: Mapping[str, Control]
     tasks: tuple[Task, ...]
+    approvals: tuple[Approval, ...]
     size: int
     checkpointed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """One release in the history: the bundle that ran from `at`, until the next one. `how`: `deploy` or `rollback`."""
+
+    number: int
+    bundle: str
+    at: datetime
+    by: str
+    how: str
 
 
 Signer = Callable[[int, bytes], str]
@@ -134,17 +217,38 @@ class Store(Ledger, Protocol):
         ...
 
     async def state(self, now: datetime) -> StoredState:
-        """Return the control state: the release's version and digest, and the tasks not expired at `now`."""
+        """Return the control state, and the tasks neither closed nor expired at `now`, with their approvals."""
         ...
 
     async def open_task(self, task: Task, entry: Draft) -> Committed:
         """In one transaction: keep `task`, append `entry`."""
         ...
 
-    async def deploy(self, digest: str, sources: Mapping[str, bytes], entry: Draft) -> int:
-        """In one transaction: keep `sources` under `digest`, raise the release's version, append `entry`.
+    async def deploy(self, release: Deployed, sources: Mapping[str, bytes], entry: Draft) -> int:
+        """In one transaction: keep `sources` under the bundle's digest, note the release, append `entry`.
 
-        Returns the new version.
+        Raises the control `release`, which then says the digest, and returns its version: the release's number,
+        whatever `release.number` was.
+        """
+        ...
+
+    async def releases(self, count: int) -> tuple[Deployed, ...]:
+        """Return the newest releases, newest first."""
+        ...
+
+    async def control(
+        self, name: str, says: str, entry: Draft, *, approvals: Sequence[Approval] = (), tasks: Sequence[str] = ()
+    ) -> Mapping[str, int]:
+        """In one transaction: let the control `name` say `says`, replace `approvals`, close `tasks`, append `entry`.
+
+        Returns every control that was raised, `approval/<id>` among them, with its new version.
+        """
+        ...
+
+    async def keep(self, approval: Approval, entry: Draft, read: Versions = ()) -> Committed | Conflict:
+        """In one transaction: compare `read`, keep the new or changed `approval`, append `entry`.
+
+        Raises the control `approval/<id>`. A new approval's `entry` is the index of the entry.
         """
         ...
 

@@ -21,6 +21,7 @@ KINDS = frozenset(
         "unknown",
         "approval",
         "control",
+        "task_closed",
     )
 )
 _OF_A_CALL = frozenset(("intent", "outcome", "unknown", "denied", "held"))

@@ -1,4 +1,4 @@
-"""Gate 1, arguments against the reviewed schema, and the digest of what was reviewed."""
+"""Gates 1 to 3, arguments against the reviewed schema, and the digests of what was reviewed."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -10,16 +10,21 @@ from hypothesis import strategies as st
 
 from remit.catalogue import (
     VIOLATIONS_MAX,
+    Controls,
     Descriptor,
     Effect,
+    Pin,
+    Review,
     arguments_fit,
     compile_check,
-    digest_of,
     format_is_known,
     is_listed,
     schema_problems,
     sealed,
+    signatures_hold,
     unsafe_text,
+    version_matches,
+    visible_text,
 )
 from remit.core import Allow, Deny, InputRefusedError
 
@@ -49,10 +54,12 @@ def descriptor(**changes: Any) -> Descriptor:
         version="1",
         title="Get",
         description="Get an order.",
-        effect=Effect.READ,
         input_schema=SCHEMA,
         output_schema=None,
-        digest="",
+        endpoint={"url": "https://orders.example/mcp"},
+        served="",
+        author="cleo",
+        controls=Controls(effect=Effect.READ),
     )
     return sealed(replace(made, **changes))
 
@@ -213,24 +220,132 @@ def test_known_formats_are_those_that_are_checked() -> None:
     assert not format_is_known("int64")
 
 
+OTHER: dict[str, Any] = {
+    "input_schema": {**SCHEMA, "title": "x"},
+    "output_schema": {"type": "object"},
+    "endpoint": {"url": "https://orders.example/other"},
+    "served": "sha256:0",
+    "controls": Controls(effect=Effect.WRITE),
+}
+DERIVED = {"interface", "controls_digest", "digest"}
+
+
 @pytest.mark.requirement("R4.3")
-@pytest.mark.parametrize("name", [field.name for field in fields(Descriptor) if field.name != "digest"])
+@pytest.mark.parametrize("name", [field.name for field in fields(Descriptor) if field.name not in DERIVED])
 def test_the_digest_changes_with_every_field(name: str) -> None:
-    other: dict[str, Any] = {
-        "effect": Effect.WRITE,
-        "input_schema": {**SCHEMA, "title": "x"},
-        "output_schema": {"type": "object"},
-    }
-    changed = descriptor(**{name: other.get(name, "other")})
-    assert changed.digest != descriptor().digest
-    assert changed.digest == digest_of(changed)
+    changed, before = descriptor(**{name: OTHER.get(name, "other")}), descriptor()
+    assert changed.digest != before.digest
+    assert (changed.interface != before.interface) == (name != "controls")
+    assert (changed.controls_digest != before.controls_digest) == (name == "controls")
 
 
-def test_the_digest_does_not_depend_on_the_order_of_keys_or_on_itself() -> None:
+@pytest.mark.requirement("R4.8")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"effect": Effect.IRREVERSIBLE},
+        {"confirm": "order_id"},
+        {"content": ("reason",)},
+        {"sources": {"to": ("user",)}},
+        {"results": {"": "system_of_record"}},
+        {"carries_data_out": True},
+    ],
+)
+def test_a_change_of_the_controls_leaves_the_interface_as_it_is(change: dict[str, Any]) -> None:
+    assert set(change) <= {field.name for field in fields(Controls)}
+    before = descriptor()
+    changed = descriptor(controls=replace(before.controls, **change))
+    assert changed.interface == before.interface
+    assert changed.controls_digest != before.controls_digest
+    assert changed.digest != before.digest
+
+
+def test_the_digests_do_not_depend_on_the_order_of_keys_or_on_themselves() -> None:
     turned = descriptor(input_schema=dict(reversed(SCHEMA.items())))
-    assert turned.digest == descriptor().digest
-    assert digest_of(replace(turned, digest="sha256:0")) == turned.digest
-    assert len(turned.digest) == len("sha256:") + 64
+    assert turned == descriptor()
+    assert sealed(replace(turned, interface="x", controls_digest="x", digest="x")) == turned
+    for digest in (turned.interface, turned.controls_digest, turned.digest):
+        assert len(digest) == len("sha256:") + 64
+
+
+REVIEWED = Review((("ana", "security"),), "")
+
+
+@pytest.mark.requirement("R4.5")
+def test_a_reviewed_operation_that_is_served_as_reviewed_may_go_on() -> None:
+    assert signatures_hold(REVIEWED, "") == Allow()
+
+
+@pytest.mark.requirement("R4.5")
+@pytest.mark.parametrize(
+    ("review", "says"),
+    [
+        (None, "never checked"),
+        (Review((), "the controls part is not signed"), "the controls part is not signed"),
+        (Review((("ana", "security"),), "the interface part lacks 1 of `engineering`"), "lacks 1 of `engineering`"),
+        (Review((), ""), "nobody signed it"),
+    ],
+)
+def test_an_operation_that_is_not_reviewed_is_denied(review: Review | None, says: str) -> None:
+    answer = signatures_hold(review, "")
+    assert isinstance(answer, Deny)
+    assert answer.reason.code == "descriptor_unsigned"
+    assert says in answer.reason.message
+    assert "remit tools sign" in answer.reason.fix
+
+
+@pytest.mark.requirement("R4.7")
+@pytest.mark.parametrize(
+    ("quarantined", "says"),
+    [
+        ('["title: - \\"a\\"", "title: + \\"b\\""]', 'title: - "a"; title: + "b"'),
+        ('{"differences": ["description: + \\"x\\""], "at": "now"}', 'description: + "x"'),
+        ('"the tool is gone"', "the tool is gone"),
+        ("the tool is gone", "the tool is gone"),
+        ("{}", "{}"),
+        ("[1]", "[1]"),
+        ("\ud800", r"\ud800"),
+        ("a\u202eb\nc", "a\\u202eb\\u000ac"),
+        ("x" * 500, "x" * 239 + "…"),
+    ],
+)
+def test_an_operation_in_quarantine_is_denied_and_the_difference_said(quarantined: str, says: str) -> None:
+    for review in (REVIEWED, None):
+        answer = signatures_hold(review, quarantined)
+        assert isinstance(answer, Deny)
+        assert answer.reason.code == "operation_quarantined"
+        assert answer.reason.message.endswith(f": {says}")
+        assert "remit tools diff" in answer.reason.fix
+
+
+@pytest.mark.requirement("R4.6")
+def test_the_version_and_content_that_the_manifest_names_may_go_on() -> None:
+    assert version_matches(Pin("1", descriptor().digest), descriptor()) == Allow()
+
+
+@pytest.mark.requirement("R4.6")
+@pytest.mark.parametrize(
+    ("pin", "found", "code", "says"),
+    [
+        (None, descriptor(), "manifest_missing", "`get_order`"),
+        (Pin("1.0", descriptor().digest), descriptor(), "version_mismatch", "has version `1.0` of `get_order`"),
+        (Pin("1", descriptor().digest), descriptor(version="2"), "version_mismatch", "version `2`"),
+        (Pin("1", descriptor().digest), descriptor(title="x"), "manifest_digest_mismatch", descriptor().digest[:19]),
+        (
+            Pin("1", descriptor().digest),
+            descriptor(controls=OTHER["controls"]),
+            "manifest_digest_mismatch",
+            descriptor(controls=OTHER["controls"]).digest[:19],
+        ),
+        (Pin("1", ""), replace(descriptor(), digest=""), "manifest_digest_mismatch", "`get_order`"),
+    ],
+)
+def test_any_other_version_or_content_is_denied(pin: Pin | None, found: Descriptor, code: str, says: str) -> None:
+    answer = version_matches(pin, found)
+    assert isinstance(answer, Deny)
+    assert answer.reason.code == code
+    assert says in answer.reason.message
+    assert answer.reason.fix
 
 
 @pytest.mark.parametrize(
@@ -251,3 +366,16 @@ def test_text_that_is_not_seen_is_named(character: str) -> None:
     found = unsafe_text(f"a{character}b")
     assert found is not None
     assert f"U+{ord(character[0]):04X}" in found
+
+
+@given(text=st.text())
+def test_what_is_made_visible_is_on_one_line_safe_and_says_which_text_it_was(text: str) -> None:
+    shown = visible_text(text)
+    assert unsafe_text(shown) is None
+    assert "\n" not in shown
+    if unsafe_text(text) is None and not set(text) & set("\n\t\ufe0e\ufe0f"):
+        assert shown == text
+
+
+def test_what_nobody_would_see_is_written_as_an_escape() -> None:
+    assert visible_text("a\u200bb\U000e0041\n\x1b\ufe0f") == r"a\u200bb\U000e0041\u000a\u001b\ufe0f"

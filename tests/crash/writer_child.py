@@ -23,7 +23,7 @@ from remit.adapters.sqlite import SqliteStore, _store
 from remit.adapters.sqlite._writer import Transaction, Writer
 from remit.core import canonical_bytes
 from remit.pipeline import Committed
-from remit.records import Draft, Frontier, Payload
+from remit.records import Draft, Payload
 
 LANES = 8  # calls at once
 LEAVES_OPEN = 5  # every so manieth call never gets its outcome
@@ -33,14 +33,13 @@ class HastyWriter(Writer):
     """A control: what is done is acknowledged, and committed a moment later."""
 
     def _transact(self, batch: list[Any]) -> list[object]:
-        copy = Frontier.of(self._frontier.size, self._frontier.hashes)
-        transaction = Transaction(self._connection, copy, dict(self._versions))
+        transaction = Transaction(self._connection, self._kept)
         self._connection.execute("BEGIN IMMEDIATE")
         results = [command.run(transaction) for command in batch]
         self._tell((command, result, None) for command, result in zip(batch, results, strict=True))
-        transaction.flush()
+        transaction.write()
         self._connection.execute("COMMIT")
-        self._frontier, self._versions = transaction.frontier, transaction.versions
+        transaction.merge()
         return results
 
 

@@ -20,20 +20,34 @@ from remit.adapters.checkpoints import CheckpointFile
 from remit.adapters.http1 import Pool, PoolLimits
 from remit.adapters.keys import load_or_create, private_text
 from remit.adapters.mcp_upstream import McpUpstream
-from remit.adapters.oauth import DevelopmentIssuer, TaskTokens, Tokens
+from remit.adapters.oauth import (
+    AgentKeys,
+    DevelopmentIssuer,
+    TaskTokens,
+    Tokens,
+    ToolTokens,
+    read_agent_key,
+    with_key,
+)
 from remit.adapters.project import Checked, Settings, check_project, compile_snapshot, read_settings, read_sources
 from remit.adapters.sqlite import SqliteStore
-from remit.adapters.system import SystemClock, random
-from remit.core import RemitError, StoreUnavailableError, utc_text
+from remit.adapters.system import Bell, SystemClock, random
+from remit.app._watch import Watch, compared_json
+from remit.catalogue import Tool
+from remit.core import JsonObject, Problem, RemitError, StoreUnavailableError, utc_text
 from remit.identity import Person
 from remit.pipeline import (
     RELEASE,
+    ApprovalDesk,
+    ControlDesk,
+    Deployed,
     Gateway,
     Live,
     OpenCall,
     Snapshot,
     StoredState,
     TaskDesk,
+    keys_control,
     recorded,
     replay,
 )
@@ -58,6 +72,8 @@ from remit.surfaces.tasks import TasksEndpoint
 GATEWAY_FILE = "var/gateway.json"  # where a running gateway says how to reach it
 SECRET_FILE = "var/development.secret"  # noqa: S105 - a file's name; whoever can read the file may log in
 TASKS_OPEN_MAX = 1_000  # tasks of one user with one agent at once
+RELEASES_LOOKED_AT = 1_000  # the newest ones, for a predecessor
+DEPLOY, ROLLBACK = "deploy", "rollback"  # how a release came to run
 SNAPSHOTS_KEPT = 8  # compiled bundles kept for replays
 
 _log = logging.getLogger("remit")
@@ -81,6 +97,8 @@ class App:
         self._tokens = TaskTokens(
             load_or_create(keys / "tokens.pem"), self.data_url, f"{self.data_url}/mcp", self.clock
         )
+        self._tool_tokens = ToolTokens(load_or_create(keys / "tools.pem"), self.data_url, self.clock)
+        self._agent_keys = AgentKeys(lambda agent: live.says(keys_control(agent)))
         self._issuer = DevelopmentIssuer(
             load_or_create(keys / "development.pem"), f"{self.admin_url}/development", self.clock
         )
@@ -89,15 +107,28 @@ class App:
         self.vkey = verifier_key(self.origin, self._log_key.public_key())
         self._snapshots: dict[str, Snapshot] = {live.snapshot.digest: live.snapshot}
         self._pool = Pool(PoolLimits(connections_max=settings.upstream.connections_max))
+        self._upstream = McpUpstream(self._pool, root=root, on_connect=self._verify)
+        self._bell = Bell()
+        self.controls = ControlDesk(
+            live=live, store=store, clock=self.clock, bell=self._bell, forget_agent=self._tool_tokens.forget_agent
+        )
+        self.approvals = ApprovalDesk(live=live, store=store, clock=self.clock, bell=self._bell)
+        self.watch = Watch(live, self.controls, self._upstream.list_tools)
         self.gateway = Gateway(
             facts=live,
             ledger=store,
-            upstream=McpUpstream(self._pool),
+            upstream=self._upstream,
+            credentials=self._tool_tokens,
+            bell=self._bell,
             clock=self.clock,
             random=random,
             on_fault=_report_fault,
+            hold_wait_s=settings.holds.wait_s,
             observe=observe,
         )
+
+    async def _verify(self, tool: Tool) -> frozenset[str]:
+        return await self.watch.verify(tool)
 
     def data_plane(self) -> DataPlane:
         """Build what agents and channels reach."""
@@ -131,7 +162,12 @@ class App:
             deploy=self.deploy,
             checkpoint=self.checkpoint,
             replayed=self.replayed,
-            charters=lambda: self.live.snapshot.charters,
+            live=self.live,
+            approvals=self.approvals,
+            controls=self.controls,
+            check_tools=self.check_tools,
+            rollback=self.rollback,
+            register_key=self.register_key,
             origin=self.origin,
         )
 
@@ -177,20 +213,67 @@ class App:
         Raises:
             ProjectInvalidError: the files do not load; the running release stays.
         """
-        settings, checked = await asyncio.to_thread(
-            lambda: (read_settings(self.root), check_project(read_sources(self.root)))
-        )
+        settings, checked = await asyncio.to_thread(_read, self.root)
         warnings = [str(warning) for warning in checked.warnings]
         if settings != self.settings:
             warnings.append("remit.yaml has changed since the start: settings are read only then, so start again")
         before = self.live.snapshot.digest
         if checked.snapshot.digest != before:
-            self.live.swap(checked.snapshot, await _deploy(self.store, checked.snapshot, self.clock, by.name))
+            await self._release(checked.snapshot, by.name, DEPLOY)
         return {
             "bundle": checked.snapshot.digest,
             "before": before,
             "warnings": list[JsonValue](warnings),
         }
+
+    async def rollback(self, by: Person, to: str) -> dict[str, JsonValue]:
+        """Bring back the bundle with the digest `to`, or the one that ran before, as it was, and say how long it took.
+
+        Raises:
+            RemitError: `no_predecessor`, `bundle_unknown`, or the bundle no longer loads.
+        """
+        started = self.clock.elapsed_us()
+        before = self.live.snapshot.digest
+        target = to or await self._predecessor(before)
+        files = await self.store.bundle(target)
+        if files is None:
+            raise RemitError("bundle_unknown", "no bundle with this digest ever ran", "see `remit release history`")
+        snapshot = self._snapshots.get(target) or await asyncio.to_thread(compile_snapshot, files)
+        if snapshot.digest != target:
+            raise RemitError("bundle_damaged", "the kept files are not those that ran", "restore the store")
+        if target != before:
+            await self._release(snapshot, by.name, ROLLBACK)
+        elapsed_ms = (self.clock.elapsed_us() - started) / 1000
+        return {"bundle": target, "before": before, "elapsed_ms": round(elapsed_ms, 1)}
+
+    async def _predecessor(self, running: str) -> str:
+        for release in await self.store.releases(RELEASES_LOOKED_AT):
+            if release.bundle != running:
+                return release.bundle
+        raise RemitError("no_predecessor", "nothing ran before this", "see `remit release history`")
+
+    async def _release(self, snapshot: Snapshot, by: str, how: str) -> None:
+        """Let `snapshot` run from here on, and look at once whether its tools are served as it says."""
+        self.live.swap(snapshot, await _deploy(self.store, snapshot, self.clock, by, how))
+        self._snapshots[snapshot.digest] = snapshot
+        await self.watch.check_all()
+
+    async def check_tools(self) -> list[dict[str, JsonValue]]:
+        """Compare every tool server with what was reviewed, now."""
+        return [compared_json(each) for each in await self.watch.check_all()]
+
+    async def register_key(self, by: Person, agent: str, jwk: JsonObject) -> dict[str, JsonValue]:
+        """Let an agent prove who it is with one more key of its own.
+
+        Raises:
+            RemitError: `agent_unknown`, or what is wrong with the key.
+        """
+        if agent not in self.live.snapshot.charters:
+            raise RemitError("agent_unknown", f"there is no agent `{agent[:64]}`", "see `remit agents list`")
+        key = read_agent_key(jwk)
+        keys = with_key(self.live.says(keys_control(agent)), key)
+        await self.controls.set_keys(agent, keys, by.name, {"kid": str(key["kid"])})
+        return {"agent": agent, "kid": str(key["kid"])}
 
     async def checkpoint(self) -> str:
         """Sign the log as it stands, and write the note outside the store as well."""
@@ -211,7 +294,7 @@ class App:
                     self._snapshots[digest] = compiled
         found: dict[int, str] = {}
         for entry in decided:
-            again = replay(entry, self._snapshots.get)
+            again = replay(entry, self._snapshots.get, self.settings.name)
             found[entry.index] = (
                 "not replayable" if again is None else "same" if again == recorded(entry) else "DIFFERENT"
             )
@@ -225,6 +308,7 @@ class App:
         except StoreUnavailableError as error:
             _log.error("the log could not be closed: %s", error)
         finally:
+            await self._upstream.close()
             await self._pool.close()
             await self.store.close()
 
@@ -239,23 +323,35 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
         ProjectInvalidError: with every problem found.
         RemitError: the store or a key cannot be used, or the log is shorter than its checkpoint outside.
     """
-    settings = read_settings(root)
-    checked = check_project(read_sources(root))
+    settings, checked = _read(root)
     clock = SystemClock()
     store = await SqliteStore.open(root / settings.store.path)
-    state = await store.state(clock.now())
-    app = App(root, settings, store, Live(clock, checked.snapshot, state.version), observe=observe)
     try:
+        state = await store.state(clock.now())
+        running = state.controls.get(RELEASE, (0, ""))[1]
+        kept, warning = await _rolled_back(store, checked.snapshot, running)
+        snapshot = kept or checked.snapshot
+        live = Live(
+            clock,
+            snapshot,
+            state.controls,
+            tenant=settings.name,
+            memory_key=random(32),
+            entries_of=store.entries_of,
+        )
+        app = App(root, settings, store, live, observe=observe)
         anew = await _guard(app, state)
         swept = await store.sweep(lambda call: _lost(call, clock))
-        if state.digest != checked.snapshot.digest:
-            app.live.swap(checked.snapshot, await _deploy(store, checked.snapshot, clock, "gateway"))
+        if running != snapshot.digest:
+            live.swap(snapshot, await _deploy(store, snapshot, clock, "gateway", DEPLOY))
         for task in state.tasks:
-            app.live.admit(task)
+            live.admit(task)
+        for approval in state.approvals:
+            live.put(approval)
         said: dict[str, object] = {
             "mode": app.mode,
             "profile": settings.profile,
-            "bundle": checked.snapshot.digest,
+            "bundle": snapshot.digest,
             "swept": swept,
         }
         if anew:
@@ -266,13 +362,38 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
         await store.close()
         raise
     write_whole(app.checkpoints.path.with_suffix(".vkey"), app.vkey + "\n")
-    return app, checked
+    return app, Checked(snapshot, (*warning, *checked.warnings))
 
 
-async def _deploy(store: SqliteStore, snapshot: Snapshot, clock: SystemClock, by: str) -> int:
-    said: Mapping[str, object] = {"bundle": snapshot.digest, "files": len(snapshot.sources)}
-    entry = event(RELEASE, at=clock.now(), by=by, said=said)
-    return await store.deploy(snapshot.digest, snapshot.sources, entry)
+def _read(root: Path) -> tuple[Settings, Checked]:
+    settings = read_settings(root)
+    return settings, check_project(read_sources(root, root / settings.catalogue.trust))
+
+
+async def _rolled_back(
+    store: SqliteStore, files: Snapshot, running: str
+) -> tuple[Snapshot | None, tuple[Problem, ...]]:
+    """Return what must go on running although the project's files say otherwise: what somebody rolled back to."""
+    newest = await store.releases(RELEASES_LOOKED_AT)
+    if not newest or newest[0].how != ROLLBACK or files.digest == running:
+        return None, ()
+    if files.digest not in {release.bundle for release in newest}:  # the files are new since then
+        return None, ()
+    kept = await store.bundle(running)
+    if kept is None:
+        return None, ()
+    message = f"the files are those that were rolled back; {running[:19]} goes on running"
+    fix = "`remit release deploy` deploys the files all the same"
+    problem = Problem(code="rolled_back", file="remit.yaml", line=0, message=message, fix=fix)
+    return compile_snapshot(kept), (problem,)
+
+
+async def _deploy(store: SqliteStore, snapshot: Snapshot, clock: SystemClock, by: str, how: str) -> int:
+    now = clock.now()
+    said: Mapping[str, object] = {"bundle": snapshot.digest, "files": len(snapshot.sources), "how": how}
+    entry = event(RELEASE, at=now, by=by, said=said)
+    release = Deployed(number=0, bundle=snapshot.digest, at=now, by=by, how=how)
+    return await store.deploy(release, snapshot.sources, entry)
 
 
 async def _guard(app: App, state: StoredState) -> bool:

@@ -55,12 +55,15 @@ async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, 
                 running = [
                     asyncio.create_task(s.serve(sockets=[at])) for s, at in zip(servers, (data, admin), strict=True)
                 ]
-                running.append(asyncio.create_task(_keep_checkpoints(app)))
+                background = [
+                    asyncio.create_task(_keep_checkpoints(app)),
+                    asyncio.create_task(app.watch.keep(settings.catalogue.check_every_s)),
+                ]
                 address = Address(
                     data=app.data_url,
                     admin=app.admin_url,
                     mode=app.mode,
-                    digest=checked.snapshot.digest,
+                    digest=app.live.snapshot.digest,
                     warnings=tuple(map(str, checked.warnings)),
                 )
                 await asyncio.gather(*(server.ready.wait() for server in servers))
@@ -73,7 +76,8 @@ async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, 
                     (root / GATEWAY_FILE).unlink(missing_ok=True)
                     for server in servers:
                         server.should_exit = True
-                    running.pop().cancel()
+                    for each in background:
+                        each.cancel()
                     await asyncio.gather(*running)
     finally:
         await app.close()

@@ -1,11 +1,25 @@
-"""The catalogue's gates and the digest of a descriptor, pure."""
+"""The catalogue's gates and the digests of a descriptor, pure."""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
+from enum import StrEnum
 
-from remit.catalogue._model import Descriptor, SchemaCheck
-from remit.core import Allow, Decision, Deny, Json, Reason, canonical_bytes
+from remit.catalogue._model import Controls, Descriptor, Pin, Review, SchemaCheck
+from remit.catalogue._text import visible_text
+from remit.core import Allow, Decision, Deny, InputRefusedError, Json, Reason, canonical_bytes, parse_strict
+
+DIFFERENCE_CHARS_MAX = 240  # of a difference, in a refusal
+DIGEST_CHARS = 7 + 12  # of a digest, in a refusal: `sha256:` and enough digits to tell two apart
+
+_DERIVED = frozenset({"interface", "controls_digest", "digest"})  # said by the other fields
+
+
+class Part(StrEnum):
+    """What is signed apart from the rest, so that one can change without the other (R4.8)."""
+
+    INTERFACE = "interface"
+    CONTROLS = "controls"
 
 
 def is_listed(descriptor: Descriptor | None, operation: str, listed: frozenset[str]) -> Decision:
@@ -30,6 +44,65 @@ def is_listed(descriptor: Descriptor | None, operation: str, listed: frozenset[s
     return Allow()
 
 
+def signatures_hold(review: Review | None, quarantined: str) -> Decision:
+    """Gate 2: allow only what the persons asked have signed, served as they saw it (R4.2, R4.5, R4.7).
+
+    `quarantined` says how the served definition differs from the reviewed one: a JSON array of lines, or an object
+    with such an array as `differences`, or plain text; empty: it does not differ. A quarantine is asked first, because
+    no signature mends it.
+    """
+    if quarantined:
+        return Deny(
+            Reason(
+                "operation_quarantined",
+                f"the tool server shows another definition than the one reviewed: {_shortened(quarantined)}",
+                "a person compares it with `remit tools diff`, and reviews the new definition or has the old one back",
+            )
+        )
+    missing = "its signatures were never checked" if review is None else review.missing
+    if review is None or missing or not review.signers:
+        return Deny(
+            Reason(
+                "descriptor_unsigned",
+                f"the operation's descriptor is not reviewed: {missing or 'nobody signed it'}",
+                "the persons asked for sign it with `remit tools sign`; `remit tools list` says who is missing",
+            )
+        )
+    return Allow()
+
+
+def version_matches(pin: Pin | None, descriptor: Descriptor) -> Decision:
+    """Gate 3: allow only the very version and content that the agent's manifest names (R4.6)."""
+    if pin is None:
+        return Deny(
+            Reason(
+                "manifest_missing",
+                f"`{descriptor.operation}` is not in the agent's manifest, `tools.lock`",
+                "run `remit tools lock`, look at what changed and deploy it",
+            )
+        )
+    if pin.version != descriptor.version:
+        return Deny(
+            Reason(
+                "version_mismatch",
+                f"the manifest has version `{pin.version[:64]}` of `{descriptor.operation}`, "
+                f"the catalogue version `{descriptor.version[:64]}`",
+                "deploy the version that is pinned, or run `remit tools lock` for the new one",
+            )
+        )
+    # A descriptor that was never sealed has no digest, and no pin may match it.
+    if not descriptor.digest or pin.digest != descriptor.digest:
+        return Deny(
+            Reason(
+                "manifest_digest_mismatch",
+                f"the manifest has `{pin.digest[:DIGEST_CHARS]}` for version `{descriptor.version[:64]}` of "
+                f"`{descriptor.operation}`, the catalogue `{descriptor.digest[:DIGEST_CHARS]}`",
+                "have what was changed signed, run `remit tools lock`, look at what it changes and deploy it",
+            )
+        )
+    return Allow()
+
+
 def arguments_fit(check: SchemaCheck | None, arguments: Mapping[str, Json]) -> Decision:
     """Allow `arguments` only if the reviewed schema takes them. Without a schema nothing fits."""
     if check is None:
@@ -48,21 +121,54 @@ def arguments_fit(check: SchemaCheck | None, arguments: Mapping[str, Json]) -> D
     return Allow()
 
 
-def digest_of(descriptor: Descriptor) -> str:
-    """Return `sha256:` and 64 hex digits over the canonical JSON of every field of `descriptor` but `digest`.
-
-    Raises:
-        InputRefusedError: a schema that holds what JSON cannot carry.
-    """
-    fields = asdict(descriptor)
-    del fields["digest"]
-    return f"sha256:{hashlib.sha256(canonical_bytes(fields)).hexdigest()}"
-
-
 def sealed(descriptor: Descriptor) -> Descriptor:
-    """Return `descriptor` with the digest that its other fields have.
+    """Return `descriptor` with the digests that its other fields have.
+
+    `interface` is over everything but the controls, `controls_digest` over the controls, `digest` over both; each is
+    `sha256:` and 64 hex digits over canonical JSON.
 
     Raises:
         InputRefusedError: a schema that holds what JSON cannot carry.
     """
-    return replace(descriptor, digest=digest_of(descriptor))
+    interface, controls = part_digest(descriptor, Part.INTERFACE), part_digest(descriptor, Part.CONTROLS)
+    whole = digest_of({"interface": interface, "controls": controls})
+    return replace(descriptor, interface=interface, controls_digest=controls, digest=whole)
+
+
+def part_digest(descriptor: Descriptor, part: Part) -> str:
+    """Return the digest of one part of `descriptor`, taken from its content and never from what it says of itself.
+
+    Raises:
+        InputRefusedError: a schema that holds what JSON cannot carry.
+    """
+    if part is Part.CONTROLS:
+        return digest_of(_content(descriptor.controls))
+    return digest_of(_content(descriptor, _DERIVED | {"controls"}))
+
+
+def digest_of(value: Mapping[str, object]) -> str:
+    """Return `sha256:` and 64 hex digits over the canonical form of `value`.
+
+    Raises:
+        InputRefusedError: a value that JSON cannot carry.
+    """
+    return f"sha256:{hashlib.sha256(canonical_bytes(value)).hexdigest()}"
+
+
+def _content(value: Descriptor | Controls, without: frozenset[str] = frozenset()) -> dict[str, object]:
+    """Take every field by its name: one that is added to the model later is signed without anybody thinking of it."""
+    found = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in without}
+    return {name: dict(inner) if isinstance(inner, Mapping) else inner for name, inner in found.items()}
+
+
+def _shortened(quarantined: str) -> str:
+    """Say a recorded difference on one line, whatever was recorded: this is said while denying, and never fails."""
+    try:
+        value = parse_strict(quarantined.encode("utf-8", "replace"))
+    except InputRefusedError:
+        value = quarantined
+    if isinstance(value, dict):
+        value = value.get("differences")
+    lines = [line for line in value if isinstance(line, str)] if isinstance(value, list) else []
+    text = visible_text("; ".join(lines) or (value if isinstance(value, str) else quarantined))
+    return text if len(text) <= DIFFERENCE_CHARS_MAX else text[: DIFFERENCE_CHARS_MAX - 1] + "…"

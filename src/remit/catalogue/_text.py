@@ -46,3 +46,20 @@ def unsafe_text(text: str) -> str | None:
             return found
         before = character
     return None
+
+
+def visible_text(text: str) -> str:
+    """Write `text` on one line, with an escape such as JSON's for everything in it that a reader would not see.
+
+    Line feed, tab and every presentation selector are written so as well.
+    """
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character.isascii() and character.isprintable():
+        return character
+    if unsafe_character(character) is None and character not in _STYLE and character not in "\n\t":
+        return character
+    point = ord(character)
+    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"

@@ -24,8 +24,15 @@ def may_have_agents_act(person: Person) -> Decision:
     )
 
 
-def delegation_is_live(delegation: Delegation, task: Task | None, now: datetime) -> Decision:
-    """Allow only while the token and the task it names both live and agree on who, for whom and what for (R2.9)."""
+def delegation_is_live(delegation: Delegation, task: Task | None, revoked: str, now: datetime) -> Decision:
+    """Allow only while the token and the task it names both live and agree on who, for whom and what for (R2.9).
+
+    `revoked` says why the agent may not act, and is empty while it may. It is asked before everything else: a token
+    outlives a revocation, the agent's authority does not (R2.11).
+    """
+    if revoked:
+        fix = "ask an operator; `remit agents restore`"
+        return Deny(Reason("agent_revoked", f"the agent `{delegation.agent}` is revoked: {revoked}", fix))
     if now >= delegation.expires_at:
         return Deny(Reason("token_expired", "the task token has expired", _REOPEN))
     if task is None:

@@ -2,7 +2,9 @@
 
 Promises: permission is per operation (R3.1); rules see user, agent, operation, tool and typed arguments (R3.2); the
 same question always gets the same answer (R3.7); a policy is typed against the operation's own schema, so an unknown
-name is a load error, and an evaluation error, a missing value or no permit at all is a denial (R3.8).
+name is a load error, and an evaluation error, a missing value or no permit at all is a denial (R3.8). An approval is
+for one call, once, in time, by persons who may give it, none of them the requester, the owner or counted twice (R3.5);
+a value from untrusted content, or from nowhere, steers no consequential call without a person (R3.9).
 
     shape = OperationShape(operation="get_order", tool="orders", input_schema={"type": "object"})
     text = 'permit(principal, action == Action::"get_order", resource);'
@@ -12,9 +14,21 @@ name is a load error, and an evaluation error, a missing value or no permit at a
 """
 
 from remit.permissions._approval import Approval, Grant, State
+from remit.permissions._approvals import (
+    approval_json,
+    approval_of_json,
+    binding_of,
+    call_digest,
+    expires_at,
+    lifted,
+    may_deny,
+    may_grant,
+    missing,
+)
 from remit.permissions._compile import compile_policies
 from remit.permissions._flow import Flow, Label, Source, Sourced
 from remit.permissions._model import OperationShape, Question, Shard
+from remit.permissions._provenance import Memory, provenance_suffices
 from remit.permissions._types import describe
 
 __all__ = [
@@ -22,12 +36,23 @@ __all__ = [
     "Flow",
     "Grant",
     "Label",
+    "Memory",
     "OperationShape",
     "Question",
     "Shard",
     "Source",
     "Sourced",
     "State",
+    "approval_json",
+    "approval_of_json",
+    "binding_of",
+    "call_digest",
     "compile_policies",
     "describe",
+    "expires_at",
+    "lifted",
+    "may_deny",
+    "may_grant",
+    "missing",
+    "provenance_suffices",
 ]

@@ -9,7 +9,7 @@ match await gateway.handle(call):
 
 from remit.pipeline._answer import Answer, Done, Failed, Refused
 from remit.pipeline._facts import Facts, Snapshot, Versions
-from remit.pipeline._live import RELEASE, Live, facts_for
+from remit.pipeline._live import RELEASE, STOP, Live, agent_control, approval_control, facts_for, operation_control
 from remit.pipeline._ports import (
     Bell,
     Clock,
@@ -30,6 +30,8 @@ from remit.pipeline._ports import (
     UpstreamAnswer,
     UpstreamFailure,
 )
+from remit.pipeline.approve import ApprovalDesk
+from remit.pipeline.control import ControlDesk, Revoked, keys_control
 from remit.pipeline.decide import decide
 from remit.pipeline.handle import DECISIONS_MAX, Gateway
 from remit.pipeline.open_task import TaskDesk
@@ -38,12 +40,15 @@ from remit.pipeline.replay import recorded, replay
 __all__ = [
     "DECISIONS_MAX",
     "RELEASE",
+    "STOP",
     "Answer",
+    "ApprovalDesk",
     "Bell",
     "Clock",
     "Committed",
     "Conflict",
     "Control",
+    "ControlDesk",
     "Credentials",
     "Deployed",
     "Done",
@@ -56,6 +61,7 @@ __all__ = [
     "Live",
     "OpenCall",
     "Refused",
+    "Revoked",
     "Sent",
     "Signer",
     "Snapshot",
@@ -66,8 +72,12 @@ __all__ = [
     "UpstreamAnswer",
     "UpstreamFailure",
     "Versions",
+    "agent_control",
+    "approval_control",
     "decide",
     "facts_for",
+    "keys_control",
+    "operation_control",
     "recorded",
     "replay",
 ]

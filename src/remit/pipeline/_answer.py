@@ -1,9 +1,11 @@
 """How a call ends, for the caller and for the record; each surface says it in its protocol's words."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from remit import records
-from remit.core import Reason
+from remit.core import JsonObject, Reason
 from remit.pipeline._ports import Sent, UpstreamAnswer, UpstreamFailure
 
 LOOK_FIRST = "look whether it happened before you try again"
@@ -11,19 +13,24 @@ LOOK_FIRST = "look whether it happened before you try again"
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The tool answered. `result` is its CallToolResult, canonical."""
+    """The tool answered. `result` is its CallToolResult, canonical.
+
+    `repeated`: the same approved call was carried out before; `call` is that one, and nothing was done again.
+    """
 
     call: str
     result: bytes
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was forwarded. `held` tells a hold from a denial."""
+    """Nothing was forwarded. `held` tells a hold from a denial; `approval` names what a held call waits for."""
 
     call: str
     reason: Reason
     held: bool
+    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +68,21 @@ def ending_of(answer: UpstreamAnswer | UpstreamFailure) -> records.Ending:
             return records.Ending("failed", code=code, detail=detail)
         case UpstreamFailure(code=code, detail=detail):
             return records.Ending("unknown", code=code, detail=detail)
+
+
+def repeated(call: str, earlier: str, entries: Iterable[records.Entry]) -> Answer:
+    """Answer `call`, which is the approved call `earlier` once more, with what became of that one."""
+    for entry in entries:
+        if entry.call != earlier or entry.kind not in ("outcome", "unknown"):
+            continue
+        leaf: JsonObject = json.loads(entry.leaf)
+        bodies = {payload.name: payload.body for payload in entry.payloads}
+        if "result" in bodies:
+            return Done(earlier, bodies["result"], repeated=True)
+        if leaf.get("status") == "failed":
+            spent = Reason("approval_spent", "the approved call could not be sent", "open a new task and ask again")
+            return Failed(earlier, spent, effect_possible=False)
+        lost = Reason("outcome_unknown", "whether the approved call had its effect is not known", LOOK_FIRST)
+        return Failed(earlier, lost, effect_possible=True)
+    under_way = Reason("approved_call_under_way", f"the approved call {earlier} is under way", "ask again", 1)
+    return Refused(call, under_way, held=False)

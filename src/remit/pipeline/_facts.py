@@ -58,6 +58,7 @@ class Facts:
     caps: tuple[Cap, ...] | None
     bundle: str  # the snapshot's digest
     versions: Versions
+    tenant: str = ""
     stopped: str = ""
     revoked: str = ""
     quarantined: str = ""

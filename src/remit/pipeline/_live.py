@@ -1,29 +1,72 @@
-"""The running state that decisions read: one snapshot, swapped whole, and the open tasks.
+"""The running state that decisions read: one snapshot, swapped whole, the controls, the open tasks and approvals.
 
 It lives in one event loop; every read for a call happens in one step of it, so a call never sees half a change.
 """
 
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 
-from remit.core import Task, ToolCall
-from remit.pipeline._facts import Facts, Snapshot
-from remit.pipeline._ports import Clock
+from remit.core import Json, JsonObject, Task, ToolCall
+from remit.permissions import Approval, Flow, Memory, Sourced, State
+from remit.pipeline._facts import Facts, Snapshot, Versions
+from remit.pipeline._ports import Clock, Control
+from remit.records import Entry
 
 RELEASE = "release"
-"""The name under which the store counts bundles."""
+"""The control that says which bundle runs."""
+
+STOP = "stop"
+"""The control that says why everything stands still; empty while it does not."""
+
+EntriesOf = Callable[[str], Awaitable[tuple[Entry, ...]]]
+
+_NEVER: Control = (0, "")
+_SAYS_NOTHING = Flow(consequential=True, content=frozenset(), sources={}, labels=(), reviewers=())
+
+
+def agent_control(agent: str) -> str:
+    """Name the control that says why an agent is revoked; empty while it is not."""
+    return f"agent/{agent}"
+
+
+def operation_control(operation: str) -> str:
+    """Name the control that says how an operation differs from what was reviewed; empty while it does not."""
+    return f"operation/{operation}"
+
+
+def approval_control(approval: str) -> str:
+    """Name the control that counts the changes of an approval."""
+    return f"approval/{approval}"
 
 
 class Live:
     """The source of facts.
 
-    `swap` is called only after the store has made the same change durable, so a decision on the old snapshot conflicts.
+    Changes come in only after the store has made them durable, so a decision on what was before conflicts.
     """
 
-    def __init__(self, clock: Clock, snapshot: Snapshot, version: int) -> None:
+    def __init__(  # noqa: PLR0913 - the named ones have defaults
+        self,
+        clock: Clock,
+        snapshot: Snapshot,
+        controls: Mapping[str, Control] | None = None,
+        *,
+        tenant: str = "",
+        memory_key: bytes = b"",
+        entries_of: EntriesOf | None = None,
+    ) -> None:
         self._clock = clock
-        self._tasks: dict[str, Task] = {}
         self._snapshot = snapshot
-        self._version = version
+        self._controls: dict[str, Control] = dict(controls or {})
+        self._tenant = tenant
+        self._key = memory_key
+        self._entries_of = entries_of
+        self._tasks: dict[str, Task] = {}
+        self._approvals: dict[str, dict[str, Approval]] = {}  # by task, then id
+        self._memories: dict[str, Memory] = {}  # by task; one that is missing here is read back from the log
+        self._versions: dict[tuple[str, str], Versions] = {}  # by agent and operation, until anything changes
+        self.generation = 0  # rises with every change of the snapshot or a control
 
     @property
     def snapshot(self) -> Snapshot:
@@ -32,34 +75,174 @@ class Live:
 
     def swap(self, snapshot: Snapshot, version: int) -> None:
         """Make `snapshot` the running release."""
-        self._snapshot, self._version = snapshot, version
+        self._snapshot = snapshot
+        self.set_control(RELEASE, version, snapshot.digest)
 
-    def admit(self, task: Task) -> None:
-        """Let calls act under `task`. Its token is handed out only once the store holds it."""
+    def says(self, control: str) -> str:
+        """Return what a control says; empty where nobody ever said anything."""
+        return self._controls.get(control, _NEVER)[1]
+
+    def quarantined(self, operation: str) -> str:
+        """Return how an operation differs from what was reviewed; empty where it does not, or was reviewed anew."""
+        says = self.says(operation_control(operation))
+        if not says:
+            return ""
+        found = self._snapshot.descriptors.get(operation)
+        said: JsonObject = json.loads(says)
+        if found is None or said.get("digest") != found.digest:
+            return ""
+        return "; ".join(str(line) for line in _list(said.get("differences"))) or "it differs from what was reviewed"
+
+    def set_control(self, name: str, version: int, says: str) -> None:
+        """Take in what a control says now."""
+        self._controls[name] = (version, says)
+        self._versions.clear()
+        self.generation += 1
+
+    def admit(self, task: Task, given: bytes | None = None) -> None:
+        """Let calls act under `task`. Its token is handed out only once the store holds it.
+
+        `given` is the user's input; without it, what the task has seen is read back from the log when it is needed.
+        """
         self._tasks[task.id] = task
+        if given is not None:
+            memory = Memory(self._key)
+            memory.learn_input(given)
+            self._memories[task.id] = memory
 
     def dismiss(self, task_id: str) -> None:
         """Let no call act under a task any more."""
         self._tasks.pop(task_id, None)
+        self._memories.pop(task_id, None)
+        self._approvals.pop(task_id, None)
 
     def task(self, task_id: str) -> Task | None:
         """Return an open task."""
         return self._tasks.get(task_id)
 
+    def tasks_of(self, agent: str) -> tuple[str, ...]:
+        """Return the open tasks of an agent."""
+        return tuple(task.id for task in self._tasks.values() if task.agent == agent)
+
     def forget_expired(self, now: datetime) -> None:
         """Drop tasks whose time is over; calls under them are denied either way."""
-        self._tasks = {key: task for key, task in self._tasks.items() if now < task.expires_at}
+        for task in [task for task in self._tasks.values() if now >= task.expires_at]:
+            self.dismiss(task.id)
 
     def open_tasks_of(self, user: str, agent: str) -> int:
         """Count the open tasks of one user with one agent."""
         return sum(task.user == user and task.agent == agent for task in self._tasks.values())
 
+    def put(self, approval: Approval) -> None:
+        """See `FactSource.put`."""
+        self._approvals.setdefault(approval.task, {})[approval.id] = approval
+
+    def drop(self, approval: str) -> None:
+        """See `FactSource.drop`."""
+        for kept in self._approvals.values():
+            kept.pop(approval, None)
+
+    def approval(self, approval: str) -> Approval | None:
+        """Return an approval of an open task."""
+        return next((kept[approval] for kept in self._approvals.values() if approval in kept), None)
+
+    def approvals(self) -> tuple[Approval, ...]:
+        """Return every approval of the open tasks, the oldest first."""
+        every = [approval for kept in self._approvals.values() for approval in kept.values()]
+        return tuple(sorted(every, key=lambda approval: (approval.opened_at, approval.id)))
+
+    def waiting_for(self, agent: str) -> tuple[Approval, ...]:
+        """Return the approvals that wait for persons before this agent may go on."""
+        return tuple(each for each in self.approvals() if each.agent == agent and each.state is State.WAITING)
+
+    async def recall(self, task: str) -> None:
+        """See `FactSource.recall`."""
+        if task in self._memories or task not in self._tasks:
+            return
+        memory = Memory(self._key)
+        if self._entries_of is not None:
+            self._relearn(memory, await self._entries_of(task))
+        if task in self._tasks:
+            self._memories.setdefault(task, memory)
+
+    def remember(self, call: ToolCall, facts: Facts, result: bytes) -> None:
+        """See `FactSource.remember`."""
+        memory = self._memories.get(call.delegation.task)
+        if memory is not None:
+            memory.learn_result(call.operation, call.id, facts.flow or _SAYS_NOTHING, call.arguments, result)
+
     def gather(self, call: ToolCall) -> Facts:
         """Return what `call` is to be decided on, all read at this moment."""
-        return facts_for(call, self._snapshot, self._version, self._tasks.get(call.delegation.task), self._clock.now())
+        task, agent = call.delegation.task, call.delegation.agent
+        kept = self._approvals.get(task)
+        flow = self._snapshot.flows.get((agent, call.operation))
+        return facts_for(
+            call,
+            self._snapshot,
+            self._tasks.get(task),
+            self._clock.now(),
+            versions=self._versions_for(agent, call.operation),
+            tenant=self._tenant,
+            stopped=self.says(STOP),
+            revoked=self.says(agent_control(agent)),
+            quarantined=self.quarantined(call.operation),
+            sourced=self._sources(task, call, flow),
+            approvals=tuple(kept.values()) if kept else (),
+        )
+
+    def _sources(self, task: str, call: ToolCall, flow: Flow | None) -> tuple[Sourced, ...]:
+        if flow is None or not flow.consequential:
+            return ()
+        memory = self._memories.get(task) or Memory(self._key)  # (one that has seen nothing: from nowhere)
+        return memory.sources(call.arguments, flow)
+
+    def _versions_for(self, agent: str, operation: str) -> Versions:
+        known = self._versions.get((agent, operation))
+        if known is None:
+            if len(self._versions) > _PAIRS_MAX:
+                self._versions.clear()
+            names = (RELEASE, STOP, agent_control(agent), operation_control(operation))
+            known = tuple((name, self._controls.get(name, _NEVER)[0]) for name in names)
+            self._versions[agent, operation] = known
+        return known
+
+    def _relearn(self, memory: Memory, entries: Iterable[Entry]) -> None:
+        """Learn again from the log what a task saw before a restart. An erased payload taught nothing: from nowhere."""
+        asked: dict[str, tuple[str, str, JsonObject]] = {}
+        for entry in entries:
+            bodies = {payload.name: payload.body for payload in entry.payloads}
+            leaf: JsonObject = json.loads(entry.leaf)
+            if entry.kind == "task_opened" and "input" in bodies:
+                memory.learn_input(bodies["input"])
+            elif entry.kind == "intent" and "arguments" in bodies:
+                asked[entry.call] = str(leaf["agent"]), str(leaf["operation"]), json.loads(bodies["arguments"])
+            elif entry.kind == "outcome" and "result" in bodies and entry.call in asked:
+                agent, operation, arguments = asked.pop(entry.call)
+                flow = self._snapshot.flows.get((agent, operation), _SAYS_NOTHING)
+                memory.learn_result(operation, entry.call, flow, arguments, bodies["result"])
 
 
-def facts_for(call: ToolCall, snapshot: Snapshot, version: int, task: Task | None, now: datetime) -> Facts:
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+_PAIRS_MAX = 10_000  # agents and operations whose versions are kept ready
+
+
+def facts_for(  # noqa: PLR0913 - each is a fact of its own, named at the call
+    call: ToolCall,
+    snapshot: Snapshot,
+    task: Task | None,
+    now: datetime,
+    *,
+    versions: Versions = (),
+    tenant: str = "",
+    stopped: str = "",
+    revoked: str = "",
+    quarantined: str = "",
+    sourced: tuple[Sourced, ...] = (),
+    approvals: tuple[Approval, ...] = (),
+) -> Facts:
     """Select from `snapshot` what concerns `call`. The same inputs give the same facts, live and in a replay."""
     agent, operation = call.delegation.agent, call.operation
     descriptor = snapshot.descriptors.get(operation)
@@ -69,8 +252,18 @@ def facts_for(call: ToolCall, snapshot: Snapshot, version: int, task: Task | Non
         charter=snapshot.charters.get(agent),
         tool=None if descriptor is None else snapshot.tools.get(descriptor.tool),
         descriptor=descriptor,
+        review=snapshot.reviews.get(operation),
+        pin=snapshot.manifests.get(agent, {}).get(operation),
         check=snapshot.checks.get(operation),
+        flow=snapshot.flows.get((agent, operation)),
         shard=snapshot.shards.get((agent, operation)),
+        caps=snapshot.caps.get(agent),
         bundle=snapshot.digest,
-        versions=((RELEASE, version),),
+        versions=versions,
+        tenant=tenant,
+        stopped=stopped,
+        revoked=revoked,
+        quarantined=quarantined,
+        sourced=sourced,
+        approvals=approvals,
     )

@@ -36,16 +36,8 @@ class FactSource(Protocol):
         """Return what `call` is to be decided on, all read at one moment."""
         ...
 
-    def approval_of(self, task: str, digest: str) -> Approval | None:
-        """Return the approval of this very call that still waits, if there is one."""
-        ...
-
-    def waiting_of(self, task: str) -> int:
-        """Count the approvals that wait in a task."""
-        ...
-
     def put(self, approval: Approval) -> None:
-        """Take in a new or changed approval, once the store holds it."""
+        """Take in a new or changed approval."""
         ...
 
     def drop(self, approval: str) -> None:
@@ -103,7 +95,18 @@ class Ledger(Protocol):
         ...
 
     async def append(self, entry: Draft) -> Committed:
-        """Append an entry that belongs to no open call: a denial, a hold, a refusal."""
+        """Append an entry that belongs to no open call: a denial, a refusal."""
+        ...
+
+    async def keep(self, approval: Approval, entry: Draft, read: Versions = ()) -> Committed | Conflict:
+        """In one transaction: compare `read`, keep the new or changed `approval`, append `entry`.
+
+        Raises the control `approval/<id>`. A new approval's `entry` is the index of the entry.
+        """
+        ...
+
+    async def entries_of(self, task: str) -> tuple[Entry, ...]:
+        """Return every entry of a task, in order."""
         ...
 
 
@@ -245,13 +248,6 @@ class Store(Ledger, Protocol):
         """
         ...
 
-    async def keep(self, approval: Approval, entry: Draft, read: Versions = ()) -> Committed | Conflict:
-        """In one transaction: compare `read`, keep the new or changed `approval`, append `entry`.
-
-        Raises the control `approval/<id>`. A new approval's `entry` is the index of the entry.
-        """
-        ...
-
     async def sweep(self, entry_for: Callable[[OpenCall], Draft]) -> int:
         """In one transaction: give every open call the entry `entry_for` writes, and close it. Returns how many."""
         ...
@@ -272,10 +268,6 @@ class Store(Ledger, Protocol):
         Raises:
             RemitError: `store_damaged` when an entry is filed as something else than its leaf says.
         """
-        ...
-
-    async def entries_of(self, task: str) -> tuple[Entry, ...]:
-        """Return every entry of a task, in order."""
         ...
 
     async def recent_tasks(self, count: int) -> tuple[Task, ...]:

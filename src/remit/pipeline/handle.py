@@ -1,28 +1,36 @@
 """The enforcement point: the life of one call, top to bottom.
 
-    gather facts -> decide -> intent, durable -> forward -> outcome, durable -> answer
+    gather facts -> decide -> [hold] -> reserve and intent, durable -> forward -> outcome, durable -> answer
 
 1. Nothing leaves without an `Allow` and a durable intent. (In observe mode: without a durable intent that says so.)
 2. Every way out leaves a record. After a crash, an intent without an outcome is the record, and the sweep at start-up
    reports it as `unknown`, never as done.
 3. No step after `decide` may widen what it allowed. What changed in between is compared in the intent's own
-   transaction; a mismatch decides again, and in the end denies.
+   transaction, in which caps are reserved and an approval is used up; a mismatch decides again, and in the end denies.
+4. A hold is lifted by nothing but our own record: the call is decided afresh, with the approval among its facts.
 """
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remit import records
 from remit.catalogue import Descriptor, Tool
-from remit.core import Allow, Deny, Hold, Reason, Ruling, StoreUnavailableError, ToolCall
-from remit.pipeline._answer import LOOK_FIRST, Answer, Failed, Refused, answer_of, ending_of
+from remit.core import Allow, Deny, Hold, JsonObject, Reason, Ruling, StoreUnavailableError, ToolCall
+from remit.permissions import State
+from remit.pipeline._answer import LOOK_FIRST, Answer, Failed, Refused, answer_of, ending_of, repeated
+from remit.pipeline._basis import basis_of, consumed_by, limit_json, limited
 from remit.pipeline._facts import Facts
+from remit.pipeline._holding import held_json, known, opened, too_many
+from remit.pipeline._live import approval_control
 from remit.pipeline._ports import (
+    Bell,
     Clock,
     Committed,
     Conflict,
+    Credentials,
     FactSource,
+    Full,
     Ledger,
     Sent,
     Upstream,
@@ -33,7 +41,7 @@ from remit.pipeline.decide import decide
 
 DECISIONS_MAX = 3  # times a call is decided afresh because something changed under it
 
-_CONFLICT = Deny(Reason("conflict", "the bundle kept changing under this call", "send the call again"))
+_CONFLICT = Deny(Reason("conflict", "what this call was decided on kept changing under it", "send the call again"))
 _CUT_OFF = UpstreamFailure(code="cut_off", sent=Sent.UNKNOWN, detail="the call was cut off while the tool worked")
 _NOT_FORWARDED = UpstreamFailure(
     code="not_forwarded", sent=Sent.NOT_SENT, detail="the call ended before its intent was confirmed"
@@ -48,25 +56,47 @@ class Gateway:
     facts: FactSource
     ledger: Ledger
     upstream: Upstream
+    credentials: Credentials
+    bell: Bell
     clock: Clock
     random: records.Random
     on_fault: Callable[[Exception], None]
+    hold_wait_s: float = 0.0  # how long a held call waits for persons before its answer says that it is held
     observe: bool = False  # UNSAFE: record and decide, refuse nothing that can be forwarded; never attestable
 
     async def handle(self, call: ToolCall) -> Answer:
         """Take one call from request to answer. Never raises for what a caller, a tool or the store does."""
+        waits_until_us = self.clock.elapsed_us() + int(self.hold_wait_s * 1e6)
         try:
-            for _ in range(DECISIONS_MAX):
-                facts, ruling = self._rule(call)
-                way = self._way_out(facts, ruling)
-                if facts is None or way is None:
-                    return await self._refuse(call, facts, ruling)
-                begun = await self._begin(call, facts, ruling)
-                if isinstance(begun, Committed):
-                    return await self._perform(call, *way)
-            return await self._refuse(call, None, Ruling(_CONFLICT, ()))
+            await self.facts.recall(call.delegation.task)
+            answer = await self._once(call)
+            while isinstance(answer, Refused) and answer.approval:
+                left_us = waits_until_us - self.clock.elapsed_us()
+                if left_us <= 0 or not await self.bell.wait(answer.approval, left_us / 1e6):
+                    break
+                answer = await self._once(call)
         except StoreUnavailableError as error:  # unrecorded, so nothing has left
             return Failed(call.id, Reason(error.code, error.message, error.fix), effect_possible=False)
+        return answer
+
+    async def _once(self, call: ToolCall) -> Answer:
+        for _ in range(DECISIONS_MAX):
+            facts, ruling = self._rule(call)
+            way = self._way_out(facts, ruling)
+            if facts is None or way is None:
+                refused = await self._refuse(call, facts, ruling)
+                if isinstance(refused, Conflict):
+                    continue
+                return refused
+            match await self._begin(call, facts, ruling):
+                case Committed():
+                    return await self._perform(call, facts, ruling, *way)
+                case Full(reserve=reserve, used=used):
+                    full = limited(ruling, reserve.key, used, facts.now)
+                    return await self._deny(call, facts, full, limit_json(reserve, used))
+                case Conflict():
+                    continue
+        return await self._deny(call, None, Ruling(_CONFLICT, ()))
 
     def _rule(self, call: ToolCall) -> tuple[Facts | None, Ruling]:
         """Gather the facts and decide. Whatever goes wrong here is a denial: nothing has been sent."""
@@ -90,52 +120,102 @@ class Gateway:
             case Hold() | Deny():
                 return (facts.tool, facts.descriptor) if self.observe else None
 
-    async def _refuse(self, call: ToolCall, facts: Facts | None, ruling: Ruling) -> Answer:
-        """Record the refusal, then say it."""
-        held = isinstance(ruling.decision, Hold)
-        await self.ledger.append(self._entry("held" if held else "denied", call, facts, ruling))
+    async def _refuse(self, call: ToolCall, facts: Facts | None, ruling: Ruling) -> Answer | Conflict:
+        """Record that the call does not happen now, then say it."""
         match ruling.decision:
-            case Hold(reason) | Deny(reason):
-                return Refused(call.id, reason, held=held)
-            case Allow():
-                return Refused(call.id, _NOWHERE, held=False)
+            case Hold() as hold if facts is not None:
+                return await self._hold(call, facts, ruling, hold)
+            case Deny(instead=earlier) if earlier:
+                await self._deny(call, facts, ruling)
+                return repeated(call.id, earlier, await self.ledger.entries_of(call.delegation.task))
+            case Deny():
+                return await self._deny(call, facts, ruling)
+            case Hold() | Allow():
+                return await self._deny(call, facts, Ruling(Deny(_NOWHERE), ruling.trail))
 
-    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict:
-        """Make the intent durable. Cut off or unconfirmed, it may stand all the same: then it gets its outcome here."""
-        begun: Committed | Conflict | None = None
+    async def _deny(
+        self, call: ToolCall, facts: Facts | None, ruling: Ruling, more: JsonObject | None = None
+    ) -> Answer:
+        await self.ledger.append(self._entry("denied", call, facts, ruling, more))
+        reason = ruling.decision.reason if isinstance(ruling.decision, Deny) else _NOWHERE
+        return Refused(call.id, reason, held=False)
+
+    async def _hold(self, call: ToolCall, facts: Facts, ruling: Ruling, hold: Hold) -> Answer | Conflict:
+        """Record the hold. The first time, an approval is opened with it, in the same transaction."""
+        waits = known(call, facts)
+        if waits is not None:
+            await self.ledger.append(self._entry("held", call, facts, ruling, held_json(waits)))
+            return Refused(call.id, hold.reason, held=True, approval=waits.id)
+        ruling = too_many(ruling, facts)
+        if isinstance(ruling.decision, Deny):
+            return await self._deny(call, facts, ruling)
+        approval = opened(call, facts, hold, self.random)
+        entry = self._entry("held", call, facts, ruling, held_json(approval))
+        self.facts.put(approval)  # from here on, so that the same call at the same time does not open another one
+        kept = None
         try:
-            begun = await self.ledger.begin(self._entry("intent", call, facts, ruling), facts.versions)
+            kept = await self.ledger.keep(approval, entry, facts.versions)
+        finally:
+            if not isinstance(kept, Committed):
+                self.facts.drop(approval.id)
+        if isinstance(kept, Conflict):
+            return kept
+        self.facts.put(replace(approval, entry=kept.index))
+        return Refused(call.id, hold.reason, held=True, approval=approval.id)
+
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict | Full:
+        """Make the intent durable. Cut off or unconfirmed, it may stand all the same: then it gets its outcome here."""
+        begun: Committed | Conflict | Full | None = None
+        used = consumed_by(ruling)
+        needs = ruling.decision.obligations if isinstance(ruling.decision, Allow) else ()
+        read = facts.versions
+        if used:
+            version = next(each.version for each in facts.approvals if each.id == used)
+            read = (*read, (approval_control(used), version))
+        try:
+            begun = await self.ledger.begin(self._entry("intent", call, facts, ruling), read, needs)
         finally:
             if begun is None:
                 with contextlib.suppress(StoreUnavailableError):  # no intent stands, or the next sweep finds it
                     await self._settle(call, _NOT_FORWARDED, 0)
         return begun
 
-    async def _perform(self, call: ToolCall, tool: Tool, descriptor: Descriptor) -> Answer:
+    async def _perform(
+        self, call: ToolCall, facts: Facts, ruling: Ruling, tool: Tool, descriptor: Descriptor
+    ) -> Answer:
         """Forward a call whose intent is durable. Whatever happens, its outcome is recorded before anyone hears."""
         started = self.clock.elapsed_us()
+        self._use_up(call, facts, ruling)
         answer: UpstreamAnswer | UpstreamFailure = _CUT_OFF
         try:
             try:
-                answer = await self.upstream.invoke(tool, descriptor, call)
+                credential = self.credentials.mint(tool, call, facts.now)
+                answer = await self.upstream.invoke(tool, descriptor, call, credential)
             finally:
                 await self._settle(call, answer, self.clock.elapsed_us() - started)
         except StoreUnavailableError as error:  # the intent stays open in the log and will be listed as unknown
             return Failed(
                 call.id, Reason(error.code, "the outcome could not be recorded", LOOK_FIRST), effect_possible=True
             )
+        if isinstance(answer, UpstreamAnswer):
+            self.facts.remember(call, facts, answer.result)
         return answer_of(call.id, answer)
 
-    def _entry(self, kind: str, call: ToolCall, facts: Facts | None, ruling: Ruling) -> records.Draft:
-        basis = records.Basis(
-            at=self.clock.now() if facts is None else facts.now,
-            task=None if facts is None else facts.task,
-            bundle="" if facts is None else facts.bundle,
-            tool="" if facts is None or facts.tool is None else facts.tool.name,
-            observed=self.observe,
-        )
+    def _use_up(self, call: ToolCall, facts: Facts, ruling: Ruling) -> None:
+        """Say to those who look at the facts that the approval is used: the store knows it already."""
+        used = consumed_by(ruling)
+        for approval in facts.approvals if used else ():
+            if approval.id == used:
+                self.facts.put(replace(approval, state=State.USED, call=call.id, version=approval.version + 1))
+                self.bell.ring(used)
+
+    def _entry(
+        self, kind: str, call: ToolCall, facts: Facts | None, ruling: Ruling, more: JsonObject | None = None
+    ) -> records.Draft:
+        basis = basis_of(facts, self.clock.now() if facts is None else facts.now, observed=self.observe, more=more)
         return records.ruled(kind, call, ruling, basis, self.random)
 
     async def _settle(self, call: ToolCall, answer: UpstreamAnswer | UpstreamFailure, elapsed_us: int) -> None:
         entry = records.outcome(call, ending_of(answer), at=self.clock.now(), elapsed_us=elapsed_us, random=self.random)
-        await self.ledger.finish(entry)
+        void = isinstance(answer, UpstreamFailure) and answer.sent is Sent.NOT_SENT
+        await self.ledger.finish(entry, void=void)

@@ -50,7 +50,7 @@ class TaskDesk:
         )
         entry = records.task_opened(task, at=now, by=person.name, random=self.random, input_body=given)
         # Counted from here on, so that tasks opened at once do not pass the cap together; nobody holds its token yet.
-        self.live.admit(task)
+        self.live.admit(task, given)
         kept = False
         try:
             await self.store.open_task(task, entry)

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable
 
-from remit.core import Delegation, Json, JsonObject, Task, ToolCall, Trace, parse_utc
-from remit.pipeline._facts import Snapshot
+from remit.core import Delegation, Hold, Json, JsonObject, Ruling, Task, ToolCall, Trace, parse_utc
+from remit.pipeline._basis import limited, looked_at
+from remit.pipeline._facts import Facts, Snapshot
+from remit.pipeline._holding import too_many
 from remit.pipeline._live import facts_for
 from remit.pipeline.decide import decide
 from remit.records import Entry, spoken
@@ -19,11 +21,11 @@ def recorded(entry: Entry) -> Recorded:
     return [leaf["decision"], leaf["trail"]]
 
 
-def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None]) -> Recorded | None:
+def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None], tenant: str) -> Recorded | None:
     """Decide `entry` again from its own facts; None where its arguments or its bundle are gone.
 
-    `snapshot_of` returns the compiled bundle of a digest. A decision that was never reached by the gates (a
-    fault while deciding, a conflict) has no trail and cannot be replayed.
+    `snapshot_of` returns the compiled bundle of a digest; `tenant` is the project's name. A decision that was never
+    reached by the gates (a fault while deciding, a conflict) has no trail and cannot be replayed.
     """
     leaf: JsonObject = json.loads(entry.leaf)
     snapshot = snapshot_of(str(leaf["bundle"]))
@@ -43,9 +45,31 @@ def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None]) -> Recor
         operation=str(leaf["operation"]),
         canonical=arguments,
     )
-    facts = facts_for(call, snapshot, 0, _task(str(leaf["task"]), leaf["task_found"]), parse_utc(str(leaf["at"])))
-    ruling = decide(call, facts)
+    sourced, approvals = looked_at(leaf)
+    facts = facts_for(
+        call,
+        snapshot,
+        _task(str(leaf["task"]), leaf["task_found"]),
+        parse_utc(str(leaf["at"])),
+        tenant=tenant,
+        stopped=str(leaf.get("stopped", "")),
+        revoked=str(leaf.get("revoked", "")),
+        quarantined=str(leaf.get("quarantined", "")),
+        sourced=sourced,
+        approvals=approvals,
+    )
+    ruling = _after(decide(call, facts), facts, leaf)
     return [spoken(ruling.decision), [[answer.gate, *spoken(answer.decision)] for answer in ruling.trail]]
+
+
+def _after(ruling: Ruling, facts: Facts, leaf: JsonObject) -> Ruling:
+    """Follow a ruling through what the transaction before the effect, or a full inbox, made of it."""
+    limit = leaf.get("limit")
+    if isinstance(limit, dict) and isinstance(used := limit.get("used"), int):
+        return limited(ruling, str(limit.get("key")), used, facts.now)
+    if isinstance(ruling.decision, Hold) and leaf["kind"] == "denied":
+        return too_many(ruling, facts)
+    return ruling
 
 
 def _task(task_id: str, found: Json) -> Task | None:

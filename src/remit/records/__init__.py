@@ -10,7 +10,18 @@ Merkle tree whose signed checkpoints a stranger can verify (R5.6).
     note = sign_note(checkpoint_text(Checkpoint(origin, frontier.size, frontier.root())), origin, key)
 """
 
-from remit.records._entries import Random, event, outcome, refused, ruled, spoken, task_opened, unknown
+from remit.records._entries import (
+    Random,
+    answered,
+    control,
+    event,
+    outcome,
+    refused,
+    ruled,
+    spoken,
+    task_opened,
+    unknown,
+)
 from remit.records._explain import explain, printable
 from remit.records._merkle import (
     Frontier,
@@ -43,8 +54,10 @@ __all__ = [
     "Payload",
     "Random",
     "Refusal",
+    "answered",
     "checkpoint_text",
     "consistency_proof",
+    "control",
     "event",
     "explain",
     "inclusion_proof",
@@ -60,6 +73,7 @@ __all__ = [
     "ruled",
     "sign_note",
     "spoken",
+    "task_closed",
     "task_opened",
     "unknown",
     "verifier_key",

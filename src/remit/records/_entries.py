@@ -62,7 +62,10 @@ def ruled(kind: str, call: ToolCall, ruling: Ruling, basis: Basis, random: Rando
         "decision": spoken(ruling.decision),
         "trail": [[answer.gate, *spoken(answer.decision)] for answer in ruling.trail],
         "mode": "observe" if basis.observed else "enforce",
+        **basis.more,
     }
+    if call.rationale:
+        leaf["rationale"] = call.rationale
     return Draft(kind=kind, task=call.delegation.task, call=call.id, leaf=canonical_bytes(leaf), payloads=(payload,))
 
 
@@ -124,6 +127,31 @@ def task_opened(task: Task, *, at: datetime, by: str, random: Random, input_body
     leaf.update(_task(task))
     leaf["task"] = task.id
     return Draft(kind="task_opened", task=task.id, call="", leaf=canonical_bytes(leaf), payloads=(payload,))
+
+
+def task_closed(task: str, *, at: datetime, by: str, why: str) -> Draft:
+    """Write that a task ended before its time."""
+    leaf: JsonObject = {
+        "v": 1,
+        "kind": "task_closed",
+        "at": utc_text(at),
+        "by": by,
+        "task": task,
+        "why": why,
+    }
+    return Draft(kind="task_closed", task=task, call="", leaf=canonical_bytes(leaf))
+
+
+def answered(approval: str, task: str, *, at: datetime, by: str, said: Mapping[str, object]) -> Draft:
+    """Write what a person said to a held call, or what made an approval void."""
+    leaf = {**said, "v": 1, "kind": "approval", "at": utc_text(at), "by": by, "task": task, "approval": approval}
+    return Draft(kind="approval", task=task, call="", leaf=canonical_bytes(leaf))
+
+
+def control(name: str, word: str, *, at: datetime, by: str, said: Mapping[str, object]) -> Draft:
+    """Write that a control changed: `agent/refunds` was `revoked`, `operation/get_order` `quarantined`."""
+    leaf = {**said, "v": 1, "kind": "control", "at": utc_text(at), "by": by, "control": name, "word": word}
+    return Draft(kind="control", task="", call="", leaf=canonical_bytes(leaf))
 
 
 def event(kind: str, *, at: datetime, by: str, said: Mapping[str, object]) -> Draft:

@@ -43,7 +43,39 @@ def _ruled(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
         yield f"  {_MARKS.get(answer, '?')} {name}" + (f": {why[0]}: {why[1]}" if why else "")
     if not leaf["trail"] and len(decision) == 3:
         yield f"  x {decision[1]}: {decision[2]}"
+    yield from _waits(leaf)
     yield f"  {leaf['agent']} for {leaf['user']}; call {leaf['call']}; bundle {str(leaf['bundle'])[:19]}"
+
+
+def _waits(leaf: JsonObject) -> Iterator[str]:
+    """Tell what a held call waits for, and in the agent's own words why it is asked."""
+    if "rationale" in leaf:
+        yield f"  the agent says, in its own word: {_short(str(leaf['rationale']))}"
+    for need in _list(leaf.get("requirements")):
+        if isinstance(need, dict):
+            names = ", ".join(_texts(need["approvers"]))
+            yield f"  waits for {need['kind']} by {need['quorum']} of {names}, within {need['within_s']} s"
+    if "approval" in leaf:
+        yield f"  approval {leaf['approval']}, for the call with digest {str(leaf['call_digest'])[:19]}"
+
+
+def _approval(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
+    why = f": {_short(str(leaf['why']))}" if leaf.get("why") else ""
+    kinds = ", ".join(
+        f"{grant['kind']} as {grant['role']}" for grant in _list(leaf.get("grants")) if isinstance(grant, dict)
+    )
+    yield f"{leaf['by']} {str(leaf['answer']).upper()} {leaf['approval']}{f' ({kinds})' if kinds else ''}{why}"
+
+
+def _task_closed(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
+    yield f"task CLOSED by {leaf['by']}: {_short(str(leaf['why']))}"
+
+
+def _control(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
+    why = f": {_short(str(leaf['why']))}" if leaf.get("why") else ""
+    yield f"{leaf['control']} {leaf['word']} by {leaf['by']}{why}"
+    for line in _texts(leaf.get("differences")):
+        yield f"  {line}"
 
 
 def _outcome(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
@@ -69,6 +101,9 @@ _TELLERS = {
     "outcome": _outcome,
     "refused": _refused,
     "unknown": _unknown,
+    "approval": _approval,
+    "task_closed": _task_closed,
+    "control": _control,
 }
 _MARKS = {"allow": "+", "hold": "~", "deny": "x"}
 

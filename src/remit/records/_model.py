@@ -1,9 +1,9 @@
 """Entries: what the log holds. A draft is an entry that has no place yet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from remit.core import Task
+from remit.core import JsonObject, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Entry:
 class Basis:
     """What a ruling was made on besides the call: the moment, the task found, the bundle by digest.
 
-    `tool` is where the call would go; `observed` that nothing was enforced.
+    `tool` is where the call would go; `observed` that nothing was enforced; `more` what else was looked at.
     """
 
     at: datetime
@@ -53,6 +53,7 @@ class Basis:
     bundle: str
     tool: str
     observed: bool
+    more: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

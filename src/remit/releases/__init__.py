@@ -1,6 +1,11 @@
-"""Releases: one content-addressed bundle, deployed, compared and rolled back as one (R8.1 to R8.7).
+"""Room 8, releases: what runs is one content-addressed bundle, and one command makes all of it stand still.
 
-This room is empty: its step of the plan has not come.
+Promise so far: while an operator has stopped everything, nothing is called, by any agent, for anybody.
+
+    is_running("")                             # Allow()
+    is_running("the refund desk pays twice")   # Deny(Reason("stopped", ...))
 """
 
-__all__: list[str] = []
+from remit.releases._rules import is_running
+
+__all__ = ["is_running"]

@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
 
-from remit.adapters.project import compile_snapshot
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from remit.adapters.project import compile_snapshot, lock_text, served_text
+from remit.catalogue import Signer, TrustRoot, public_key_of, sign_parts, trust_json
 from remit.core import Delegation, JsonObject, Task, ToolCall, Trace, canonical_bytes, parse_strict
 from remit.pipeline import FactSource, Gateway, Ledger, Live, Snapshot
 from remit.testing._clock import NOON, ManualClock, seeded
@@ -37,14 +41,20 @@ use_cases:
   serve:
     description: somebody stands at the desk
     operations: [look, pay, wipe]
+limits:
+  calls: {per: agent, in: day, max: 1000000}
+  at_once: {per: agent, max: 1000}
 """
 
-_CATALOGUE = "tool: desk\nurl: http://127.0.0.1:9/mcp\noperations:\n" + "".join(
+_CATALOGUE = "tool: desk\nurl: http://127.0.0.1:9/mcp\nauthor: ana\noperations:\n" + "".join(
     f"""  {operation}:
     version: 1.0.0
     title: {operation.title()}
     description: The desk's operation {operation}.
     effect: {effect}
+    content: [amount, note]
+    sources: {{to: [user, look/owner]}}
+    results: {{"": system_of_record, /note: untrusted}}
     input_schema:
       type: object
       additionalProperties: false
@@ -52,6 +62,7 @@ _CATALOGUE = "tool: desk\nurl: http://127.0.0.1:9/mcp\noperations:\n" + "".join(
       properties:
         amount: {{type: integer, minimum: 0, maximum: 1000000}}
         note: {{type: string, maxLength: 200}}
+        to: {{type: string, maxLength: 200}}
 """
     for operation, effect, required in (
         ("look", "read", ""),
@@ -62,19 +73,53 @@ _CATALOGUE = "tool: desk\nurl: http://127.0.0.1:9/mcp\noperations:\n" + "".join(
 )
 
 
+# Keys that everybody can read, for a stand-in that nobody trusts: each is one byte, repeated.
+_REVIEWERS = {"sue": ("security", b"\x01" * 32), "eli": ("engineering", b"\x02" * 32)}
+
+
 def desk_sources(policy: str = POLICY) -> Mapping[str, bytes]:
-    """Return the desk's files, with `policy` in place of its own."""
-    return {
-        "agents/clerk/agent.yaml": _AGENT.encode(),
-        "agents/clerk/policies/desk.cedar": policy.encode(),
-        "catalogue/desk.yaml": _CATALOGUE.encode(),
-    }
+    """Return the desk's files, with `policy` in place of its own: reviewed by sue and eli, deployed and pinned."""
+    return {**_written(policy), **_reviewed()}
 
 
 @cache
 def desk_snapshot(policy: str = POLICY) -> Snapshot:
     """Return the desk's files, compiled."""
     return compile_snapshot(desk_sources(policy))
+
+
+def _written(policy: str) -> Mapping[str, bytes]:
+    served = {name: {"name": name, "inputSchema": {"type": "object"}} for name in ("look", "pay", "wipe", "spare")}
+    return {
+        "agents/clerk/agent.yaml": _AGENT.encode(),
+        "agents/clerk/policies/desk.cedar": policy.encode(),
+        "catalogue/desk.yaml": _CATALOGUE.encode(),
+        "catalogue/served/desk.json": served_text(served).encode(),
+    }
+
+
+@cache
+def _reviewed() -> Mapping[str, bytes]:
+    """Return what the review of the desk's operations leaves behind; no policy has a part in it."""
+    descriptors = compile_snapshot(_written(POLICY)).descriptors
+    keys = {name: _pem(seed) for name, (_, seed) in _REVIEWERS.items()}
+    signers = {name: Signer(frozenset({role}), (public_key_of(keys[name]),)) for name, (role, _) in _REVIEWERS.items()}
+    thresholds = {role: 1 for role, _ in _REVIEWERS.values()}
+    files = {
+        "trust.json": trust_json(TrustRoot(version=1, persons=signers, thresholds=thresholds)),
+        "agents/clerk/tools.lock": lock_text(descriptors, descriptors).encode(),
+    }
+    for operation, descriptor in descriptors.items():
+        signed: bytes | None = None
+        for key in keys.values():
+            signed = sign_parts(descriptor, signed, key)
+        files[f"catalogue/signatures/{operation}.dsse.json"] = signed or b""
+    return files
+
+
+def _pem(seed: bytes) -> bytes:
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def desk_task(task: str = "t_desk", *, expires_at: datetime = NOON + LIFE) -> Task:

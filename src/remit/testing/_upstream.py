@@ -15,12 +15,16 @@ DONE = UpstreamAnswer(result=b'{"content":[{"text":"done","type":"text"}],"isErr
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Exactly what arrived: the call's id, where it was sent, the tool's own name of the operation, the bytes."""
+    """Exactly what arrived: the call's id, where it was sent, the tool's own name of the operation, the bytes.
+
+    `credential` is what the tool would know the call by.
+    """
 
     call: str
     tool: str
     upstream_name: str
     body: bytes
+    credential: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,9 @@ class UpstreamSimulator:
         """Let `operation` answer with `lines`, in turn; the last one is repeated for ever."""
         self._scripts[operation] = list(lines)
 
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall) -> UpstreamAnswer | UpstreamFailure:
+    async def invoke(
+        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str
+    ) -> UpstreamAnswer | UpstreamFailure:
         """See `Upstream.invoke`.
 
         Raises:
@@ -59,7 +65,7 @@ class UpstreamSimulator:
         if isinstance(line, UpstreamFailure) and line.sent is Sent.NOT_SENT:
             return line
         self._on_arrival(call)
-        self.received.append(Received(call.id, tool.url, descriptor.upstream_name, call.canonical))
+        self.received.append(Received(call.id, tool.url, descriptor.upstream_name, call.canonical, credential))
         ending = line.then if isinstance(line, Hang) else line
         if not (isinstance(ending, UpstreamAnswer) and ending.is_error):
             self.effects[call.operation] += 1

@@ -108,14 +108,33 @@ def test_forty_calls_at_once_on_one_client_are_each_answered_with_their_own(desk
     assert (kinds.count("intent"), kinds.count("outcome")) == (40, 40)
 
 
-@pytest.mark.parametrize("mode", ["auto", "2026-07-28"])
+@pytest.mark.parametrize("mode", ["auto", "2026-07-28", "legacy"])
 def test_the_client_finds_the_revision_by_itself_or_when_told(desk: Gateway, opened: Opened, mode: str) -> None:
-    assert through(desk, opened.token, lambda client: client.list_tools(), mode=mode).tools
+    async def act(client: Client) -> tuple[str | None, list[str], CallToolResult]:
+        tools = await client.list_tools()
+        result = await client.call_tool("get_order", {"order_id": "ord-1001"})
+        return client.protocol_version, [tool.name for tool in tools.tools], result
+
+    revision, names, result = through(desk, opened.token, act, mode=mode)
+    assert revision == ("2025-11-25" if mode == "legacy" else "2026-07-28")
+    assert names == ["get_order", "list_payments", "refund_order", "search_orders"]
+    assert result.structured_content["total_minor"] == 12_000
+    assert result.meta["remit/call"] in [leaf.get("call") for leaf in desk.records(opened.task)]
 
 
-def test_a_client_of_an_older_revision_is_told_which_one_is_spoken(desk: Gateway, opened: Opened) -> None:
-    with refused(r"version_unsupported: this gateway speaks 2026-07-28 only"):
-        through(desk, opened.token, lambda client: client.list_tools(), mode="legacy")
+@pytest.mark.requirement("R7.5", "R4.1")
+def test_a_client_of_an_older_revision_is_refused_in_the_same_words(desk: Gateway, opened: Opened) -> None:
+    async def act(client: Client) -> CallToolResult:
+        with pytest.raises(MCPError, match=r"^outside_use_case: ") as caught:
+            await client.call_tool("close_account", {"customer_id": "cus-001"})
+        assert caught.value.error.code == INVALID_PARAMS
+        return await client.call_tool("refund_order", REFUND)
+
+    result = through(desk, opened.token, act, mode="legacy")
+    assert result.is_error is True
+    assert isinstance(result.content[0], TextContent)
+    assert result.content[0].text.startswith("policy_no_permit: ")
+    assert desk.refusals(opened.task) == ["outside_use_case", "policy_no_permit"]
 
 
 def test_a_client_without_a_good_token_is_told_so(desk: Gateway) -> None:

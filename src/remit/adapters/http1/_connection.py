@@ -19,6 +19,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answer", "_drain_s", "_loop", "_on_lost", "_poll", "_timer", "_transport", "_waiter", "idle_since", "lost",
+        "used",
     )  # fmt: skip
 
     def __init__(self, limits: PoolLimits, on_lost: Callable[["Connection"], None]) -> None:
@@ -31,6 +32,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response | UpstreamFailure] | None = None
         self.idle_since = 0.0
+        self.used = False  # whether a request has ever been written
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     async def exchange(
@@ -45,6 +47,7 @@ class Connection(asyncio.Protocol):
             return failure(Code.CLOSED, Sent.NOT_SENT, "the connection ended before the request was written")
         if self._loop.time() >= deadline:
             return failure(Code.TIMEOUT, Sent.NOT_SENT, "the time was up before the request was written")
+        self.used = True
         self._answer.begin(body_bytes_max, watch)
         self._waiter = self._loop.create_future()
         self._timer = self._loop.call_at(deadline, self._expire)

@@ -81,7 +81,7 @@ class OriginPool:
         """Return a connection after use: handed on, kept, or closed when it must not be used again."""
         if connection not in self._open:
             return
-        if not connection.reusable:
+        if not connection.reusable or self._limits.idle_s_max <= 0:
             self._discard(connection)
         elif not self._hand_on(connection):
             connection.idle_since = self._loop.time()

@@ -14,6 +14,7 @@ UNSUPPORTED = "upstream_unsupported"
 """The server asks for something this gateway does not give: input, another revision, an extension."""
 
 _MESSAGE_CHARS_MAX = 200
+_PIECE_CHARS = 12  # of a credential; shorter pieces turn up by chance and give nothing away
 _UNSAFE = re.compile(r"[^\x20-\x7e]+")
 _RESULT = ("content", "isError", "structuredContent")
 
@@ -30,7 +31,25 @@ def read_result(response: Response, events: EventReader, request_id: str) -> Jso
         return _from_events(events, request_id)
     if kind != b"application/json":
         return malformed("a content type other than json and event stream")
-    return _from_message(_parsed(response.body), request_id)
+    return read_message(_parsed(response.body), request_id)
+
+
+def read_message(message: "Json | UpstreamFailure", request_id: str) -> JsonObject | UpstreamFailure:
+    """Return the result in a JSON-RPC answer to `request_id`, whichever way it came."""
+    if isinstance(message, UpstreamFailure):
+        return message
+    if (
+        not isinstance(message, dict)
+        or message.get("jsonrpc") != "2.0"
+        or ("result" in message) == ("error" in message)
+    ):
+        return malformed("not one json-rpc answer")
+    if message.get("id") != request_id:
+        return malformed("an answer to another request")
+    if "error" in message:
+        return _said(message["error"])
+    result = message["result"]
+    return result if isinstance(result, dict) else malformed("a result that is not an object")
 
 
 def read_answer(result: JsonObject) -> UpstreamAnswer | UpstreamFailure:
@@ -61,6 +80,14 @@ def ascii_line(text: str, chars_max: int = _MESSAGE_CHARS_MAX) -> str:
     return _UNSAFE.sub("?", text[:chars_max])
 
 
+def without_credential(ending: UpstreamFailure, credential: str) -> UpstreamFailure:
+    """Return `ending` without what the tool server repeats of the credential it was sent, even a cut piece of it."""
+    pieces = (credential[at : at + _PIECE_CHARS] for at in range(max(1, len(credential) - _PIECE_CHARS + 1)))
+    if not credential or not any(piece in ending.detail for piece in pieces):
+        return ending
+    return UpstreamFailure(code=ending.code, sent=ending.sent, detail="withheld: it repeats the credential")
+
+
 def _parsed(body: bytes) -> "Json | UpstreamFailure":
     try:
         return parse_strict(body)
@@ -75,24 +102,7 @@ def _from_events(events: EventReader, request_id: str) -> JsonObject | UpstreamF
         return UpstreamFailure(
             code=Code.CLOSED.value, sent=Sent.UNKNOWN, detail="the event stream ended without the answer"
         )
-    return _from_message(events.message, request_id)
-
-
-def _from_message(message: "Json | UpstreamFailure", request_id: str) -> JsonObject | UpstreamFailure:
-    if isinstance(message, UpstreamFailure):
-        return message
-    if (
-        not isinstance(message, dict)
-        or message.get("jsonrpc") != "2.0"
-        or ("result" in message) == ("error" in message)
-    ):
-        return malformed("not one json-rpc answer")
-    if message.get("id") != request_id:
-        return malformed("an answer to another request")
-    if "error" in message:
-        return _said(message["error"])
-    result = message["result"]
-    return result if isinstance(result, dict) else malformed("a result that is not an object")
+    return read_message(events.message, request_id)
 
 
 def _said(error: Json) -> UpstreamFailure:

@@ -4,19 +4,22 @@ Promises: nothing runs from a project with a mistake in it, and every mistake is
 fix; the same files always compile to the same bundle, under one digest.
 
     settings = read_settings(root)
-    checked = check_project(read_sources(root))         # or ProjectInvalidError, with every problem
+    checked = check_project(read_sources(root, root / settings.catalogue.trust))    # or ProjectInvalidError, with all
     checked.snapshot.digest                             # "sha256:..."
     [str(warning) for warning in checked.warnings]
     write_project(root, new_project("desk"))            # the first files of a new project
 """
 
 from remit.adapters.project._compile import Checked, check_project, compile_snapshot, digest_of_sources
-from remit.adapters.project._import import Imported, from_mcp_json, servers_of
+from remit.adapters.project._import import ClientServer, Imported, from_mcp_json, servers_of
 from remit.adapters.project._models import Kind, schema_for
+from remit.adapters.project._review import lock_text, served_text
 from remit.adapters.project._scaffold import new_project
 from remit.adapters.project._settings import (
     SETTINGS_FILE,
+    CatalogueSettings,
     DevelopmentSettings,
+    HoldsSettings,
     InputSettings,
     Listen,
     RecordsSettings,
@@ -34,8 +37,11 @@ __all__ = [
     "FILES_MAX",
     "FILE_BYTES_MAX",
     "SETTINGS_FILE",
+    "CatalogueSettings",
     "Checked",
+    "ClientServer",
     "DevelopmentSettings",
+    "HoldsSettings",
     "Imported",
     "InputSettings",
     "Kind",
@@ -49,10 +55,12 @@ __all__ = [
     "compile_snapshot",
     "digest_of_sources",
     "from_mcp_json",
+    "lock_text",
     "new_project",
     "read_settings",
     "read_sources",
     "schema_for",
+    "served_text",
     "servers_of",
     "write_project",
 ]

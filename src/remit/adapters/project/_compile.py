@@ -3,39 +3,64 @@
 Pure: the same files give the same snapshot and digest, wherever and whenever they are compiled.
 
 1. Each file alone: YAML, shape, text that a reviewer can see.
-2. The catalogue: addresses, schemas, no name twice.
-3. Charters: the folder's name, and operations that exist.
+2. The catalogue: addresses and commands, schemas, controls, no name twice.
+3. Charters and manifests: the folder's name, and operations that exist.
 4. Policies, once the catalogue is sound: they are typed by its schemas, so a broken one would only echo its problems.
+5. Reviews: signatures are checked once, here. One that does not hold is no problem of the project: it loads, and every
+   call of the operation is denied. A file that is no file of signatures is a problem.
 
-    checked = check_project(read_sources(Path("project")))
+    checked = check_project(read_sources(Path("project"), trust=Path("project/var/trust.json")))
     checked.snapshot.digest, checked.warnings
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
-import cedarpy
-
-from remit.adapters.project._models import AgentFile, CatalogueFile, OperationEntry, nearest, shape
+from remit.adapters.project._commands import command_wrong
+from remit.adapters.project._controls import caps_of, controls_of, flow_of, wrong_controls
+from remit.adapters.project._models import (
+    AgentFile,
+    CatalogueFile,
+    LockEntry,
+    OperationEntry,
+    nearest,
+    role_reserved,
+    shape,
+    shape_each,
+)
+from remit.adapters.project._review import read_served
 from remit.adapters.project._sources import role_of
 from remit.adapters.project._urls import url_wrong
+from remit.adapters.project._warnings import listed, never_permitted, not_deployed, not_reviewed
 from remit.adapters.project._yaml import Document, Path, read_yaml
 from remit.catalogue import (
     Descriptor,
-    Effect,
+    Pin,
+    Review,
     SchemaCheck,
     Tool,
+    TrustRoot,
     compile_check,
+    read_trust,
+    review_of,
     schema_problems,
     sealed,
+    served_digest,
     unsafe_text,
 )
 from remit.charter import Charter, UseCase
-from remit.core import Json, JsonObject, Problem, ProjectInvalidError, canonical_bytes
+from remit.core import (
+    REQUESTER,
+    InputRefusedError,
+    Json,
+    JsonObject,
+    Problem,
+    ProjectInvalidError,
+    canonical_bytes,
+)
 from remit.permissions import OperationShape, Shard, compile_policies
 from remit.pipeline import Snapshot
 
@@ -71,8 +96,10 @@ def check_project(sources: Mapping[str, bytes]) -> Checked:
     project.check_charters()
     if not project.catalogue_is_broken:
         project.compile_policies()
+        project.check_reviews()
     if project.problems:
         raise ProjectInvalidError(_sorted(project.problems))
+    project.warn()
     return Checked(_snapshot(project), _sorted(project.warnings))
 
 
@@ -92,35 +119,73 @@ class _Project:
     agents: dict[str, tuple[Document, AgentFile]] = field(default_factory=dict)  # by folder
     catalogues: list[tuple[Document, CatalogueFile]] = field(default_factory=list)
     policies: dict[str, dict[str, str]] = field(default_factory=dict)  # by folder; "" is the organisation's
+    locks: dict[str, Document] = field(default_factory=dict)  # by folder
+    served: dict[str, Mapping[str, JsonObject]] = field(default_factory=dict)  # by tool, then upstream name
+    signatures: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # by operation: its file's path and content
+    trust: TrustRoot | None = None
     folders: set[str] = field(default_factory=set)  # with an agent.yaml, sound or not
     named: set[str] = field(default_factory=set)  # operations that some file names, sound or not
     catalogue_is_broken: bool = False
     catalogue_is_unreadable: bool = False
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)  # by operation: file and line
     tools: dict[str, Tool] = field(default_factory=dict)
     descriptors: dict[str, Descriptor] = field(default_factory=dict)
     checks: dict[str, SchemaCheck] = field(default_factory=dict)
     charters: dict[str, Charter] = field(default_factory=dict)
     shards: dict[tuple[str, str], Shard] = field(default_factory=dict)
+    reviews: dict[str, Review] = field(default_factory=dict)
+    manifests: dict[str, Mapping[str, Pin]] = field(default_factory=dict)
 
     def read_files(self) -> None:
         """Step 1: each file alone."""
         for path, body in sorted(self.sources.items()):
-            match role_of(path):
-                case ("agent", folder):
-                    self.folders.add(folder)
-                    self._read_agent(folder, path, body)
-                case ("catalogue", _):
-                    self._read_catalogue(path, body)
-                case ("agent_policy", folder):
-                    self._read_policy(folder, path, body)
-                case ("organisation_policy", _):
-                    self._read_policy("", path, body)
-                case _:
-                    fix = "move it to where its kind of file is read"
-                    self._add("file_misplaced", path, 0, "a file that would never be read where it stands", fix)
+            self._read_file(path, body)
         if not self.folders:
             fix = "write agents/<name>/agent.yaml, or begin with `remit init`"
             self._add("no_agent", "agents", 0, "the project has no agent: nothing could be governed", fix)
+
+    def _read_file(self, path: str, body: bytes) -> None:
+        match role_of(path):
+            case ("agent", folder):
+                self.folders.add(folder)
+                self._read_agent(folder, path, body)
+            case ("manifest", folder):
+                self._read_manifest(folder, path, body)
+            case ("catalogue", _):
+                self._read_catalogue(path, body)
+            case ("agent_policy", folder):
+                self._read_policy(folder, path, body)
+            case ("organisation_policy", _):
+                self._read_policy("", path, body)
+            case ("signatures", operation):
+                self.signatures[operation] = path, body
+            case ("served" | "trust" as role, whose):
+                self._read_json(role, whose, path, body)
+            case _:
+                fix = "move it to where its kind of file is read"
+                self._add("file_misplaced", path, 0, "a file that would never be read where it stands", fix)
+
+    def _read_manifest(self, folder: str, path: str, body: bytes) -> None:
+        document = self._document(path, body)
+        if document is None:
+            return
+        self.locks[folder] = document
+        try:
+            entries = shape_each(LockEntry, document)
+        except ProjectInvalidError as invalid:
+            self.problems.extend(invalid.problems)
+            return
+        pins = {name: Pin(entry.version, entry.digest) for name, entry in entries.items()}
+        self.manifests[folder] = MappingProxyType(pins)
+
+    def _read_json(self, role: str, whose: str, path: str, body: bytes) -> None:
+        try:
+            if role == "served":
+                self.served[whose] = read_served(body)
+            else:
+                self.trust = read_trust(body)
+        except InputRefusedError as refused:
+            self._refuse(path, refused)
 
     def _read_agent(self, folder: str, path: str, body: bytes) -> None:
         document = self._document(path, body)
@@ -177,19 +242,46 @@ class _Project:
         tool_places: dict[str, str] = {}
         for document, found in self.catalogues:
             self._once("tool", found.tool, document, ("tool",), tool_places)
-            wrong = url_wrong(found.url)
-            if wrong:
-                self._at(document, ("url",), *wrong)
-            self.tools[found.tool] = Tool(
-                name=found.tool,
-                url=found.url,
-                timeout_s=found.timeout_s,
-                response_bytes_max=found.response_bytes_max,
-            )
+            self._check_endpoint(document, found)
+            tool = self.tools[found.tool] = _tool(found)
             for name, entry in found.operations.items():
                 self._once("operation", name, document, ("operations", name), places)
-                self._check_operation(document, found.tool, name, entry)
+                self._check_operation(document, tool, name, entry, found.author or "")
+        self._check_kept()
         self.catalogue_is_broken |= len(self.problems) > before
+
+    def _check_endpoint(self, document: Document, found: CatalogueFile) -> None:
+        """A tool is at a URL or made by a command, and each of them is one that may stand in a file."""
+        if (found.url is None) == (found.command is None):
+            fix = "write `url:` where its MCP endpoint answers, or `command:` to start it on this machine"
+            said = "neither `url` nor `command`" if found.url is None else "both `url` and `command`"
+            self._at(document, ("command",), "tool_endpoint_unclear", f"{said}: expected one of the two", fix)
+        if found.artefacts and found.command is None:
+            message = "artefacts without a command: nothing would ever be compared with them"
+            self._at(document, ("artefacts",), "artefacts_unused", message, "take them out, or write `command:`")
+        wrong_url = None if found.url is None else url_wrong(found.url)
+        if wrong_url:
+            self._at(document, ("url",), *wrong_url)
+        wrong = command_wrong(found.command or ())
+        if wrong:
+            self._at(document, ("command", wrong[0]), *wrong[1])
+
+    def _check_kept(self) -> None:
+        """What is kept of servers and reviews belongs to something in the catalogue: else it is kept for nothing."""
+        if self.catalogue_is_unreadable:
+            return
+        fix = "rename it after what it belongs to, or remove it"
+        for path in self.sources:
+            match role_of(path):
+                case ("served", tool) if tool not in {found.tool for _, found in self.catalogues}:
+                    message = f"the tool `{tool[:80]}` is not in the catalogue{nearest(tool, sorted(self.tools))}"
+                    self._add("served_unknown_tool", path, 0, message, fix)
+                case ("signatures", operation) if operation not in self.named:
+                    known = sorted(self.named)
+                    message = f"`{operation[:80]}` is not in the catalogue{nearest(operation, known)}"
+                    self._add("signature_unknown_operation", path, 0, message, fix)
+                case _:
+                    pass
 
     def _once(self, noun: str, name: str, document: Document, path: Path, places: dict[str, str]) -> None:
         """Refuse a second `name`: one of the two would shadow the other."""
@@ -199,8 +291,11 @@ class _Project:
             message = f"the {noun} `{name}` is also in {earlier}: one would shadow the other"
             self._at(document, path, f"{noun}_duplicate", message, "rename one of the two")
 
-    def _check_operation(self, document: Document, tool: str, name: str, entry: OperationEntry) -> None:
+    def _check_operation(self, document: Document, tool: Tool, name: str, entry: OperationEntry, author: str) -> None:
         path: Path = ("operations", name)
+        self.places[name] = document.file, document.line(path)
+        for inner, code, message, fix in wrong_controls(entry, self._known_operations()):
+            self._at(document, (*path, *inner), code, f"`{name}`: {message}", fix)
         input_schema: JsonObject = dict(entry.input_schema)
         output_schema: JsonObject | None = None if entry.output_schema is None else dict(entry.output_schema)
         sound = self._check_schema(document, (*path, "input_schema"), input_schema, closed=True)
@@ -208,19 +303,23 @@ class _Project:
             sound &= self._check_schema(document, (*path, "output_schema"), output_schema, closed=False)
         if not sound:
             return
+        upstream_name = entry.upstream_name or name
+        definition = self.served.get(tool.name, {}).get(upstream_name)
         self.checks[name] = compile_check(input_schema)
         self.descriptors[name] = sealed(
             Descriptor(
                 operation=name,
-                tool=tool,
-                upstream_name=entry.upstream_name or name,
+                tool=tool.name,
+                upstream_name=upstream_name,
                 version=entry.version,
                 title=entry.title,
                 description=entry.description,
-                effect=Effect(entry.effect),
                 input_schema=input_schema,
                 output_schema=output_schema,
-                digest="",
+                endpoint=tool.endpoint,
+                served="" if definition is None else served_digest(definition),
+                author=author,
+                controls=controls_of(entry),
             )
         )
 
@@ -238,22 +337,38 @@ class _Project:
                 message = f"the agent `{found.agent}` stands in the folder agents/{folder}: expected one name for both"
                 self._at(document, ("agent",), "agent_folder_mismatch", message, f"rename one: `agent: {folder}`")
             self._once("agent", found.agent, document, ("agent",), places)
-            if not self.catalogue_is_unreadable:
-                self._check_listed(document, found)
+            self._check_listed(document, found)
+            if REQUESTER in found.reviewers:
+                self.problems.append(role_reserved(document, ("reviewers", found.reviewers.index(REQUESTER))))
             self.charters[found.agent] = _charter(found)
-        for folder in sorted(set(self.policies) - self.folders - {""}):
-            message = f"agents/{folder} has policies and no charter"
+        for document in self.locks.values():
+            self._check_manifest(document)
+        for folder in sorted((set(self.policies) | set(self.locks)) - self.folders - {""}):
+            message = f"agents/{folder} has {'policies' if folder in self.policies else 'a manifest'} and no charter"
             fix = "add agent.yaml with owner, process, purpose and use cases, or remove the folder"
             self._add("charter_missing", f"agents/{folder}/agent.yaml", 0, message, fix)
 
+    def _known_operations(self) -> set[str] | None:
+        """Return every operation's name; None where a file could not be read, which may have more of them."""
+        return None if self.catalogue_is_unreadable else self.named
+
     def _check_listed(self, document: Document, found: AgentFile) -> None:
-        known = sorted(self.named)
+        fix = "describe it in catalogue/<tool>.yaml or take it off the list"
         for name, use_case in found.use_cases.items():
             for index, operation in enumerate(use_case.operations):
-                if operation not in self.named:
-                    message = f"`{operation}` is not in the catalogue{nearest(operation, known)}"
-                    fix = "describe it in catalogue/<tool>.yaml or take it off the list"
-                    self._at(document, ("use_cases", name, "operations", index), "operation_unknown", message, fix)
+                path: Path = ("use_cases", name, "operations", index)
+                self._check_known(operation, document, path, "operation_unknown", fix)
+
+    def _check_manifest(self, document: Document) -> None:
+        fix = "write the manifest anew by `remit tools lock`"
+        for operation in document.value if isinstance(document.value, dict) else ():
+            self._check_known(operation, document, (operation,), "manifest_unknown_operation", fix)
+
+    def _check_known(self, operation: str, document: Document, path: Path, code: str, fix: str) -> None:
+        known = self._known_operations()
+        if known is not None and operation not in known:
+            message = f"`{operation[:80]}` is not in the catalogue{nearest(operation, sorted(known))}"
+            self._at(document, path, code, message, fix)
 
     def compile_policies(self) -> None:
         """Step 4: the organisation's policies and each agent's own, typed by the catalogue."""
@@ -270,7 +385,27 @@ class _Project:
             self.problems.extend(problem for problem in problems if problem not in self.problems)
             self.shards.update({(agent, operation): shard for operation, shard in shards.items() if agent})
             if agent in self.agents and not problems:
-                self.warnings.extend(_never_permitted(*self.agents[agent], {**shared, **own}))
+                self.warnings.extend(never_permitted(*self.agents[agent], {**shared, **own}))
+
+    def check_reviews(self) -> None:
+        """Step 5: what the signatures of each descriptor are worth."""
+        for operation, descriptor in self.descriptors.items():
+            path, body = self.signatures.get(operation, ("", None))
+            try:
+                self.reviews[operation] = review_of(descriptor, body, self.trust)
+            except InputRefusedError as refused:
+                self._refuse(path, refused)
+
+    def warn(self) -> None:
+        """Say what would be denied always, for each operation that some agent lists."""
+        places: dict[str, tuple[str, int]] = {}
+        for folder, (document, found) in self.agents.items():
+            places |= {operation: self.places[operation] for operation in listed(document, found)}
+            self.warnings.extend(not_deployed(document, found, self.descriptors, self.manifests.get(folder, {})))
+        self.warnings.extend(not_reviewed(places, self.descriptors, self.reviews))
+
+    def _refuse(self, path: str, refused: InputRefusedError) -> None:
+        self._add(refused.code, path, 0, refused.message, refused.fix)
 
     def _at(self, document: Document, path: Path, code: str, message: str, fix: str) -> None:
         self._add(code, document.file, document.line(path), message, fix)
@@ -289,6 +424,29 @@ def _snapshot(project: _Project) -> Snapshot:
         descriptors=MappingProxyType(project.descriptors),
         checks=MappingProxyType(project.checks),
         shards=MappingProxyType(project.shards),
+        reviews=MappingProxyType(project.reviews),
+        flows=MappingProxyType(
+            {
+                (agent, operation): flow_of(descriptor.controls, tuple(found.reviewers))
+                for agent, (_, found) in project.agents.items()
+                for operation, descriptor in project.descriptors.items()
+            }
+        ),
+        manifests=MappingProxyType(
+            {agent: project.manifests.get(agent, MappingProxyType({})) for agent in project.agents}
+        ),
+        caps=MappingProxyType({agent: caps_of(found) for agent, (_, found) in project.agents.items()}),
+    )
+
+
+def _tool(found: CatalogueFile) -> Tool:
+    return Tool(
+        name=found.tool,
+        url=found.url or "",
+        timeout_s=found.timeout_s,
+        response_bytes_max=found.response_bytes_max,
+        command=tuple(found.command or ()),
+        artefacts=tuple(sorted(found.artefacts.items())),
     )
 
 
@@ -334,41 +492,6 @@ def _texts(value: Json, path: Path) -> Iterator[tuple[Path, str]]:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _texts(inner, (*path, index))
-
-
-def _never_permitted(document: Document, found: AgentFile, files: Mapping[str, str]) -> Iterator[Problem]:
-    """Warn of each listed operation that no permit can match: every call of it would be denied."""
-    permitted = _permitted(files)
-    if permitted is None:
-        return
-    for name, use_case in found.use_cases.items():
-        for index, operation in enumerate(use_case.operations):
-            if operation not in permitted:
-                yield Problem(
-                    code="never_permitted",
-                    file=document.file,
-                    line=document.line(("use_cases", name, "operations", index)),
-                    message=f"no policy can permit `{operation}`: every call of it will be denied",
-                    fix=f"write a permit for it under agents/{found.agent}/policies, or take it off the list",
-                )
-
-
-def _permitted(files: Mapping[str, str]) -> set[str] | None:
-    """Return the operations that some permit in `files` names; None when one permits without naming any.
-
-    The texts have been checked before, so they parse.
-    """
-    named: set[str] = set()
-    for text in files.values():
-        parsed = json.loads(cedarpy.policies_to_json_str(text))
-        for policy in parsed["staticPolicies"].values():
-            if policy["effect"] != "permit":
-                continue
-            scope = policy["action"]
-            if scope["op"] == "All":
-                return None
-            named |= {entity["id"] for entity in scope.get("entities", [scope.get("entity")])}
-    return named
 
 
 def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:

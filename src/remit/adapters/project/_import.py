@@ -1,8 +1,10 @@
 """An existing MCP client's configuration, turned into a project that can be checked and reviewed.
 
 Rules:
-1. Credentials, commands and environments are never copied, only named in the notes.
-2. What a server says of itself is proposed and never trusted: each effect is marked as not reviewed.
+1. Credentials and environments are never copied, only named in the notes, and a command that holds a credential leaves
+   its server out.
+2. What a server says of itself is proposed and never trusted: each effect is marked as not reviewed. It is kept exactly
+   as it was listed, so that a later change of it is seen.
 3. Two upstream tools never become one operation; what has no safe name is left out, with a note.
 4. What is written passes `check_project`; what could not is left out, with a note.
 
@@ -16,13 +18,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from remit.adapters.project._commands import command_wrong
 from remit.adapters.project._emit import block, scalar
 from remit.adapters.project._models import (
+    COMMAND_CHARS_MAX,
+    COMMAND_MAX,
     DESCRIPTION_CHARS_MAX,
     OPERATIONS_MAX,
     TITLE_CHARS_MAX,
     URL_CHARS_MAX,
 )
+from remit.adapters.project._review import read_served, served_text
 from remit.adapters.project._scaffold import AGENT, SCHEMA_LINE, common_files
 from remit.adapters.project._urls import url_wrong
 from remit.adapters.project._yaml import FILE_BYTES_MAX
@@ -48,10 +54,18 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientServer:
+    """A server of a client's configuration: reached at `url`, or started as `command` and spoken to over stdio."""
+
+    url: str = ""
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Server:
     key: str  # as the client's configuration has it
     tool: str  # its name in the catalogue
-    url: str
+    endpoint: ClientServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +77,7 @@ class _Candidate:
     description: str
     input_schema: JsonObject
     output_schema: JsonObject | None
+    definition: JsonObject  # as the server listed it
 
 
 def from_mcp_json(
@@ -85,6 +100,7 @@ def from_mcp_json(
         mine = {key: found for key, found in operations.items() if found.tool == server.tool}
         if mine:
             files[f"catalogue/{server.tool}.yaml"] = _catalogue_file(server, mine)
+            files |= _served_file(server, mine, notes)
     if operations:
         files[f"agents/{AGENT}/agent.yaml"] = _agent_file(owner, operations)
         files[f"agents/{AGENT}/policies/first.cedar"] = _policy_file(operations)
@@ -95,13 +111,15 @@ def from_mcp_json(
     return Imported(files, tuple(notes))
 
 
-def servers_of(text: str) -> Mapping[str, str]:
-    """Return the servers that `from_mcp_json` would import from, each with its URL: what the caller has to list.
+def servers_of(text: str) -> Mapping[str, ClientServer]:
+    """Return the servers that `from_mcp_json` would import from, by their names: what the caller has to list.
+
+    A `command` is what the configuration says, for the caller to start or not; its environment is never part of it.
 
     Raises:
         InputRefusedError: `mcp_config_invalid`.
     """
-    return {server.key: server.url for server in _servers(_configured(text), [])}
+    return {server.key: server.endpoint for server in _servers(_configured(text), [])}
 
 
 def _configured(text: str) -> JsonObject:
@@ -126,11 +144,11 @@ def _servers(configured: JsonObject, notes: list[str]) -> Iterator[_Server]:
         if not is_name(tool) or names[tool] > 1:
             notes.append(f"server {shown}: not imported: its name has no unique form of a-z, 0-9, `_`, `.`, `-`")
             continue
-        url, why_not = _url(entry)
-        if why_not:
-            notes.append(f"server {shown}: not imported: {why_not}")
+        endpoint = _endpoint(entry)
+        if isinstance(endpoint, str):
+            notes.append(f"server {shown}: not imported: {endpoint}")
             continue
-        yield _Server(key=key, tool=tool, url=url)
+        yield _Server(key=key, tool=tool, endpoint=endpoint)
         notes += _not_copied(shown, entry)
 
 
@@ -138,29 +156,51 @@ def _tool_name(key: str) -> str:
     return _OTHER.sub("-", key.lower()).strip("-._")
 
 
-def _url(entry: Json) -> tuple[str, str]:
-    """Return the server's URL, and why it cannot be imported where it cannot."""
+def _endpoint(entry: Json) -> ClientServer | str:
+    """Return where the server is, or why it cannot be imported."""
     if not isinstance(entry, dict):
-        return "", "its entry is not an object"
+        return "its entry is not an object"
     url = entry.get("url", entry.get("serverUrl"))
-    if not isinstance(url, str):
-        return "", "stdio servers are not supported by this version" if "command" in entry else "it has no `url`"
-    kind = str(entry.get("type", "http")).lower()
+    if isinstance(url, str):
+        return _at_url(url, str(entry.get("type", "http")).lower())
+    return _as_command(entry) if "command" in entry else "it has no `url` and no `command`"
+
+
+def _at_url(url: str, kind: str) -> ClientServer | str:
     if kind not in _HTTP_KINDS:
-        return "", f"transport {_shown(kind)} is not supported by this version; streamable HTTP is"
+        return f"transport {_shown(kind)} is not supported by this version; streamable HTTP is"
     if "${" in url:
-        return "", "its `url` has a placeholder that only the client fills in"
+        return "its `url` has a placeholder that only the client fills in"
     wrong = url_wrong(url) if len(url) <= URL_CHARS_MAX else ("", "its `url` is too long", "")
-    return url, wrong[1] if wrong else ""
+    return wrong[1] if wrong else ClientServer(url=url)
+
+
+def _as_command(entry: JsonObject) -> ClientServer | str:
+    arguments = entry.get("args", [])
+    elements = [entry["command"], *arguments] if isinstance(arguments, list) else [None]
+    command = tuple(element for element in elements if isinstance(element, str))
+    if len(command) != len(elements) or len(command) > COMMAND_MAX:
+        return f"its `command` and `args` are not at most {COMMAND_MAX} texts"
+    if any("${" in element for element in command):
+        return "its command has a placeholder that only the client fills in"
+    if any(len(element) > COMMAND_CHARS_MAX or unsafe_text(element) for element in command):
+        return f"an argument of its command is over {COMMAND_CHARS_MAX} characters or holds what nobody can see"
+    wrong = command_wrong(command)
+    return wrong[1][1] if wrong else ClientServer(command=command)
 
 
 def _not_copied(shown: str, entry: Json) -> Iterator[str]:
     if not isinstance(entry, dict):
         return
-    headers = entry.get("headers")
-    for header in headers if isinstance(headers, dict) else ():
-        yield f"server {shown}: header {_shown(header)} was not copied: credentials never go into project files"
-    for key in sorted(set(entry) - {"url", "serverUrl", "type", "headers"}):
+    for key, noun in (("headers", "header"), ("env", "environment variable")):
+        named = entry.get(key)
+        for name in named if isinstance(named, dict) else ():
+            yield f"server {shown}: {noun} {_shown(name)} was not copied: credentials never go into project files"
+    known = {"url", "serverUrl", "type", "headers", "env"}
+    if not isinstance(entry.get("url", entry.get("serverUrl")), str):
+        known |= {"command", "args"}
+        yield f"server {shown}: is started in the project's folder; list the files it is made of under `artefacts:`"
+    for key in sorted(set(entry) - known):
         yield f"server {shown}: {_shown(key)} was not copied"
 
 
@@ -227,6 +267,7 @@ def _candidate(tool: str, listed: JsonObject, where: str, notes: list[str]) -> _
         description=_cut(listed.get("description"), DESCRIPTION_CHARS_MAX, name, f"{where}: its description", notes),
         input_schema=closed,
         output_schema=output,
+        definition=listed,
     )
 
 
@@ -348,13 +389,33 @@ def _catalogue_file(server: _Server, operations: Mapping[str, _Candidate]) -> st
     head = (
         f"{SCHEMA_LINE}../.remit/schemas/catalogue.json\n"
         "# Imported from a running server. Everything here is the server's own word: read each operation,\n"
-        "# then set its effect and take the comment away.\n"
+        "# then set its effect and take the comment away. Results are untrusted until `results:` says otherwise.\n"
         f"tool: {scalar(server.tool)}\n"
-        f"url: {scalar(server.url)}\n"
+        f"{_endpoint_line(server.endpoint)}\n"
         "\n"
         "operations:\n"
     )
     return head + "\n".join(_operation_text(name, found) for name, found in operations.items())
+
+
+def _endpoint_line(endpoint: ClientServer) -> str:
+    if not endpoint.command:
+        return f"url: {scalar(endpoint.url)}"
+    return f"command: [{', '.join(scalar(element) for element in endpoint.command)}]"
+
+
+def _served_file(server: _Server, operations: Mapping[str, _Candidate], notes: list[str]) -> Mapping[str, str]:
+    """Return the file that keeps what the server showed, or none where it could not be read back."""
+    text = served_text({found.upstream_name: found.definition for found in operations.values()})
+    try:
+        read_served(text.encode("ascii"))
+        said = f"more than {FILE_BYTES_MAX} bytes" if len(text) > FILE_BYTES_MAX else ""
+    except InputRefusedError as refused:
+        said = refused.message
+    if said:
+        notes.append(f"server {_shown(server.key)}: what it showed was not kept, and a change will not be seen: {said}")
+        return {}
+    return {f"catalogue/served/{server.tool}.json": text}
 
 
 def _operation_text(name: str, found: _Candidate) -> str:

@@ -9,14 +9,14 @@ These models are met only where bytes come in; rules that need more than one fil
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
-from typing import Annotated, Final, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from remit.adapters.project._yaml import Document, Path
-from remit.core import NAME_PATTERN, Json, Problem, ProjectInvalidError
+from remit.core import NAME_PATTERN, REQUESTER, Json, Problem, ProjectInvalidError
 
 TITLE_CHARS_MAX = 120
 DESCRIPTION_CHARS_MAX = 8_000
@@ -25,6 +25,12 @@ URL_CHARS_MAX = 2_048
 OPERATIONS_MAX = 500  # in one tool, and in one use case
 USE_CASES_MAX = 100
 PEOPLE_MAX = 1_000
+ROLES_MAX = 20  # of one person, and of one agent's reviewers
+CAPS_MAX = 100  # of one agent
+COMMAND_MAX = 100  # elements of a command
+COMMAND_CHARS_MAX = 1_000  # of one element
+ARTEFACTS_MAX = 1_000
+ARGUMENTS_MAX = 1_000  # named in an operation's controls
 TIMEOUT_S_MAX = 300
 RESPONSE_BYTES_MAX = 1 << 20
 
@@ -32,6 +38,28 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Line = Annotated[str, Field(min_length=1, max_length=LINE_CHARS_MAX, pattern=r"\S")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 FilePath = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f]+$")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Version = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+Roles = Annotated[list[Name], Field(min_length=1, max_length=ROLES_MAX)]
+Argument = Annotated[str, Field(min_length=1, max_length=128)]
+EffectWord = Literal["read", "write", "execute", "irreversible"]
+LabelWord = Literal["system_of_record", "untrusted"]
+# A JSON pointer (RFC 6901), the whole value's or one that begins with `/`.
+Pointer = Annotated[str, Field(max_length=1_000, pattern=r"^(/([^/~]|~[01])*)*$")]
+Labels = Annotated[dict[Pointer, LabelWord], Field(min_length=1, max_length=ARGUMENTS_MAX)]
+
+
+def _by_pointer(value: object) -> object:
+    """Read one label alone as the whole result's."""
+    return {"": value} if isinstance(value, str) else value
+
+
+_LABELS_SCHEMA: Final = {
+    "anyOf": [
+        {"enum": list(get_args(LabelWord))},
+        {"type": "object", "minProperties": 1, "additionalProperties": {"enum": list(get_args(LabelWord))}},
+    ]
+}
 
 
 class _Shape(BaseModel):
@@ -49,6 +77,26 @@ class UseCaseEntry(_Shape):
     )
 
 
+class LimitEntry(_Shape):
+    """One cap on what the agent does."""
+
+    of: Annotated[list[EffectWord], Field(min_length=1, max_length=len(get_args(EffectWord)))] | None = Field(
+        default=None, description="The effects that count; all of them if left out."
+    )
+    per: Literal["agent", "user", "tool", "task"] = Field(description="What it counts by.")
+    window: Literal["minute", "hour", "day"] | None = Field(
+        default=None, alias="in", description="In what time, UTC; if left out, calls under way at once."
+    )
+    max: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(description="How many calls, at most.")
+
+
+class LockEntry(_Shape):
+    """One line of tools.lock: what the agent was deployed with."""
+
+    version: Version = Field(description="The operation's version.")
+    digest: Digest = Field(description="The digest of its descriptor.")
+
+
 class AgentFile(_Shape):
     """agents/<name>/agent.yaml: the charter."""
 
@@ -59,6 +107,12 @@ class AgentFile(_Shape):
     use_cases: Annotated[dict[Name, UseCaseEntry], Field(min_length=1, max_length=USE_CASES_MAX)] = Field(
         description="The approved uses. A task names one of them."
     )
+    reviewers: Roles = Field(
+        default=["operator"], description="Roles of the people who look at calls held for where a value came from."
+    )
+    limits: Annotated[dict[Name, LimitEntry], Field(min_length=1, max_length=CAPS_MAX)] | None = Field(
+        default=None, description="Caps on the agent's calls, by name; if left out, the default ones."
+    )
 
 
 class OperationEntry(_Shape):
@@ -67,16 +121,34 @@ class OperationEntry(_Shape):
     upstream_name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")] | None = Field(
         default=None, description="The tool server's own name for it; the operation's name if left out."
     )
-    version: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")] = Field(
-        description="The reviewed version, in quotes."
-    )
+    version: Version = Field(description="The reviewed version, in quotes.")
     title: Annotated[str, Field(min_length=1, max_length=TITLE_CHARS_MAX)] = Field(description="A short title.")
     description: Annotated[str, Field(min_length=1, max_length=DESCRIPTION_CHARS_MAX)] = Field(
         description="What the agent's model reads. Instructions in it are instructions to the model."
     )
-    effect: Literal["read", "write", "execute", "irreversible"] = Field(
-        description="What it does to the world. Set it after reading what the operation does."
+    effect: EffectWord = Field(description="What it does to the world. Set it after reading what the operation does.")
+    confirm: Argument | None = Field(
+        default=None,
+        description="The argument whose value a person types to confirm an irreversible call; if left out, the "
+        "operation's own name is typed.",
     )
+    content: Annotated[list[Argument], Field(max_length=ARGUMENTS_MAX)] = Field(
+        default=[], description="Arguments that may say anything, wherever it came from. Every other one controls."
+    )
+    sources: Annotated[
+        dict[Argument, Annotated[list[Line], Field(min_length=1, max_length=ARGUMENTS_MAX)]],
+        Field(max_length=ARGUMENTS_MAX),
+    ] = Field(
+        default={},
+        description="Where a controlling argument's values may come from: user, records, OPERATION or "
+        "OPERATION/POINTER; the user and every system of record if left out.",
+    )
+    results: Annotated[Labels, BeforeValidator(_by_pointer), WithJsonSchema(_LABELS_SCHEMA)] | None = Field(
+        default=None,
+        description="How far the result is to be trusted: system_of_record or untrusted, for all of it or by JSON "
+        "pointer, `*` for any one step. What nothing covers is untrusted.",
+    )
+    carries_data_out: bool = Field(default=False, description="Whether its request can take data away.")
     input_schema: dict[str, JsonValue] = Field(
         description="JSON Schema 2020-12 of the arguments: `type: object`, `additionalProperties: false`."
     )
@@ -87,9 +159,20 @@ class CatalogueFile(_Shape):
     """catalogue/<tool>.yaml: a tool server and its operations."""
 
     tool: Name = Field(description="The tool server's name here.")
-    url: Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX)] = Field(
-        description="Where its MCP endpoint answers: https, or http on this machine."
+    url: Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX)] | None = Field(
+        default=None, description="Where its MCP endpoint answers: https, or http on this machine."
     )
+    command: Annotated[
+        list[Annotated[str, Field(max_length=COMMAND_CHARS_MAX)]], Field(min_length=1, max_length=COMMAND_MAX)
+    ] | (None) = Field(
+        default=None,
+        description="Instead of url: the program of this machine that is the tool server, spoken to over stdio, with "
+        "its arguments. Relative paths begin at the project.",
+    )
+    artefacts: Annotated[dict[FilePath, Digest], Field(max_length=ARTEFACTS_MAX)] = Field(
+        default={}, description="The files that make up the command, each with its sha256: digest."
+    )
+    author: Name | None = Field(default=None, description="Who wrote this file, and so cannot sign it.")
     timeout_s: Annotated[float, Field(gt=0, le=TIMEOUT_S_MAX)] = Field(
         default=10, description="How long to wait for an answer, in seconds."
     )
@@ -161,11 +244,31 @@ class UpstreamShape(_Shape):
     )
 
 
+class CatalogueShape(_Shape):
+    """Reviews of the catalogue, and what tool servers show."""
+
+    trust: FilePath = Field(
+        default="var/trust.json", description="The trust root: who may sign reviews. Relative to the project."
+    )
+    check_every_s: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=10, description="How often each tool server's own listing is compared with the reviewed, in seconds."
+    )
+
+
+class HoldsShape(_Shape):
+    """Calls that wait for people."""
+
+    wait_s: Annotated[int, Field(ge=0, le=60)] = Field(
+        default=5, description="How long a held call waits for people before it answers `held`, in seconds."
+    )
+
+
 class PersonShape(_Shape):
     """A person of the development profile."""
 
-    roles: Annotated[list[Literal["operator", "user"]], Field(min_length=1, max_length=2)] = Field(
-        description="What the person may do: run the gateway, use agents, or both."
+    roles: Roles = Field(
+        description="What the person may do: operator runs the gateway, user uses agents, and any other name is a role "
+        "that policies, reviewers and the trust root can ask for."
     )
 
 
@@ -189,6 +292,10 @@ class SettingsFile(_Shape):
     tasks: TasksShape = Field(default_factory=TasksShape, description="Tasks, the unit of authority.")
     input: InputShape = Field(default_factory=InputShape, description="Bounds on what comes in.")
     upstream: UpstreamShape = Field(default_factory=UpstreamShape, description="Connections to tool servers.")
+    catalogue: CatalogueShape = Field(
+        default_factory=CatalogueShape, description="Reviews, and what tool servers show."
+    )
+    holds: HoldsShape = Field(default_factory=HoldsShape, description="Calls that wait for people.")
     development: DevelopmentShape = Field(
         default_factory=DevelopmentShape, description="The development profile's people."
     )
@@ -241,6 +348,44 @@ def shape(model: type[S], document: Document) -> S:
         raise ProjectInvalidError(tuple(_translate(model, document, detail) for detail in details)) from error
 
 
+def shape_each(model: type[S], document: Document) -> dict[str, S]:
+    """Read `document` as a mapping of names that it chose, each to a `model`; a document of comments only has none.
+
+    Raises:
+        ProjectInvalidError: with every mistake found, each at its line.
+    """
+    if document.value is None:
+        return {}
+    if not isinstance(document.value, dict):
+        keys = ", ".join(f"{name}: ..." for name in model.model_fields)
+        message = f"expected lines such as `name: {{{keys}}}`, found {_kind_of(document.value)}"
+        line = document.line(())
+        fix = "write the file anew by the command in its first line"
+        problem = Problem(code="value_invalid", file=document.file, line=line, message=message, fix=fix)
+        raise ProjectInvalidError((problem,))
+    within: dict[str | int, dict[Path, int]] = {}
+    for path, line in document.positions.items():
+        if path:
+            within.setdefault(path[0], {})[path[1:]] = line
+    found: dict[str, S] = {}
+    problems: list[Problem] = []
+    for name, value in document.value.items():
+        try:
+            found[name] = shape(model, Document(document.file, value, within[name]))
+        except ProjectInvalidError as invalid:
+            problems.extend(invalid.problems)
+    if problems:
+        raise ProjectInvalidError(tuple(problems))
+    return found
+
+
+def role_reserved(document: Document, path: Path) -> Problem:
+    """Say that nobody has the role at `path`: its name means whoever asked."""
+    message = f"the role `{REQUESTER}` is reserved: it means the person for whom the agent acts"
+    fix = "give the role another name"
+    return Problem(code="role_reserved", file=document.file, line=document.line(path), message=message, fix=fix)
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """Return `; did you mean ...?` with the known word nearest to `word`, or nothing."""
     close = get_close_matches(word, known, n=1, cutoff=0.6)
@@ -266,15 +411,23 @@ def _said(model: type[_Shape], path: Path, detail: ErrorDetails) -> _Said:
             given = path[-1] if "[key]" in detail["loc"] else found
             fix = "use 1 to 64 of a-z, 0-9, `_`, `.`, `-`, beginning with a letter or digit"
             return "name_invalid", f"`{_short(given)}` is not a name{_within(path)}", fix
-        case "literal_error" if path[-1] == "effect":
-            message = f"the effect `{_short(found)}` of `{path[-2]}` is not reviewed: expected {_expected(detail)}"
-            return "effect_unreviewed", message, REVIEW_FIX
+        case "literal_error" if path[-1] == "effect" or path[2:3] == ("results",):
+            return _unreviewed(path, detail)
         case "string_too_long":
             message = f"`{_dotted(path)}` has {len(found)} characters: expected {_expected(detail)}"
             return "text_too_long", message, "shorten it"
         case _:
             message = f"`{_dotted(path)}`: expected {_expected(detail)}, found {_kind_of(found)}"
             return "value_invalid", message, f"write {_expected(detail)}"
+
+
+def _unreviewed(path: Path, detail: ErrorDetails) -> _Said:
+    """Say that a word which a reviewer sets is none of those there are: an effect, or a label."""
+    found, expected = _short(detail["input"]), _expected(detail)
+    if path[-1] == "effect":
+        message = f"the effect `{found}` of `{path[-2]}` is not reviewed: expected {expected}"
+        return "effect_unreviewed", message, REVIEW_FIX
+    return "label_unknown", f"the label `{found}` of `{path[1]}`: expected {expected}", f"write {expected}"
 
 
 def _charter(path: Path, detail: ErrorDetails) -> _Said | None:
@@ -292,7 +445,7 @@ def _charter(path: Path, detail: ErrorDetails) -> _Said | None:
 
 def _unknown(model: type[_Shape], path: Path) -> _Said:
     inner = _model_at(model, path[:-1])
-    known = list(inner.model_fields) if inner else []
+    known = [field.alias or name for name, field in inner.model_fields.items()] if inner else []
     message = f"unknown key `{_short(path[-1])}`{_within(path)}{nearest(str(path[-1]), known)}"
     return "key_unknown", message, f"use one of: {', '.join(known)}"
 
@@ -315,7 +468,7 @@ def _inner(annotation: object) -> tuple[type[_Shape] | None, bool]:
     """Return the model inside a field's annotation, and whether it stands behind a mapping's keys."""
     if isinstance(annotation, type) and not get_args(annotation):
         return (annotation, False) if issubclass(annotation, _Shape) else (None, False)
-    if get_origin(annotation) is Annotated or isinstance(annotation, UnionType):
+    if get_origin(annotation) in {Annotated, Union, UnionType}:
         return _inner(get_args(annotation)[0])
     if get_origin(annotation) is dict:
         return _inner(get_args(annotation)[1])[0], True
@@ -329,7 +482,7 @@ def _meaning(model: type[_Shape], path: Path) -> str:
 
 
 def _dotted(path: Path) -> str:
-    return ".".join(_short(step) for step in path)
+    return ".".join(_short(step) for step in path if step != "")
 
 
 def _within(path: Path) -> str:

@@ -29,7 +29,7 @@ name: {name}
 profile: development
 development:
   people:
-    {owner}: {{roles: [operator, user]}}
+    {owner}: {{roles: [operator, user]}}     # and roles of your own, such as finance, for policies to ask for
 
 # What follows are the defaults.
 # data: {{host: 127.0.0.1, port: 8700}}      # agents connect here
@@ -39,6 +39,8 @@ development:
 # tasks: {{life_s: 3600}}
 # input: {{body_bytes_max: 1048576}}
 # upstream: {{connections_max: 64}}
+# catalogue: {{trust: var/trust.json, check_every_s: 10}}   # who may sign reviews; how often tools are compared
+# holds: {{wait_s: 5}}                       # how long a held call waits for people before it answers
 """
 
 _AGENT_FILE = """\
@@ -48,6 +50,10 @@ agent: assistant                  # the same as the folder's name
 owner: {owner}                        # the person who answers for it
 process: customer service         # the business process it supports
 purpose: answer questions about orders
+# reviewers: [operator]           # who looks at calls held because of where a value came from
+# limits:                         # without them, careful defaults hold
+#   writes: {{of: [write, execute, irreversible], per: user, in: day, max: 5}}
+#   at_once: {{per: agent, max: 4}}
 
 # Each approved use closes the list of operations. A task names one use; whatever it does not list is denied.
 use_cases:
@@ -59,7 +65,8 @@ use_cases:
 
 _CATALOGUE_FILE = """\
 {schema}../.remit/schemas/catalogue.json
-# A tool server and the operations of it that exist for agents. Nothing else of it can be called.
+# A tool server and the operations of it that exist for agents. Nothing else of it can be called, and nothing before it
+# is signed and in the agent's tools.lock: `remit check` says what is missing.
 # Change the address to your own server's; `remit init --from mcp.json` writes such files from a client's configuration.
 tool: orders
 url: http://127.0.0.1:9000/mcp    # https, or http on this machine; never a password or key in here
@@ -72,6 +79,7 @@ operations:
     title: Get an order
     description: Return an order by its id. # the agent's model reads this text and no other
     effect: read                  # read, write, execute or irreversible: what it does to the world
+    results: system_of_record     # or untrusted, as everything is that outsiders can write into; also by JSON pointer
     input_schema:
       type: object
       additionalProperties: false # what is not declared here never reaches the tool
@@ -89,13 +97,16 @@ operations:
   #   title: Refund an order
   #   description: Pay the money for an order back.
   #   effect: write
+  #   content: [reason]             # may say anything; every other argument comes from the user or a system of record
+  #   sources: {{order_id: [user, get_order/order_id]}}
   #   input_schema:
   #     type: object
   #     additionalProperties: false
-  #     required: [order_id, amount_minor]
+  #     required: [order_id, amount_minor, reason]
   #     properties:
   #       order_id: {{type: string, maxLength: 40}}
   #       amount_minor: {{type: integer, minimum: 1}}     # cents: amounts are whole numbers
+  #       reason: {{type: string, maxLength: 200}}
 """
 
 _POLICY = """\

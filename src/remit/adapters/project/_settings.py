@@ -7,13 +7,14 @@ settings.data.port, settings.store.path         # 8700, "var/remit.db"
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import normpath
 from types import MappingProxyType
 
-from remit.adapters.project._models import SettingsFile, shape
-from remit.adapters.project._sources import read_file
+from remit.adapters.project._models import SettingsFile, role_reserved, shape
+from remit.adapters.project._sources import TOP, read_file
 from remit.adapters.project._urls import is_loopback
 from remit.adapters.project._yaml import Document, read_yaml
-from remit.core import Problem, ProjectInvalidError, is_name
+from remit.core import REQUESTER, Problem, ProjectInvalidError, is_name
 from remit.identity import Person
 
 SETTINGS_FILE = "remit.yaml"
@@ -64,6 +65,24 @@ class UpstreamSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueSettings:
+    """`trust`: the trust root's file, relative to the project unless absolute.
+
+    Every `check_every_s` each tool server's listing is compared with what was reviewed.
+    """
+
+    trust: str
+    check_every_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldsSettings:
+    """`wait_s`: how long a held call waits for people before it is answered, 0 to 60 seconds."""
+
+    wait_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DevelopmentSettings:
     """`people` of the development profile, by name."""
 
@@ -83,6 +102,8 @@ class Settings:
     tasks: TaskSettings
     input: InputSettings
     upstream: UpstreamSettings
+    catalogue: CatalogueSettings
+    holds: HoldsSettings
     development: DevelopmentSettings
 
 
@@ -124,6 +145,18 @@ def _problems(found: SettingsFile, document: Document) -> Iterator[Problem]:
             message=f"agents and people share port {found.data.port}: expected two ports",
             fix="give admin.port another number",
         )
+    for name, person in found.development.people.items():
+        for index, role in enumerate(person.roles):
+            if role == REQUESTER:
+                yield role_reserved(document, ("development", "people", name, "roles", index))
+    if normpath(found.catalogue.trust).partition("/")[0] in TOP:
+        yield Problem(
+            code="trust_in_bundle",
+            file=document.file,
+            line=document.line(("catalogue", "trust")),
+            message="the trust root stands among the files that it vouches for",
+            fix="keep it outside agents, catalogue and organisation, such as `trust: var/trust.json`",
+        )
 
 
 def _settings(found: SettingsFile, default_name: str) -> Settings:
@@ -140,5 +173,7 @@ def _settings(found: SettingsFile, default_name: str) -> Settings:
         tasks=TaskSettings(life_s=found.tasks.life_s),
         input=InputSettings(body_bytes_max=found.input.body_bytes_max),
         upstream=UpstreamSettings(connections_max=found.upstream.connections_max),
+        catalogue=CatalogueSettings(trust=found.catalogue.trust, check_every_s=found.catalogue.check_every_s),
+        holds=HoldsSettings(wait_s=found.holds.wait_s),
         development=DevelopmentSettings(people=MappingProxyType(people)),
     )

@@ -1,12 +1,12 @@
 """The files a bundle is compiled from: found, bounded and read, nothing else.
 
-sources = read_sources(Path("project"))
-sorted(sources)     # ["agents/desk/agent.yaml", "agents/desk/policies/first.cedar", "catalogue/orders.yaml"]
+sources = read_sources(Path("project"), trust=Path("project/var/trust.json"))
+sorted(sources)     # ["agents/desk/agent.yaml", ..., "catalogue/orders.yaml", "trust.json"]
 """
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from remit.adapters.project._yaml import FILE_BYTES_MAX
@@ -16,23 +16,31 @@ FILES_MAX = 2_000  # in one project
 SOURCES_BYTES_MAX = 64 << 20  # all of them together
 PATH_CHARS_MAX = 300
 
-_TOP = ("agents", "catalogue", "organisation")
+TRUST = "trust.json"
+"""The trust root's path among the sources, wherever its file stands: outside what the project's reviews change."""
+
+TOP = ("agents", "catalogue", "organisation")  # the folders of a bundle
 _ROLES: Mapping[str, re.Pattern[str]] = {
     "agent": re.compile(r"agents/([^/]+)/agent\.yaml"),
+    "manifest": re.compile(r"agents/([^/]+)/tools\.lock"),
     "agent_policy": re.compile(r"agents/([^/]+)/policies/[^/]+\.cedar"),
     "organisation_policy": re.compile(r"(organisation)/policies/[^/]+\.cedar"),
     "catalogue": re.compile(r"(catalogue)/[^/]+\.yaml"),
+    "served": re.compile(r"catalogue/served/([^/]+)\.json"),
+    "signatures": re.compile(r"catalogue/signatures/([^/]+)\.dsse\.json"),
+    "trust": re.compile(r"(trust)\.json"),
 }
 # What looks like a source and is in no place where it would be read: a `forbid` there would silently not apply.
 _STRAY = re.compile(
-    r".*\.cedar|catalogue/.*\.ya?ml|agents/[^/]+/agent\.ya?ml"
-    r"|(agents/[^/]+|organisation)/policies/(?!\.)(?!readme\.md$).*",  # a policy under another ending applies to nobody
+    r".*\.cedar|.*tools\.lock|.*\.dsse(\.json)?|catalogue/.*\.ya?ml|agents/[^/]+/(agent|tools\.lock)\.ya?ml"
+    r"|(agents/[^/]+|organisation)/policies/(?!\.)(?!readme\.md$).*"  # a policy under another ending applies to nobody
+    r"|catalogue/(served|signatures)/(?!\.)(?!readme\.md$).*",
     re.IGNORECASE,
 )
 
 
 def role_of(path: str) -> tuple[str, str] | None:
-    """Return what the file at `path` is (`agent`, `agent_policy`, `organisation_policy`, `catalogue`) and whose."""
+    """Return what the file at `path` is (a key of `_ROLES`) and whose: the agent's, the tool's, the operation's."""
     for role, pattern in _ROLES.items():
         found = pattern.fullmatch(path)
         if found:
@@ -40,8 +48,11 @@ def role_of(path: str) -> tuple[str, str] | None:
     return None
 
 
-def read_sources(root: Path) -> Mapping[str, bytes]:
+def read_sources(root: Path, trust: Path | None = None) -> Mapping[str, bytes]:
     """Read every file that the project at `root` is compiled from, by its posix path relative to `root`, sorted.
+
+    `trust` is the trust root's file (`Settings.catalogue.trust`, from `root`), read under the path `trust.json`; where
+    there is none, no review holds.
 
     Raises:
         ProjectInvalidError: with every file that cannot be taken: `project_missing`, `file_misplaced`,
@@ -63,6 +74,9 @@ def read_sources(root: Path) -> Mapping[str, bytes]:
             message = f"more than {SOURCES_BYTES_MAX} bytes in all files together"
             problems.append(_problem(path, "sources_too_large", message, "split the project"))
             break
+    if trust is not None and os.path.lexists(trust):
+        body = _readable(TRUST, lambda: _content(TRUST, trust.resolve(strict=True), problems), problems)
+        sources |= {} if body is None else {TRUST: body}
     if problems:
         raise ProjectInvalidError(tuple(sorted(problems, key=lambda problem: (problem.file, problem.code))))
     return sources
@@ -100,13 +114,14 @@ def _found(root: Path, problems: list[Problem]) -> Iterator[str]:
 
 
 _PLACES_FIX = (
-    "move it to agents/<name>/agent.yaml, agents/<name>/policies/*.cedar, organisation/policies/*.cedar "
-    "or catalogue/*.yaml"
+    "move it to agents/<name>/agent.yaml, agents/<name>/tools.lock, agents/<name>/policies/*.cedar, "
+    "organisation/policies/*.cedar, catalogue/*.yaml, catalogue/served/<tool>.json "
+    "or catalogue/signatures/<operation>.dsse.json"
 )
 
 
 def _walk(root: Path, problems: list[Problem]) -> Iterator[str]:
-    for top in _TOP:
+    for top in TOP:
         if (root / top).is_symlink():
             problems.append(_link(top))
             continue
@@ -124,8 +139,12 @@ def _read(root: Path, path: str, problems: list[Problem]) -> bytes | None:
         message = f"a file name that is not printable ASCII of at most {PATH_CHARS_MAX} characters"
         problems.append(_problem(shown, "file_name_invalid", message, "rename it"))
         return None
+    return _readable(path, lambda: _bounded(root, path, problems), problems)
+
+
+def _readable(path: str, read: Callable[[], bytes | None], problems: list[Problem]) -> bytes | None:
     try:
-        return _bounded(root, path, problems)
+        return read()
     except (OSError, RuntimeError) as error:  # (RuntimeError: a loop of symbolic links, before Python 3.13)
         said = error.strerror if isinstance(error, OSError) and error.strerror else "it leads to itself"
         message = f"the file cannot be read: {said.lower()}"
@@ -138,6 +157,10 @@ def _bounded(root: Path, path: str, problems: list[Problem]) -> bytes | None:
     if not real.is_relative_to(root.resolve(strict=True)):
         problems.append(_link(path))
         return None
+    return _content(path, real, problems)
+
+
+def _content(path: str, real: Path, problems: list[Problem]) -> bytes | None:
     if not real.is_file():  # a pipe or a device would never end
         problems.append(_problem(path, "file_unreadable", "not a regular file", "make it a file or remove it"))
         return None

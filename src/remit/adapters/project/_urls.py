@@ -37,6 +37,11 @@ def url_wrong(url: str) -> Wrong | None:
     return _credentials(parts) or _insecure(parts.scheme, host)
 
 
+def has_credentials(parts: SplitResult) -> bool:
+    """Tell whether an address of any scheme carries a name, a password, or a parameter that looks like a key."""
+    return _credentials(parts) is not None
+
+
 def _credentials(parts: SplitResult) -> Wrong | None:
     fix = "take it out, and treat it as known to others if the file was shared"
     if "@" in parts.netloc:

@@ -2,9 +2,11 @@
 
 import asyncio
 import fcntl
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -12,9 +14,32 @@ from typing import Any, Self, TextIO, TypeVar
 
 import apsw
 
-from remit.adapters.sqlite._writer import Transaction, Writer
-from remit.core import RemitError, StoreUnavailableError, Task, parse_utc, read_canonical, utc_text
-from remit.pipeline import RELEASE, Committed, Conflict, OpenCall, Signer, StoredState, Versions
+from remit.adapters.sqlite._writer import Kept, Reserves, Transaction, Writer
+from remit.core import (
+    Consume,
+    Obligation,
+    RemitError,
+    Reserve,
+    StoreUnavailableError,
+    Task,
+    canonical_bytes,
+    parse_utc,
+    read_canonical,
+    utc_text,
+)
+from remit.permissions import Approval, State, approval_json, approval_of_json
+from remit.pipeline import (
+    RELEASE,
+    Committed,
+    Conflict,
+    Deployed,
+    Full,
+    OpenCall,
+    Signer,
+    StoredState,
+    Versions,
+    approval_control,
+)
 from remit.records import Draft, Entry, Frontier, Payload, leaf_hash
 
 T = TypeVar("T")
@@ -22,8 +47,17 @@ T = TypeVar("T")
 SQLITE_OLDEST = (3, 51, 3)  # before it, WAL reset could corrupt a database (sqlite.org/wal.html#walresetbug)
 PAGE_ENTRIES = 1_000  # entries read at once when a start continues the tree
 
+_PROBE = "probe"  # the name of a value that says nothing, and is there to be written
+
 _TASK_COLUMNS = "id, user, agent, use_case, opened, expires"
-_ENDED = "SELECT call FROM entries WHERE kind IN ('outcome', 'unknown') AND call IN (SELECT call FROM open_calls)"
+_OPEN_TASKS = "FROM tasks WHERE expires > ? AND closed = 0"
+_RELEASE_COLUMNS = "number, bundle, at, person, how"
+_APPROVALS = f"SELECT body FROM approvals WHERE task IN (SELECT id {_OPEN_TASKS}) ORDER BY id"  # noqa: S608 - constant
+_APPROVAL_UPSERT = (
+    "INSERT INTO approvals (id, task, agent, state, call, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id)"
+    " DO UPDATE SET state = excluded.state, call = excluded.call, body = excluded.body"
+)
+_ENDED = "SELECT call FROM entries WHERE kind IN ('outcome', 'unknown') AND call IN (SELECT value FROM json_each(?))"
 
 
 class SqliteStore:
@@ -81,24 +115,32 @@ class SqliteStore:
         """See `Store.healthy`."""
         return self._writer.sound
 
-    async def begin(self, intent: Draft, read: Versions) -> Committed | Conflict:
+    async def begin(
+        self, intent: Draft, read: Versions, obligations: Sequence[Obligation] = ()
+    ) -> Committed | Conflict | Full:
         """See `Ledger.begin`."""
 
-        def run(transaction: Transaction) -> Committed | Conflict:
+        def run(transaction: Transaction) -> Committed | Conflict | Full:
             changed = transaction.changed(read)
             if changed is not None:
                 return Conflict(changed)
+            if transaction.is_open(intent.call):
+                raise RemitError("call_open", f"call {intent.call} is open already", "give each call an id of its own")
+            reserves = _meet(transaction, obligations, intent.call) if obligations else ()
+            if not isinstance(reserves, tuple):
+                return reserves
             index = transaction.append(intent)
-            transaction.open_call(intent.call, intent.task, index)
+            transaction.open_call(OpenCall(intent.call, intent.task, index), reserves)
             return Committed(index)
 
         return await self._writer.submit(run)
 
-    async def finish(self, outcome: Draft) -> Committed:
+    async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
         """See `Ledger.finish`."""
 
         def run(transaction: Transaction) -> Committed | None:
-            return Committed(transaction.append(outcome)) if transaction.close_call(outcome.call) else None
+            closed = transaction.close_call(outcome.call, void=void)
+            return Committed(transaction.append(outcome)) if closed else None
 
         done = await self._writer.submit(run)
         if done is None:
@@ -121,14 +163,48 @@ class SqliteStore:
 
         return await self._writer.submit(run)
 
-    async def deploy(self, digest: str, sources: Mapping[str, bytes], entry: Draft) -> int:
+    async def deploy(self, release: Deployed, sources: Mapping[str, bytes], entry: Draft) -> int:
         """See `Store.deploy`."""
 
         def run(transaction: Transaction) -> int:
             for path, body in sources.items():
-                transaction.execute("INSERT OR IGNORE INTO bundles VALUES (?, ?, ?)", (digest, path, body))
+                transaction.execute("INSERT OR IGNORE INTO bundles VALUES (?, ?, ?)", (release.bundle, path, body))
             transaction.append(entry)
-            return transaction.raise_version(RELEASE, digest)
+            number = transaction.raise_version(RELEASE, release.bundle)
+            row = (number, release.bundle, utc_text(release.at), release.by, release.how)
+            transaction.execute(f"INSERT INTO releases ({_RELEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?)", row)  # noqa: S608 - constant
+            return number
+
+        return await self._writer.submit(run)
+
+    async def control(
+        self, name: str, says: str, entry: Draft, *, approvals: Sequence[Approval] = (), tasks: Sequence[str] = ()
+    ) -> Mapping[str, int]:
+        """See `Store.control`. An approval that no longer waits stays what it became, and is not among the answer."""
+
+        def run(transaction: Transaction) -> Mapping[str, int]:
+            index = transaction.append(entry)
+            raised = {name: transaction.raise_version(name, says)}
+            for approval in approvals:
+                version = _keep(transaction, approval, index)
+                if version is not None:
+                    raised[approval_control(approval.id)] = version
+            for task in tasks:
+                transaction.execute("UPDATE tasks SET closed = 1 WHERE id = ?", (task,))
+            return raised
+
+        return await self._writer.submit(run)
+
+    async def keep(self, approval: Approval, entry: Draft, read: Versions = ()) -> Committed | Conflict:
+        """See `Store.keep`. An approval that no longer waits has changed for ever: a conflict."""
+
+        def run(transaction: Transaction) -> Committed | Conflict:
+            changed = transaction.changed(read)
+            if changed is not None:
+                return Conflict(changed)
+            if _keep(transaction, approval, transaction.size) is None:
+                return Conflict(approval_control(approval.id))
+            return Committed(transaction.append(entry))
 
         return await self._writer.submit(run)
 
@@ -136,15 +212,18 @@ class SqliteStore:
         """See `Store.sweep`."""
 
         def run(transaction: Transaction) -> int:
-            rows = list(transaction.execute("SELECT call, task, intent FROM open_calls ORDER BY intent"))
-            if not rows:
+            still = transaction.open_calls()
+            if not still:
                 return 0
             # The whole log is read, not only what follows the intents: a row may lie about its intent.
-            ended = set(transaction.execute(_ENDED))
-            lost = [OpenCall(*row) for row in rows if row[:1] not in ended]
+            transaction.flush()
+            names = json.dumps([call.call for call in still])
+            ended = {call for (call,) in transaction.execute(_ENDED, (names,))}
+            lost = [call for call in still if call.call not in ended]
             for call in lost:
                 transaction.append(entry_for(call))
-            transaction.execute("DELETE FROM open_calls")
+            for call in still:
+                transaction.close_call(call.call, void=False)
             return len(lost)
 
         return await self._writer.submit(run)
@@ -168,24 +247,26 @@ class SqliteStore:
         """See `Store.state`."""
 
         def read(connection: apsw.Connection) -> StoredState:
-            rows = _rows(connection, "SELECT value, says FROM versions WHERE name = ?", (RELEASE,))
-            version, digest = rows[0] if rows else (0, "")
-            tasks = _rows(connection, f"SELECT {_TASK_COLUMNS} FROM tasks WHERE expires > ?", (utc_text(now),))  # noqa: S608 - constant
-            size = _rows(connection, "SELECT coalesce(max(idx) + 1, 0) FROM entries")[0][0]
-            checkpointed = _rows(connection, "SELECT coalesce(max(size), 0) FROM checkpoints")[0][0]
+            at = (utc_text(now),)
+            controls = _rows(connection, "SELECT name, value, says FROM versions WHERE name <> ?", (_PROBE,))
             return StoredState(
-                version=version,
-                digest=digest,
-                tasks=tuple(map(_task, tasks)),
-                size=size,
-                checkpointed=checkpointed,
+                controls={name: (version, says) for name, version, says in controls},
+                tasks=tuple(map(_task, _rows(connection, f"SELECT {_TASK_COLUMNS} {_OPEN_TASKS}", at))),
+                approvals=tuple(_approval(body) for (body,) in _rows(connection, _APPROVALS, at)),
+                size=_rows(connection, "SELECT coalesce(max(idx) + 1, 0) FROM entries")[0][0],
+                checkpointed=_rows(connection, "SELECT coalesce(max(size), 0) FROM checkpoints")[0][0],
             )
 
         return await self._read(read)
 
+    async def releases(self, count: int) -> tuple[Deployed, ...]:
+        """See `Store.releases`."""
+        query = f"SELECT {_RELEASE_COLUMNS} FROM releases ORDER BY number DESC LIMIT ?"  # noqa: S608 - constant
+        return await self._read(lambda connection: tuple(map(_deployed, _rows(connection, query, (count,)))))
+
     async def probe(self) -> None:
         """Make one small durable write, to find out whether the store works again."""
-        await self._writer.submit(lambda transaction: transaction.raise_version("probe", ""))
+        await self._writer.submit(lambda transaction: transaction.raise_version(_PROBE, ""))
 
     async def root_at(self, size: int) -> bytes | None:
         """See `Store.root_at`."""
@@ -268,8 +349,24 @@ def _migrate(connection: apsw.Connection) -> None:
             connection.pragma("user_version", number)
 
 
-def _load(connection: apsw.Connection) -> tuple[Frontier, dict[str, int]]:
-    """Rebuild what the writer keeps in memory from what is durable, starting at the newest checkpoint.
+def _load(connection: apsw.Connection) -> Kept:
+    """Rebuild what the writer keeps in memory from what is durable.
+
+    Raises:
+        RemitError: `store_damaged`, as `_load_tree` says.
+    """
+    return Kept(
+        frontier=_load_tree(connection),
+        versions=dict(_rows(connection, "SELECT name, value FROM versions")),
+        counters={
+            key: (used, until) for key, used, until in _rows(connection, "SELECT key, used, resets FROM counters")
+        },
+        open_calls={row[0]: OpenCall(*row) for row in _rows(connection, "SELECT call, task, intent FROM open_calls")},
+    )
+
+
+def _load_tree(connection: apsw.Connection) -> Frontier:
+    """Continue the tree from the newest checkpoint.
 
     Raises:
         RemitError: `store_damaged` when the log does not continue its own checkpoint, or a leaf after it is not
@@ -297,7 +394,7 @@ def _load(connection: apsw.Connection) -> tuple[Frontier, dict[str, int]]:
         raise RemitError(
             "store_damaged", f"the last of {frontier.size} entries is missing", "restore the store from a backup"
         )
-    return frontier, dict(_rows(connection, "SELECT name, value FROM versions"))
+    return frontier
 
 
 def _frontier_of(size: int, root: bytes, joined: bytes) -> Frontier:
@@ -321,6 +418,54 @@ def _task(row: tuple[str, str, str, str, str, str]) -> Task:
         opened_at=parse_utc(opened),
         expires_at=parse_utc(expires),
     )
+
+
+def _deployed(row: tuple[int, str, str, str, str]) -> Deployed:
+    number, bundle, at, by, how = row
+    return Deployed(number=number, bundle=bundle, at=parse_utc(at), by=by, how=how)
+
+
+def _approval(body: bytes) -> Approval:
+    return approval_of_json(read_canonical(body))
+
+
+def _meet(transaction: Transaction, obligations: Sequence[Obligation], call: str) -> Reserves | Conflict | Full:
+    """Meet every obligation, or none and say which cannot be met; return what is reserved."""
+    wanted: dict[str, Approval] = {}
+    for need in obligations:
+        if isinstance(need, Consume):
+            found = _stored(transaction, need.approval)
+            if found is None or found.state is not State.WAITING or need.approval in wanted:
+                return Conflict(approval_control(need.approval))
+            wanted[need.approval] = found
+    reserves = tuple([need for need in obligations if isinstance(need, Reserve)])
+    full = transaction.reserve(reserves)
+    if full is not None:
+        return full
+    for approval in wanted.values():
+        _keep(transaction, replace(approval, state=State.USED, call=call), approval.entry)
+    return reserves
+
+
+def _keep(transaction: Transaction, approval: Approval, entry: int) -> int | None:
+    """Keep a new or changed approval under its next version, which is returned; None: it no longer waits.
+
+    A new one was opened by `entry`; one that is known keeps the entry that opened it.
+    """
+    before = _stored(transaction, approval.id)
+    if before is not None and before.state is not State.WAITING:
+        return None
+    version = transaction.raise_version(approval_control(approval.id), approval.state)
+    kept = replace(approval, version=version, entry=entry if before is None else before.entry)
+    body = canonical_bytes(approval_json(kept))
+    row = (kept.id, kept.task, kept.agent, kept.state.value, kept.call, body)
+    transaction.execute(_APPROVAL_UPSERT, row)
+    return version
+
+
+def _stored(transaction: Transaction, approval: str) -> Approval | None:
+    rows: list[tuple[Any, ...]] = transaction.execute("SELECT body FROM approvals WHERE id = ?", (approval,)).fetchall()
+    return _approval(*rows[0]) if rows else None
 
 
 def _rows(connection: apsw.Connection, query: str, values: tuple[int | str, ...] = ()) -> list[tuple[Any, ...]]:

@@ -4,42 +4,82 @@ Group commit without a timer: while one commit is on its way to the disk the nex
 that conflicts with the state fails alone; a batch that fails for any other reason is rolled back and run again one
 command at a time, so that a bad one takes no neighbour with it.
 
-Owns: the write connection, the next index and the tree's frontier. Nobody else touches them.
+Owns: the write connection and what is kept in memory of the file: the tree's frontier, the versions, the counters and
+the open calls. Nobody else touches them. A transaction changes none of it: what it changes lies over it, and becomes
+part of it once the commit is confirmed.
 """
 
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain
 from typing import Generic, TypeVar
 
 import apsw
 
-from remit.core import RemitError, StoreUnavailableError
-from remit.pipeline import Versions
+from remit.core import RemitError, Reserve, StoreUnavailableError, parse_utc, utc_text
+from remit.pipeline import Full, OpenCall, Versions
 from remit.records import Draft, Frontier, leaf_hash
 
 T = TypeVar("T")
 
 Row = tuple[int | str | bytes, ...]
 
-_TABLES = {
-    "entries": "idx, kind, task, call, leaf, leaf_hash",
-    "payloads": "entry, name, salt, body",
-    "open_calls": "call, task, intent",
-}
-ROWS_AT_ONCE = (32, 8, 1)  # rows in one INSERT: the interpreter's lock is let go and taken again once a statement
+Reserves = tuple[Reserve, ...]
+
+Counter = tuple[int, str]
+"""How many calls were counted, and until when, as the file says it; empty: calls under way, which no file keeps."""
+
+# The interpreter's lock is let go and taken again once a statement, so a statement takes as many rows as it can.
+ROWS_AT_ONCE = (64, 32, 16, 8, 7, 6, 5, 4, 3, 2, 1)
+COUNTERS_FIRST = 1_000  # window counters in memory before those of ended windows are looked for
+ENDED_KEPT = timedelta(days=2)  # no window is longer than a day; the other day is for a clock that is set back
+
+
+@dataclass(slots=True)
+class Kept:
+    """What is kept in memory of the file, and beside it what every open call has reserved.
+
+    `counters_max` is how many counters there may be before those of ended windows are dropped: at first none, so that
+    the first count after a start drops them.
+    """
+
+    frontier: Frontier
+    versions: dict[str, int]
+    counters: dict[str, Counter]
+    open_calls: dict[str, OpenCall]
+    reserved: dict[str, Reserves] = field(default_factory=dict)  # by open call
+    counters_max: int = 0
+
+    def take_up(self, reserved: Mapping[str, Reserves]) -> None:
+        """Count anew what is under way, of the calls that are open in the file."""
+        self.reserved = {call: reserved[call] for call in self.open_calls if call in reserved}
+        for reserve in chain.from_iterable(self.reserved.values()):
+            if reserve.resets_at is None:
+                self.counters[reserve.key] = (self.counters.get(reserve.key, _NONE)[0] + 1, "")
 
 
 class Transaction:
-    """What a command may do inside the batch's transaction."""
+    """What a command may do inside the batch's transaction.
 
-    def __init__(self, connection: apsw.Connection, frontier: Frontier, versions: dict[str, int]) -> None:
-        self._execute = connection.execute
-        self._waiting: dict[str, list[Row]] = {table: [] for table in _TABLES}
-        self.frontier = frontier
-        self.versions = versions
+    INVARIANT: a command that answers with a conflict, or that a cap is full, has changed nothing here.
+    """
+
+    def __init__(self, connection: apsw.Connection, kept: Kept) -> None:
+        self.execute = connection.execute
+        self._kept = kept
+        self._entries: list[Row] = []
+        self._payloads: list[Row] = []
+        self._versions: dict[str, int] = {}
+        self._counters: dict[str, Counter] = {}
+        self._opened: dict[str, OpenCall] = {}
+        self._closed: set[str] = set()  # those of them that the file has as open
+        self._ended = ""  # windows that ended before this were dropped
+        self.reserved: dict[str, Reserves] = {}  # by calls opened here
+        self.frontier = Frontier.of(kept.frontier.size, kept.frontier.hashes)
 
     @property
     def size(self) -> int:
@@ -50,62 +90,162 @@ class Transaction:
         """Append an entry and its payloads; return its index."""
         index = self.frontier.size
         hashed = leaf_hash(draft.leaf)
-        self._waiting["entries"].append((index, draft.kind, draft.task, draft.call, draft.leaf, hashed))
+        self._entries.append((index, draft.kind, draft.task, draft.call, draft.leaf, hashed))
         for payload in draft.payloads:
-            self._waiting["payloads"].append((index, payload.name, payload.salt, payload.body))
+            self._payloads.append((index, payload.name, payload.salt, payload.body))
         self.frontier.append(hashed)
         return index
 
-    def open_call(self, call: str, task: str, intent: int) -> None:
-        """Remember that `call` has an intent and no outcome."""
-        self._waiting["open_calls"].append((call, task, intent))
+    # --- open calls --------------------------------------------------------------------------------------------------
 
-    def close_call(self, call: str) -> bool:
-        """Forget an open call; False if it is not open."""
-        if any(row[0] == call for row in self._waiting["open_calls"]):
-            self.flush()
-        return bool(self._execute("DELETE FROM open_calls WHERE call = ? RETURNING intent", (call,)).fetchall())
+    def is_open(self, call: str) -> bool:
+        """Tell whether `call` has an intent and no outcome."""
+        return call in self._opened or (call in self._kept.open_calls and call not in self._closed)
 
-    def execute(self, query: str, values: Row = ()) -> apsw.Cursor:
-        """Run a statement after everything that the transaction has written so far."""
-        self.flush()
-        return self._execute(query, values)
+    def open_call(self, call: OpenCall, reserves: Reserves) -> None:
+        """Remember that a call has an intent and no outcome, and what it has reserved."""
+        self._opened[call.call] = call
+        if reserves:
+            self.reserved[call.call] = reserves
 
-    def flush(self) -> None:
-        """Write the rows that wait, many to a statement."""
-        for table, rows in self._waiting.items():
-            at = 0
-            while at < len(rows):
-                count = next(size for size in ROWS_AT_ONCE if size <= len(rows) - at)
-                self._execute(_INSERTS[table, count], tuple(chain.from_iterable(rows[at : at + count])))
-                at += count
-            rows.clear()
+    def close_call(self, call: str, *, void: bool) -> bool:
+        """Forget an open call and give back what it counts as under way, with `void` all it reserved; False: not open.
+
+        One that was opened in this very batch leaves no trace but its entries.
+        """
+        if self._opened.pop(call, None) is not None:
+            reserves = self.reserved.pop(call, ())
+        elif self.is_open(call):
+            self._closed.add(call)
+            reserves = self._kept.reserved.get(call, ())
+        else:
+            return False
+        for reserve in reserves:
+            if void or reserve.resets_at is None:
+                used, until = self._counter(reserve)
+                self._counters[reserve.key] = (max(0, used - 1), until)
+        return True
+
+    def open_calls(self) -> list[OpenCall]:
+        """Return every open call, in the order of their intents."""
+        known = (call for name, call in self._kept.open_calls.items() if name not in self._closed)
+        return sorted(chain(known, self._opened.values()), key=lambda call: call.intent)
+
+    # --- counters ----------------------------------------------------------------------------------------------------
+
+    def reserve(self, reserves: Reserves) -> Full | None:
+        """Count a call under every key; where one of them is full, under none."""
+        counted: dict[str, Counter] = {}
+        for reserve in reserves:
+            used, until = counted.get(reserve.key) or self._counter(reserve)
+            if used >= reserve.max:
+                return Full(reserve, used)
+            counted[reserve.key] = (used + 1, until)
+        self._counters.update(counted)
+        return None
+
+    def _counter(self, reserve: Reserve) -> Counter:
+        key = reserve.key
+        found = self._counters.get(key) or self._kept.counters.get(key)
+        if found is not None:
+            return found
+        return _NONE if reserve.resets_at is None else (0, utc_text(reserve.resets_at))
+
+    def _drop_ended(self, newest: str) -> None:
+        """Drop the counters of windows that are long over when `newest` has just been counted in.
+
+        The windows themselves tell the time: a clock that was wrong for a while drops nothing later on.
+        """
+        self._ended = utc_text(parse_utc(newest) - ENDED_KEPT)
+        self.execute("DELETE FROM counters WHERE resets < ?", (self._ended,))
+
+    # --- versions ----------------------------------------------------------------------------------------------------
 
     def changed(self, read: Versions) -> str | None:
         """Return the first name whose version is no longer the one read."""
         for name, version in read:
-            if self.versions.get(name, 0) != version:
+            if self._version(name) != version:
                 return name
         return None
 
     def raise_version(self, name: str, says: str) -> int:
         """Raise the version of `name` by one and keep what it now says."""
-        value = self.versions.get(name, 0) + 1
+        value = self._version(name) + 1
         self.execute(
             "INSERT INTO versions (name, value, says) VALUES (?1, ?2, ?3)"
             " ON CONFLICT (name) DO UPDATE SET value = ?2, says = ?3",
             (name, value, says),
         )
-        self.versions[name] = value
+        self._versions[name] = value
         return value
 
+    def _version(self, name: str) -> int:
+        return self._versions.get(name) or self._kept.versions.get(name, 0)
 
-_INSERTS = {
-    (table, count): f"INSERT INTO {table} ({columns}) VALUES "  # noqa: S608 - constants of this module
-    + ", ".join(["(" + ", ".join("?" * len(columns.split(", "))) + ")"] * count)
-    for table, columns in _TABLES.items()
-    for count in ROWS_AT_ONCE
-}
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write the entries that wait, for a statement that reads the log."""
+        self._write(_INSERT_ENTRIES, self._entries)
+        self._write(_INSERT_PAYLOADS, self._payloads)
+        self._entries.clear()
+        self._payloads.clear()
+
+    def write(self) -> None:
+        """Write everything that waits: the last act before the commit."""
+        self.flush()
+        self._write(_DELETE_CALLS, [(call,) for call in self._closed])
+        self._write(_INSERT_CALLS, [(call.call, call.task, call.intent) for call in self._opened.values()])
+        windows = [(key, used, until) for key, (used, until) in self._counters.items() if until]
+        self._write(_UPSERT_COUNTERS, windows)
+        if windows and len(self._kept.counters) >= self._kept.counters_max:
+            self._drop_ended(max(until for _, _, until in windows))
+
+    def merge(self) -> None:
+        """Make what lies over the kept state part of it: the first act after the commit."""
+        kept = self._kept
+        kept.frontier = self.frontier
+        kept.versions.update(self._versions)
+        for call in self._closed:
+            del kept.open_calls[call]
+            kept.reserved.pop(call, None)
+        kept.open_calls.update(self._opened)
+        kept.reserved.update(self.reserved)
+        for key, counter in self._counters.items():
+            if counter == _NONE:
+                kept.counters.pop(key, None)
+            else:
+                kept.counters[key] = counter
+        if self._ended:
+            kept.counters = {key: one for key, one in kept.counters.items() if not one[1] or one[1] >= self._ended}
+            kept.counters_max = max(COUNTERS_FIRST, 2 * len(kept.counters))
+
+    def _write(self, statements: Mapping[int, str], rows: Sequence[Row]) -> None:
+        """Write `rows`, many to a statement."""
+        at = 0
+        while at < len(rows):
+            count = next(size for size in ROWS_AT_ONCE if size <= len(rows) - at)
+            self.execute(statements[count], tuple(chain.from_iterable(rows[at : at + count])))
+            at += count
+
+
+_NONE: Counter = (0, "")
+
+
+def _sized(before: str, row: str, after: str = "") -> dict[int, str]:
+    """Return a statement by the number of rows that it takes."""
+    return {count: f"{before} {', '.join([row] * count)}{after}" for count in ROWS_AT_ONCE}
+
+
+_INSERT_ENTRIES = _sized("INSERT INTO entries (idx, kind, task, call, leaf, leaf_hash) VALUES", "(?, ?, ?, ?, ?, ?)")
+_INSERT_PAYLOADS = _sized("INSERT INTO payloads (entry, name, salt, body) VALUES", "(?, ?, ?, ?)")
+_INSERT_CALLS = _sized("INSERT INTO open_calls (call, task, intent) VALUES", "(?, ?, ?)")
+_DELETE_CALLS = _sized("DELETE FROM open_calls WHERE call IN (", "?", ")")
+_UPSERT_COUNTERS = _sized(
+    "INSERT INTO counters (key, used, resets) VALUES",
+    "(?, ?, ?)",
+    " ON CONFLICT (key) DO UPDATE SET used = excluded.used",
+)
 
 
 class _Command(Generic[T]):
@@ -121,13 +261,12 @@ class Writer:
 
     BATCH_MAX = 256  # commands in one commit, and however many the last turn of the event loop adds
 
-    def __init__(
-        self, connection: apsw.Connection, load: Callable[[apsw.Connection], tuple[Frontier, dict[str, int]]]
-    ) -> None:
+    def __init__(self, connection: apsw.Connection, load: Callable[[apsw.Connection], Kept]) -> None:
         self._connection = connection
         self._load = load
-        self._frontier, self._versions = load(connection)
-        self._current = True  # whether the frontier and the versions kept here are those of the file
+        self._kept = load(connection)
+        self._current = True  # whether what is kept here is what the file says
+        self._doubtful: dict[str, Reserves] = {}  # by calls whose commit failed: some may be open in the file
         self._confirmed = True
         self._batch: list[_Command[object]] = []
         self._last = False
@@ -220,22 +359,21 @@ class Writer:
         """Run `batch` in one transaction; on any failure leave the store and our copy of its state as they were."""
         if not self._current:
             self._reload()
-        transaction = Transaction(
-            self._connection, Frontier.of(self._frontier.size, self._frontier.hashes), dict(self._versions)
-        )
+        transaction = Transaction(self._connection, self._kept)
         before = self._connection.total_changes()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             results = [command.run(transaction) for command in batch]
-            transaction.flush()
+            transaction.write()
             self._connection.execute("COMMIT")
         except (apsw.Error, ValueError, RemitError):
             # A COMMIT that reports failure may still have happened: only the file knows.
             self._current = self._confirmed = False
+            self._doubtful |= transaction.reserved
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        self._frontier, self._versions = transaction.frontier, transaction.versions
+        transaction.merge()
         if self._connection.total_changes() != before:  # one that wrote nothing succeeds on a full disk too
             self._confirmed = True
         return results
@@ -243,8 +381,10 @@ class Writer:
     def _reload(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-        self._frontier, self._versions = self._load(self._connection)
-        self._current = True
+        kept = self._load(self._connection)
+        kept.take_up({**self._kept.reserved, **self._doubtful})
+        self._kept, self._current = kept, True
+        self._doubtful = {}
 
     def _tell(self, results: Iterable[tuple[_Command[object], object, StoreUnavailableError | None]]) -> None:
         self._loop.call_soon_threadsafe(_resolve, list(results))

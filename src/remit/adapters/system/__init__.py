@@ -1,14 +1,16 @@
-"""The real clock and the real randomness, injected everywhere else.
+"""The real clock, the real randomness and the bell that held calls wait for, injected everywhere else.
 
 clock = SystemClock()
 clock.now(); clock.elapsed_us(); random(16)
+await Bell().wait("a_1", 5.0)
 """
 
+import asyncio
 import os
 import time
 from datetime import UTC, datetime
 
-__all__ = ["SystemClock", "random"]
+__all__ = ["Bell", "SystemClock", "random"]
 
 BLOCK_BYTES = 4_096  # asked of the system at once: each request lets other threads in, which costs more than the bytes
 
@@ -23,6 +25,35 @@ class SystemClock:
     def elapsed_us(self) -> int:
         """See `Clock.elapsed_us`."""
         return time.monotonic_ns() // 1000
+
+
+class Bell:
+    """Wakes held calls when somebody has decided. For one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+
+    async def wait(self, approval: str, seconds: float) -> bool:
+        """See `Bell.wait` of the pipeline's ports."""
+        rung: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(approval, set())
+        waiting.add(rung)
+        try:
+            async with asyncio.timeout(seconds):
+                await rung
+        except TimeoutError:
+            return False
+        finally:
+            waiting.discard(rung)
+            if not waiting and self._waiting.get(approval) is waiting:
+                del self._waiting[approval]
+        return True
+
+    def ring(self, approval: str) -> None:
+        """See `Bell.ring` of the pipeline's ports."""
+        for rung in self._waiting.pop(approval, ()):
+            if not rung.done():
+                rung.set_result(None)
 
 
 class _Random:

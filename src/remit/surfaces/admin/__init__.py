@@ -3,6 +3,7 @@
 app = admin_app(control, Door(["127.0.0.1:8701"]))
 """
 
-from remit.surfaces.admin._api import Control, admin_app
+from remit.surfaces.admin._api import admin_app
+from remit.surfaces.admin._control import Control
 
 __all__ = ["Control", "admin_app"]

@@ -19,6 +19,7 @@ from remit.core import (
     is_name,
     parse_strict,
 )
+from remit.records import printable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -112,16 +113,21 @@ def _value(text: str) -> Json:
         raise click.UsageError(f"{error.code}: {error.message}") from error
 
 
-def task_id(text: str) -> str:
-    """Check that `text` can be a task's id before it goes into a path."""
+def path_name(text: str, noun: str) -> str:
+    """Check that `text` can be the name or id of `noun` before it goes into a path."""
     if not is_name(text):
-        raise click.UsageError(f"`{text}` is not a task's id")
+        raise click.UsageError(f"`{printable(text)}` is not the name of {noun}")
     return text
 
 
 def as_object(value: Json) -> JsonObject:
     """Read an answer's object."""
     return value if isinstance(value, dict) else {}
+
+
+def as_objects(value: Json) -> list[JsonObject]:
+    """Read an answer's list of objects."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def as_texts(value: Json) -> list[str]:

@@ -1,11 +1,11 @@
 """What the command line needs done on this machine, by whoever composes it. Everything else it asks the admin API."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from remit.core import Problem
+from remit.core import JsonObject, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,50 @@ class Written:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """The trust root after a change: each person's roles, and how many of each role must sign. `key` is the new one."""
+
+    file: str
+    key: str
+    version: int
+    persons: Mapping[str, tuple[str, ...]]
+    thresholds: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """One operation after signing: whether its file changed, and what its review still lacks; empty: nothing."""
+
+    operation: str
+    changed: bool
+    missing: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """One agent's manifest after locking: the lines that changed, `+ name version` or `- name version`."""
+
+    agent: str
+    file: str
+    changes: tuple[str, ...]
+    unsigned: tuple[str, ...]  # operations in it whose review lacks something: their calls are denied all the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a tool server shows, kept. `changes` has each operation's differences from what was kept before.
+
+    `lacking` are operations that the server does not list; what was kept of them stays. With `fault`, nothing was kept.
+    """
+
+    tool: str
+    file: str
+    changes: Mapping[str, tuple[str, ...]]
+    lacking: tuple[str, ...] = ()
+    fault: str = ""
+
+
 class Workshop(Protocol):
     """Local work. Every method raises `RemitError` with a code and a fix."""
 
@@ -57,7 +101,7 @@ class Workshop(Protocol):
         ...
 
     def init(self, root: Path, *, name: str, owner: str, mcp_json: Path | None) -> Written:
-        """Write a new project, from an existing client configuration if one is given."""
+        """Write a new project, from an existing client configuration if one is given, signed and locked."""
         ...
 
     def up(self, root: Path, *, observe: bool, on_ready: Callable[[Ready], None]) -> None:
@@ -70,4 +114,35 @@ class Workshop(Protocol):
 
     def outside(self, root: Path) -> tuple[str, str]:
         """Return the log's verifier key and every checkpoint kept outside the store."""
+        ...
+
+    def trust(
+        self, root: Path, person: str, roles: tuple[str, ...], new_key: Path, thresholds: Mapping[str, int]
+    ) -> Trusted:
+        """Give `person` a new key and these roles in the trust root, which is begun if there is none.
+
+        `thresholds` replace the root's own for the roles they name; 0 takes a role out.
+        """
+        ...
+
+    def sign(self, root: Path, operations: tuple[str, ...], person: str, key: Path | None) -> tuple[Signed, ...]:
+        """Sign both parts of `operations`, or of all, as `person`, who holds `key`.
+
+        Without a person it is the trust root's only one; without a key the one that `init` would have made for them.
+        """
+        ...
+
+    def lock(self, root: Path, agent: str) -> tuple[Locked, ...]:
+        """Write the manifest of `agent`, or of all: exactly the descriptors that are in the catalogue now."""
+        ...
+
+    def import_served(self, root: Path, tool: str) -> tuple[Served, ...]:
+        """Ask `tool`, or all tool servers, what they show, and keep the definitions of the operations described."""
+        ...
+
+    def agent_key(self, path: Path, *, new: bool) -> JsonObject:
+        """Return the public JWK of an agent's key: of a new pair whose private half goes to `path`, or read from it.
+
+        A file that is read holds a public key, as a JWK or in PEM; a private one is refused.
+        """
         ...

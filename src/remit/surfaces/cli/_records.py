@@ -14,9 +14,9 @@ from remit.surfaces.cli._common import (
     as_object,
     as_texts,
     json_option,
+    path_name,
     print_json,
     project_option,
-    task_id,
 )
 from remit.surfaces.cli._ports import Workshop
 from remit_verifier import verify as verify_export
@@ -35,7 +35,7 @@ def records() -> None:
 @answering
 def explain(task: str, root: Path, as_json: bool) -> None:
     """Tell everything that happened in a task, with every gate's answer."""
-    said = as_object(connect(root).get(f"/v1/tasks/{task_id(task)}/records"))
+    said = as_object(connect(root).get(f"/v1/tasks/{path_name(task, 'a task')}/records"))
     if as_json:
         return print_json(said)
     for line in as_texts(said.get("told")):

@@ -30,21 +30,21 @@ from remit.surfaces._http import (
     read_body,
     reply,
 )
-from remit.surfaces.mcp._listing import Listing
-from remit.surfaces.mcp._wire import (
-    INVALID_PARAMS,
-    INVALID_REQUEST,
+from remit.surfaces.mcp._answers import (
     META_SERVER,
-    REVISION,
-    Notification,
-    Request,
-    WireError,
-    read_call,
-    read_request,
+    Result,
+    write_done,
     write_error,
+    write_failed,
+    write_input_required,
+    write_refused,
     write_result,
-    write_tool_error,
 )
+from remit.surfaces.mcp._eras import SUPPORTED
+from remit.surfaces.mcp._errors import INVALID_PARAMS, INVALID_REQUEST, WireError
+from remit.surfaces.mcp._listing import Listing
+from remit.surfaces.mcp._params import handshake_revision, read_call
+from remit.surfaces.mcp._wire import Notification, Request, read_request
 
 DEAD_TOKEN_PAUSE = timedelta(minutes=1)
 DEAD_TOKENS_KEPT = 1_000
@@ -53,15 +53,20 @@ UNLISTED = frozenset({"operation_not_listed", "outside_use_case", "use_case_unkn
 
 
 class McpEndpoint:
-    """Serves MCP 2026-07-28. One instance, no state between requests."""
+    """Serves MCP 2026-07-28 and the older revisions with a handshake. One instance, no state between requests.
 
-    def __init__(
+    `version` is the gateway's own. `approvals_url` is where people see what is held: `{approvals_url}/{approval}`.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a part of its own, joined once in app
         self,
         gateway: Gateway,
         live: Live,
         authenticator: Authenticator,
         bounds: Bounds,
         version: str,
+        *,
+        approvals_url: str,
     ) -> None:
         self._gateway = gateway
         self._ledger: Ledger = gateway.ledger
@@ -71,15 +76,17 @@ class McpEndpoint:
         self._bounds = bounds
         self._told: dict[str, datetime] = {}  # task of a dead token -> when its next refusal is recorded
         self._listing = Listing(live, observe=gateway.observe)
+        self._approvals_url = approvals_url.rstrip("/")
         self._mode: JsonObject = {"remit/mode": "observe"} if gateway.observe else {}
+        self._server: JsonObject = {"name": "remit", "version": version}
         self._discovery = canonical_bytes(
             {
                 "resultType": "complete",
-                "supportedVersions": [REVISION],
+                "supportedVersions": list(SUPPORTED),
                 "capabilities": {"tools": {}},
                 "ttlMs": 60_000,
                 "cacheScope": "private",
-                "_meta": {META_SERVER: {"name": "remit", "version": version}, **self._mode},
+                "_meta": {META_SERVER: self._server, **self._mode},
             }
         )
 
@@ -99,7 +106,8 @@ class McpEndpoint:
                     await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
                     await send({"type": "http.response.body", "body": b""})
                 case Request():
-                    await reply(send, 200, write_result(request.id, await self._answer(request, delegation)))
+                    result = await self._answer(request, delegation)
+                    await reply(send, 200, write_result(request.id, result.body), *_retry_after(result))
                 case _ as never:
                     assert_never(never)
         except WireError as error:
@@ -110,43 +118,56 @@ class McpEndpoint:
             await self._record_refusal(delegation, error.reason)
             await problem(send, error.status, error.reason, (b"connection", b"close"))
 
-    async def _answer(self, request: Request, delegation: Delegation) -> bytes:
+    async def _answer(self, request: Request, delegation: Delegation) -> Result:
         match request.method:
             case "server/discover":
-                return self._discovery
+                return Result(self._discovery)
+            case "initialize":
+                return Result(self._handshake(request))
+            case "ping":
+                return Result(b"{}")
             case "tools/list":
-                return self._listing.result(delegation)
+                return Result(self._listing.result(delegation, older=request.older))
             case _:
                 return await self._call(request, delegation)
 
-    async def _call(self, request: Request, delegation: Delegation) -> bytes:
-        operation, arguments = read_call(request)
+    def _handshake(self, request: Request) -> bytes:
+        """Answer `initialize`. Nothing of it is kept: every later request is read for itself."""
+        said: JsonObject = {
+            "protocolVersion": handshake_revision(request),
+            "capabilities": {"tools": {}},
+            "serverInfo": self._server,
+        }
+        return canonical_bytes({**said, "_meta": self._mode} if self._mode else said)
+
+    async def _call(self, request: Request, delegation: Delegation) -> Result:
+        asked = read_call(request)
         try:
-            canonical = canonical_bytes(arguments)
+            canonical = canonical_bytes(asked.arguments)
         except InputRefusedError as error:
-            raise WireError(INVALID_PARAMS, Reason(error.code, error.message, error.fix), request.id) from error
+            raise request.refused(Reason(error.code, error.message, error.fix)) from error
         random = self._random(36)
         call = ToolCall(
             id=new_id("c", random[24:]),
             trace=parse_traceparent(request.meta.get("traceparent"), random[:24]),
             delegation=delegation,
-            operation=operation,
+            operation=asked.operation,
             canonical=canonical,
+            rationale=asked.rationale,
         )
         match await self._gateway.handle(call):
-            case Done(call=id_, result=result):
-                return result[:-1] + b',"resultType":"complete","_meta":' + self._meta(id_) + b"}"
+            case Done() as done:
+                return write_done(done, self._mode, older=request.older)
             case Refused(call=id_, reason=reason) if reason.code in UNLISTED:
-                raise WireError(INVALID_PARAMS, reason, request.id, {"remit/call": id_})
-            case Refused(call=id_, reason=reason, held=held):
-                return write_tool_error(reason, {**self._mode, "remit/call": id_, "remit/held": held})
-            case Failed(call=id_, reason=reason, effect_possible=effect):
-                return write_tool_error(reason, {**self._mode, "remit/call": id_, "remit/effect_possible": effect})
+                raise request.refused(reason, {"remit/call": id_})
+            case Refused(held=True, approval=str(approval)) as held if approval and asked.shows_urls:
+                return write_input_required(held, self._mode, self._approvals_url)
+            case Refused() as refused:
+                return write_refused(refused, self._mode, older=request.older)
+            case Failed() as failed:
+                return write_failed(failed, self._mode, older=request.older)
             case _ as never:
                 assert_never(never)
-
-    def _meta(self, call: str) -> bytes:
-        return canonical_bytes({**self._mode, "remit/call": call})
 
     async def _unauthenticated(self, send: Send, error: TokenRefusedError) -> None:
         """Say 401 (RFC 6750, section 3). A caller known by signature leaves a record."""
@@ -174,3 +195,8 @@ class McpEndpoint:
             await self._ledger.append(entry)
         except StoreUnavailableError:
             return  # it is refused all the same, and the gateway's health says that the store is gone
+
+
+def _retry_after(result: Result) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header that says when to come back (RFC 9110, section 10.2.3), where waiting helps."""
+    return ((b"retry-after", b"%d" % result.retry_after_s),) if result.retry_after_s > 0 else ()

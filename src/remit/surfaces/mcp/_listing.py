@@ -1,55 +1,65 @@
-"""`tools/list`: the reviewed descriptors of what this caller may call, in stable order, and never upstream's text."""
+"""`tools/list`: the reviewed descriptors of what this caller may call, in stable order, and never upstream's text.
+
+What the first three gates would refuse is not shown: not listed, not signed, quarantined, or not the pinned version. In
+observe mode, where nothing is refused, everything is.
+"""
 
 from remit import catalogue, charter
 from remit.catalogue import Descriptor, Effect
 from remit.core import Allow, Delegation, Json, JsonObject, canonical_bytes
-from remit.pipeline import Live, Snapshot
+from remit.pipeline import Live, operation_control
 
 TTL_MS = 60_000  # how long a client may keep the list; the decision on a call never depends on it
-CACHE_MAX = 1_000  # lists kept per bundle
+CACHE_MAX = 1_000  # lists kept at a time
 
 _TRANSPORT_HINT = "x-mcp-header"  # asks clients to repeat an argument in a header; meant for the tool's own server
 
 
 class Listing:
-    """Lists of operations, made once per bundle, agent and use case."""
+    """Lists of operations, made once per agent, use case and form, until a bundle or a control changes."""
 
     def __init__(self, live: Live, *, observe: bool) -> None:
         self._live = live
         self._observe = observe
-        self._digest = ""
-        self._made: dict[tuple[str, str], bytes] = {}
+        self._generation = live.generation
+        self._made: dict[tuple[str, str, bool], bytes] = {}
 
-    def result(self, delegation: Delegation) -> bytes:
-        """Return the ListToolsResult for this caller."""
-        snapshot = self._live.snapshot
-        if snapshot.digest != self._digest or len(self._made) > CACHE_MAX:
-            self._digest, self._made = snapshot.digest, {}
-        key = (delegation.agent, delegation.use_case)
+    def result(self, delegation: Delegation, *, older: bool = False) -> bytes:
+        """Return the ListToolsResult for this caller, in the form of 2026-07-28 or of an older revision."""
+        if self._live.generation != self._generation or len(self._made) > CACHE_MAX:
+            self._generation, self._made = self._live.generation, {}
+        key = (delegation.agent, delegation.use_case, older)
         if key not in self._made:
-            self._made[key] = _list(snapshot, *key, observe=self._observe)
+            self._made[key] = self._list(*key)
         return self._made[key]
 
+    def _list(self, agent: str, use_case: str, older: bool) -> bytes:
+        tools = [
+            _tool(descriptor, older=older)
+            for operation, descriptor in sorted(self._live.snapshot.descriptors.items())
+            if self._observe or _visible(self._live, agent, use_case, operation, descriptor)
+        ]
+        if older:
+            return canonical_bytes({"tools": tools})
+        return canonical_bytes({"resultType": "complete", "tools": tools, "ttlMs": TTL_MS, "cacheScope": "private"})
 
-def _list(snapshot: Snapshot, agent: str, use_case: str, *, observe: bool) -> bytes:
-    tools = [
-        _tool(descriptor)
-        for operation, descriptor in sorted(snapshot.descriptors.items())
-        if observe or _visible(snapshot, agent, use_case, operation)
-    ]
-    return canonical_bytes({"resultType": "complete", "tools": tools, "ttlMs": TTL_MS, "cacheScope": "private"})
 
-
-def _visible(snapshot: Snapshot, agent: str, use_case: str, operation: str) -> bool:
-    """Ask the same gates as a call does, those that need no arguments."""
+def _visible(live: Live, agent: str, use_case: str, operation: str, descriptor: Descriptor) -> bool:
+    """Ask gates 1 to 3 as a call does, with what the list needs no arguments for."""
+    snapshot = live.snapshot
     job = snapshot.charters.get(agent)
     listed = frozenset[str]() if job is None else job.operations
-    within = charter.within_use_case(job, use_case, operation)
-    on_list = catalogue.is_listed(snapshot.descriptors.get(operation), operation, listed)
-    return isinstance(within, Allow) and isinstance(on_list, Allow)
+    quarantined = live.says(operation_control(operation))
+    answers = (
+        charter.within_use_case(job, use_case, operation),
+        catalogue.is_listed(descriptor, operation, listed),
+        catalogue.signatures_hold(snapshot.reviews.get(operation), quarantined),
+        catalogue.version_matches(snapshot.manifests.get(agent, {}).get(operation), descriptor),
+    )
+    return all(isinstance(answer, Allow) for answer in answers)
 
 
-def _tool(descriptor: Descriptor) -> JsonObject:
+def _tool(descriptor: Descriptor, *, older: bool) -> JsonObject:
     tool: JsonObject = {
         "name": descriptor.operation,
         "title": descriptor.title,
@@ -60,7 +70,8 @@ def _tool(descriptor: Descriptor) -> JsonObject:
             "destructiveHint": descriptor.effect is Effect.IRREVERSIBLE,
         },
     }
-    if descriptor.output_schema is not None:
+    # (Before 2026-07-28 structured content was an object, and so is its schema: 2025-11-25, server/tools.)
+    if descriptor.output_schema is not None and not (older and descriptor.output_schema.get("type") != "object"):
         tool["outputSchema"] = descriptor.output_schema
     return tool
 

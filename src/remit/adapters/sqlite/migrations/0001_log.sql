@@ -32,7 +32,7 @@ CREATE TABLE checkpoints (
   frontier BLOB NOT NULL
 ) STRICT;
 
--- Mutable values that decisions read, by name, each with a version that only rises.
+-- Controls: mutable values that decisions read, by name, each with a version that only rises.
 CREATE TABLE versions (
   name  TEXT PRIMARY KEY,
   value INTEGER NOT NULL,
@@ -47,12 +47,40 @@ CREATE TABLE bundles (
   PRIMARY KEY (digest, path)
 ) STRICT, WITHOUT ROWID;
 
+-- Which bundle ran from when, deployed or rolled back by whom. `number` is the version of the control `release`.
+CREATE TABLE releases (
+  number INTEGER PRIMARY KEY,
+  bundle TEXT NOT NULL,
+  at     TEXT NOT NULL,
+  person TEXT NOT NULL,
+  how    TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE tasks (
   id       TEXT PRIMARY KEY,
   user     TEXT NOT NULL,
   agent    TEXT NOT NULL,
   use_case TEXT NOT NULL,
   opened   TEXT NOT NULL,
-  expires  TEXT NOT NULL
+  expires  TEXT NOT NULL,
+  closed   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tasks_by_expiry ON tasks (expires);
+
+-- Held calls. `body` is the approval as canonical JSON; the columns beside it only find it.
+CREATE TABLE approvals (
+  id    TEXT PRIMARY KEY,
+  task  TEXT NOT NULL,
+  agent TEXT NOT NULL,
+  state TEXT NOT NULL,
+  call  TEXT NOT NULL,
+  body  BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX approvals_by_task ON approvals (task);
+
+-- What was counted in each window of a cap. Calls under way are counted in memory: none outlives its process.
+CREATE TABLE counters (
+  key    TEXT PRIMARY KEY,
+  used   INTEGER NOT NULL,
+  resets TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

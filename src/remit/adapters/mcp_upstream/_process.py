@@ -1,0 +1,282 @@
+"""One life of a program spoken to over stdio: requests out, answers in, by id; everything bounded.
+
+Rules: messages are JSON-RPC, one on a line (MCP, transports, "stdio"), read as strictly as over HTTP. A program that
+breaks this framing cannot be followed any more: it is ended, and whatever waits for it fails with its effect unknown.
+What it writes to standard error is read and dropped, but for the last of it, which explains its end.
+"""
+
+import asyncio
+import itertools
+import os
+import re
+import signal
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import cast
+
+from remit.adapters.http1 import Code
+from remit.adapters.mcp_upstream._answers import ascii_line, read_message
+from remit.core import InputRefusedError, JsonObject, canonical_bytes, parse_strict
+from remit.pipeline import Sent, UpstreamFailure
+
+_WAITING_MAX = 256  # requests under way
+_UNREAD_BYTES_MAX = 1 << 20  # written to the program and not yet read by it
+_GIVEN_UP_MAX = 1024  # ids whose late answers are passed over
+_UNASKED_FACTOR = 4  # bytes it may send unasked between two answers, in answers of the greatest size
+_SILENT_MAX = 3  # requests in a row that time out without one line from it
+_STDERR_BYTES = 2048  # kept of standard error
+_END_S = 0.2  # seconds between its exit and the end of its pipes, which a child of its own may hold open
+_STOP_S = 2.0  # seconds to end after being asked to
+_WORD = re.compile(r"[A-Za-z0-9_.+=~-]{40,}")  # what could be a credential
+_METHOD_NOT_FOUND = -32601  # JSON-RPC 2.0, section 5.1
+
+Write = Callable[[str], bytes]
+"""Writes a request with the id it is given."""
+
+_Answer = asyncio.Future[JsonObject | UpstreamFailure]
+
+
+class Process(asyncio.SubprocessProtocol):
+    """A running program. `ended` is set when it is gone; nothing is written to it after `open` is false."""
+
+    def __init__(self, line_bytes_max: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._line_bytes_max = line_bytes_max
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._stdin: asyncio.WriteTransport | None = None
+        self._buffer = bytearray()
+        self._looked = 0  # how much of the buffer is known to hold no line end
+        self._errors = bytearray()
+        self._count = itertools.count(1)
+        self._waiting: dict[str, _Answer] = {}
+        self._given_up: OrderedDict[str, None] = OrderedDict()
+        self._unasked_bytes = self._silent = 0
+        self._fault: UpstreamFailure | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self.began_at = self._loop.time()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self.greeting: JsonObject = {}  # what it answered to the first request it understood
+        self.modern = True  # whether it speaks 2026-07-28, or an older revision after a handshake
+        self.verified_above: int | None = None  # see `Verification.begun`, noted when the process was first used
+
+    @property
+    def open(self) -> bool:
+        """Whether requests may be written."""
+        return self._fault is None
+
+    async def request(self, write: Write, deadline: float) -> JsonObject | UpstreamFailure:
+        """Send a request, once, and return its result, or what kept it from coming before `deadline` (loop time)."""
+        refused = self._refusal(deadline)
+        if refused is not None or self._stdin is None:
+            return refused or _unsent(Code.CLOSED, "the program has not started")
+        request_id = f"r_{next(self._count)}"
+        line = write(request_id)
+        if b"\n" in line or b"\r" in line:
+            return _unsent(Code.MALFORMED, "a request of more than one line")
+        answer: _Answer = self._loop.create_future()
+        self._waiting[request_id] = answer
+        timer = self._loop.call_at(deadline, self._expire, answer)
+        self._stdin.write(line + b"\n")
+        try:
+            return await answer
+        finally:
+            timer.cancel()
+            if self._waiting.pop(request_id, None) is not None:
+                self._give_up(request_id)
+
+    def notify(self, method: str, params: JsonObject | None = None) -> None:
+        """Send a message that has no answer."""
+        self._send({"jsonrpc": "2.0", "method": method, "params": params or {}})
+
+    async def finished(self) -> None:
+        """Wait until no request is under way."""
+        while self._waiting:
+            await asyncio.wait(list(self._waiting.values()))
+            await asyncio.sleep(0)  # whoever waited takes its answer away
+
+    async def stop(self, why: str = "the program was ended") -> None:
+        """End the program and whatever it started: asked first, killed after two seconds. Returns once it is gone."""
+        self._break(Code.CLOSED, why)
+        await self.ended
+
+    def _refusal(self, deadline: float) -> UpstreamFailure | None:
+        if self._fault is not None:
+            return _unsent(Code.CLOSED, self._fault.detail)
+        if self._loop.time() >= deadline:
+            return _unsent(Code.TIMEOUT, "the time was up before the request was written")
+        if len(self._waiting) >= _WAITING_MAX:
+            return _unsent(Code.BUSY, f"{_WAITING_MAX} calls wait already")
+        if self._unread() > _UNREAD_BYTES_MAX:
+            return _unsent(Code.BUSY, "the program does not read its requests")
+        return None
+
+    def _expire(self, answer: _Answer) -> None:
+        if answer.done():
+            return
+        answer.set_result(UpstreamFailure(code=Code.TIMEOUT.value, sent=Sent.UNKNOWN, detail="no answer in time"))
+        self._silent += 1
+        if self._silent >= _SILENT_MAX:
+            self._break(Code.CLOSED, f"the program was ended after {_SILENT_MAX} requests without a sign of life")
+
+    def _give_up(self, request_id: str) -> None:
+        """Tell the program that nobody waits any more, and be ready for its answer all the same."""
+        self._given_up[request_id] = None
+        if len(self._given_up) > _GIVEN_UP_MAX:
+            self._given_up.popitem(last=False)
+        if self.open:
+            self.notify("notifications/cancelled", {"requestId": request_id})
+
+    def _send(self, message: JsonObject) -> None:
+        if self.open and self._stdin is not None:
+            self._stdin.write(canonical_bytes(message) + b"\n")
+            if self._unread() > 2 * _UNREAD_BYTES_MAX:
+                self._break(Code.TOO_LARGE, "the program asks and does not read")
+
+    def _unread(self) -> int:
+        return 0 if self._stdin is None else self._stdin.get_write_buffer_size()
+
+    # What the program says.
+
+    def _line(self, line: bytes) -> None:
+        try:
+            message = parse_strict(line)
+        except InputRefusedError as error:
+            self._break(Code.MALFORMED, f"a line that is not strict json: {error.code}")
+            return
+        if not isinstance(message, dict):
+            self._break(Code.MALFORMED, "a line that is not one message")
+        elif "method" in message:
+            self._unasked(message, len(line))
+        else:
+            self._answered(message)
+
+    def _answered(self, message: JsonObject) -> None:
+        request_id = message.get("id")
+        if isinstance(request_id, str) and request_id in self._given_up:
+            del self._given_up[request_id]
+            return
+        answer = self._waiting.get(request_id) if isinstance(request_id, str) else None
+        if answer is None:
+            self._break(Code.MALFORMED, "an answer to another request")
+            return
+        self._unasked_bytes = 0
+        del self._waiting[str(request_id)]
+        if not answer.done():  # its time may be up since a moment
+            answer.set_result(read_message(message, str(request_id)))
+
+    def _unasked(self, message: JsonObject, size: int) -> None:
+        """Pass over a notification; answer a request with no: this client has nothing to give but a ping's answer."""
+        self._unasked_bytes += size
+        if self._unasked_bytes > _UNASKED_FACTOR * self._line_bytes_max:
+            self._break(Code.TOO_LARGE, "more unasked messages than answers")
+        elif "id" in message:
+            answer: JsonObject = {"jsonrpc": "2.0", "id": message["id"]}
+            if message["method"] == "ping":
+                answer["result"] = {}
+            else:
+                answer["error"] = {"code": _METHOD_NOT_FOUND, "message": "this client answers nothing but ping"}
+            self._send(answer)
+
+    # Its end.
+
+    def _break(self, code: Code, detail: str) -> None:
+        """Fail whatever waits, and end the program."""
+        self._fail(code, detail)
+        if self._stopping is None and not self.ended.done():
+            self._stopping = asyncio.create_task(self._end())
+
+    def _fail(self, code: Code, detail: str) -> None:
+        if self._fault is None:
+            self._fault = UpstreamFailure(code=code.value, sent=Sent.UNKNOWN, detail=detail)
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_result(self._fault)
+        self._waiting.clear()
+
+    async def _end(self) -> None:
+        if self._stdin is not None:
+            self._stdin.close()
+        self._signal(signal.SIGTERM)
+        _, running = await asyncio.wait([self.ended], timeout=_STOP_S)
+        if running:
+            self._signal(signal.SIGKILL)
+            await asyncio.wait([self.ended], timeout=_STOP_S)
+        self._conclude()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the program's process group: it is its own session, so that nothing it started is left."""
+        if self._transport is not None:
+            with suppress(ProcessLookupError, PermissionError):  # (macOS says the latter of a group of dead processes.)
+                os.killpg(self._transport.get_pid(), number)
+
+    def _soon(self) -> None:
+        if self._timer is None and not self.ended.done():
+            self._timer = self._loop.call_later(_END_S, self._conclude)
+
+    def _conclude(self) -> None:
+        if self.ended.done():
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fail(Code.CLOSED, self._last_words())
+        self._signal(signal.SIGKILL)
+        if self._transport is not None:
+            self._transport.close()
+        self.ended.set_result(None)
+
+    def _last_words(self) -> str:
+        code = None if self._transport is None else self._transport.get_returncode()
+        said = self._errors.decode("utf-8", "replace")
+        if len(self._errors) >= _STDERR_BYTES:
+            said = said.partition("\n")[2]  # its first line may be cut
+        said = _WORD.sub("[...]", said)
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        how = "the program closed its output" if code is None else f"the program ended with exit code {code}"
+        return f"{how}: {ascii_line(' / '.join(lines[-3:])[-200:])}" if lines else how
+
+    # The transport's callbacks.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.SubprocessTransport", transport)  # uvloop's own class is one in all but name
+        self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Read on; what comes after the end of trust is dropped."""
+        if fd == 2:
+            self._errors += data
+            del self._errors[:-_STDERR_BYTES]
+            return
+        self._silent = 0
+        self._buffer += data
+        start = 0
+        while self._fault is None:
+            end = self._buffer.find(b"\n", max(start, self._looked))
+            if (len(self._buffer) if end < 0 else end) - start > self._line_bytes_max:
+                self._break(Code.TOO_LARGE, f"a line over {self._line_bytes_max} bytes")
+            elif end < 0:
+                break
+            else:
+                self._line(bytes(self._buffer[start:end]))
+                start = self._looked = end + 1
+        del self._buffer[: len(self._buffer) if self._fault is not None else start]
+        self._looked = len(self._buffer)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        """Without its input or output, the program is as good as gone."""
+        if fd != 2 and self._stopping is None:
+            self._soon()
+
+    def process_exited(self) -> None:
+        """Wait a moment for what is still in its pipes."""
+        self._soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        """Everything it said has been read, and it is gone."""
+        self._conclude()
+
+
+def _unsent(code: Code, detail: str) -> UpstreamFailure:
+    return UpstreamFailure(code=code.value, sent=Sent.NOT_SENT, detail=detail)

@@ -1,0 +1,103 @@
+"""What a project may say and probably does not mean: calls that would all be denied, and why.
+
+Each listed operation is told of once for each reason. What needs people (are there any with this role?) is not here.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import cedarpy
+
+from remit.adapters.project._models import AgentFile
+from remit.adapters.project._yaml import Document
+from remit.catalogue import Descriptor, Pin, Review
+from remit.core import Problem
+
+
+def never_permitted(document: Document, found: AgentFile, files: Mapping[str, str]) -> Iterator[Problem]:
+    """Warn of each listed operation that no permit can match: every call of it would be denied."""
+    permitted = _permitted(files)
+    if permitted is None:
+        return
+    for name, use_case in found.use_cases.items():
+        for index, operation in enumerate(use_case.operations):
+            if operation not in permitted:
+                yield Problem(
+                    code="never_permitted",
+                    file=document.file,
+                    line=document.line(("use_cases", name, "operations", index)),
+                    message=f"no policy can permit `{operation}`: every call of it will be denied",
+                    fix=f"write a permit for it under agents/{found.agent}/policies, or take it off the list",
+                )
+
+
+def not_deployed(
+    document: Document, found: AgentFile, descriptors: Mapping[str, Descriptor], manifest: Mapping[str, Pin]
+) -> Iterator[Problem]:
+    """Warn of each listed operation that is not in the agent's manifest, or is there as another version."""
+    for operation, line in listed(document, found).items():
+        descriptor, pin = descriptors.get(operation), manifest.get(operation)
+        if descriptor is None or pin == Pin(descriptor.version, descriptor.digest):
+            continue
+        lock = f"agents/{found.agent}/tools.lock"
+        if pin is None:
+            code, message = "manifest_missing", f"`{operation}` is not in {lock}: every call of it will be denied"
+        elif pin.version != descriptor.version:
+            code = "manifest_stale"
+            message = f"{lock} has `{operation}` in version {pin.version}, the catalogue in {descriptor.version}"
+        else:
+            code = "manifest_stale"
+            message = f"`{operation}` has changed since {lock} was written, under the same version"
+        fix = "once the change is reviewed, write the manifest anew by `remit tools lock`"
+        yield Problem(code=code, file=document.file, line=line, message=message, fix=fix)
+
+
+def not_reviewed(
+    places: Mapping[str, tuple[str, int]], descriptors: Mapping[str, Descriptor], reviews: Mapping[str, Review]
+) -> Iterator[Problem]:
+    """Warn of each operation in `places` (file and line of its description) that lacks signatures or a pin."""
+    for operation, (file, line) in places.items():
+        review, descriptor = reviews.get(operation), descriptors.get(operation)
+        if review is not None and review.missing:
+            yield Problem(
+                code="descriptor_unsigned",
+                file=file,
+                line=line,
+                message=f"`{operation}` is not reviewed: {review.missing}; every call of it will be denied",
+                fix="have it signed by the people whom the trust root names, each with `remit tools sign`",
+            )
+        if descriptor is not None and not descriptor.served:
+            yield Problem(
+                code="served_unpinned",
+                file=file,
+                line=line,
+                message=f"`{operation}`: nothing is kept of what its server showed: a change of it would not be seen",
+                fix=f"keep the server's own definition in catalogue/served/{descriptor.tool}.json",
+            )
+
+
+def listed(document: Document, found: AgentFile) -> dict[str, int]:
+    """Return each operation that some use case lists, once, with the first line where it stands."""
+    places: dict[str, int] = {}
+    for name, use_case in found.use_cases.items():
+        for index, operation in enumerate(use_case.operations):
+            places.setdefault(operation, document.line(("use_cases", name, "operations", index)))
+    return places
+
+
+def _permitted(files: Mapping[str, str]) -> set[str] | None:
+    """Return the operations that some permit in `files` names; None when one permits without naming any.
+
+    The texts have been checked before, so they parse.
+    """
+    named: set[str] = set()
+    for text in files.values():
+        parsed = json.loads(cedarpy.policies_to_json_str(text))
+        for policy in parsed["staticPolicies"].values():
+            if policy["effect"] != "permit":
+                continue
+            scope = policy["action"]
+            if scope["op"] == "All":
+                return None
+            named |= {entity["id"] for entity in scope.get("entities", [scope.get("entity")])}
+    return named

@@ -1,0 +1,10 @@
+"""Where the token service answers, below its issuer's address. Delegations and assertions are made out to it."""
+
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
+JWKS_PATH = "/.well-known/jwks.json"
+METADATA_PATH = "/.well-known/oauth-authorization-server"
+
+
+def token_endpoint(issuer: str) -> str:
+    """Return the token endpoint's URL: the audience of delegation tokens and of agents' assertions."""
+    return f"{issuer}{TOKEN_PATH}"

@@ -1,0 +1,44 @@
+"""What the admin API can do, given by who composes the gateway."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from remit.charter import Charter
+from remit.core import JsonObject
+from remit.identity import Authenticator, Person
+from remit.pipeline import ApprovalDesk, Clock, ControlDesk, Live, Store
+from remit.records import Entry
+
+Said = dict[str, JsonValue]
+"""An answer's body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """Everything that a route may reach. A fault is raised as a `RemitError`; a refusal comes back as a `Reason`.
+
+    `check_tools` compares every tool server's listing, now, with what was reviewed: one item for each operation, with
+    `operation`, `tool`, `state` (`reviewed`, `changed`, `unverified` or `not_pinned`) and `differences`, lines.
+    `rollback` takes the digest of the bundle to go back to; empty: the one before. `register_key` takes an agent's
+    public key as a JWK.
+    """
+
+    store: Store
+    clock: Clock
+    live: Live
+    approvals: ApprovalDesk
+    controls: ControlDesk
+    authenticator: Authenticator
+    audience: str  # of the tokens it takes
+    log_in: Callable[[str, str, str], tuple[str, str]]  # person, secret, audience -> token, expiry
+    status: Callable[[], Awaitable[Said]]
+    deploy: Callable[[Person], Awaitable[Said]]
+    rollback: Callable[[Person, str], Awaitable[Said]]
+    checkpoint: Callable[[], Awaitable[str]]
+    replayed: Callable[[tuple[Entry, ...]], Awaitable[dict[int, str]]]
+    charters: Callable[[], Mapping[str, Charter]]  # of the running release
+    check_tools: Callable[[], Awaitable[list[Said]]]
+    register_key: Callable[[Person, str, JsonObject], Awaitable[Said]]
+    origin: str  # the log's name

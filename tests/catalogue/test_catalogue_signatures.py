@@ -244,6 +244,12 @@ def test_the_author_counts_only_as_long_as_somebody_else_is_named_as_author() ->
     missing(signed("ana", "ben", of=other), other)
 
 
+def test_an_author_who_signed_beside_the_persons_asked_for_is_not_named_as_a_signer() -> None:
+    other = sealed(replace(DESCRIPTOR, author="ana"))
+    review = review_of(other, signed("ana", "both", "ben", of=other), TRUST)
+    assert review == Review((("ben", "engineering"), ("both", "security")), "")
+
+
 @pytest.mark.parametrize(("author", "says"), [("", "not named"), ("Ana", "lower case"), ("ana ", "lower case")])
 def test_an_author_who_is_nobody_keeps_all_from_signing(author: str, says: str) -> None:
     other = sealed(replace(DESCRIPTOR, author=author))

@@ -14,10 +14,11 @@ TASK = Task(id="t_1", user="tom", agent="refunds", use_case="r", opened_at=NOON,
 TOKEN = Delegation(user="tom", agent="refunds", task="t_1", use_case="r", expires_at=NOON + HOUR)
 
 
-def code(delegation: Delegation, task: Task | None, now: datetime = NOON) -> str:
-    match delegation_is_live(delegation, task, now):
+def code(delegation: Delegation, task: Task | None, now: datetime = NOON, revoked: str = "") -> str:
+    match delegation_is_live(delegation, task, revoked, now):
         case Deny(reason):
             assert reason.fix
+            assert revoked in reason.message
             return reason.code
         case other:
             assert other == Allow()
@@ -45,3 +46,20 @@ def test_a_live_token_of_a_live_task_is_allowed_to_the_last_moment() -> None:
 )
 def test_anything_less_is_denied(delegation: Delegation, task: Task | None, now: datetime, expected: str) -> None:
     assert code(delegation, task, now) == expected
+
+
+@pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize(
+    ("delegation", "task", "now"),
+    [
+        (TOKEN, TASK, NOON),
+        (TOKEN, None, NOON),
+        (TOKEN, TASK, NOON + HOUR),
+        (replace(TOKEN, user="ana"), TASK, NOON),
+    ],
+)
+def test_a_revoked_agent_is_denied_before_anything_else_is_asked(
+    delegation: Delegation, task: Task | None, now: datetime
+) -> None:
+    assert code(delegation, task, now, revoked="its key was published") == "agent_revoked"
+    assert code(delegation, task, now) != "agent_revoked"

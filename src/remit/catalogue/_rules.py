@@ -59,12 +59,12 @@ def signatures_hold(review: Review | None, quarantined: str) -> Decision:
                 "a person compares it with `remit tools diff`, and reviews the new definition or has the old one back",
             )
         )
-    missing = "its signatures were never checked" if review is None else review.missing
-    if review is None or missing or not review.signers:
+    if review is None or review.missing or not review.signers:
+        missing = "its signatures were never checked" if review is None else review.missing or "nobody signed it"
         return Deny(
             Reason(
                 "descriptor_unsigned",
-                f"the operation's descriptor is not reviewed: {missing or 'nobody signed it'}",
+                f"the operation's descriptor is not reviewed: {missing}",
                 "the persons asked for sign it with `remit tools sign`; `remit tools list` says who is missing",
             )
         )

@@ -141,9 +141,10 @@ def _signers(
         if not _holds(trust.keys[signature.keyid], signature.signature, opened.pae()):
             return f"a signature of `{person}` on the {part.value} part does not hold"
         persons.add(person)
-    if trust.lacking(persons - {descriptor.author}):
+    others = persons - {descriptor.author}
+    if trust.lacking(others):
         return _lacking(descriptor.author, part, persons, opened, trust)
-    return trust.seated(persons - {descriptor.author})
+    return trust.seated(others)
 
 
 def _holds(public_key: bytes, signature_hex: str, signed: bytes) -> bool:
@@ -172,8 +173,8 @@ def _opened(descriptor: Descriptor, part: Part, envelope: JsonObject) -> Envelop
     if len(set(map(str, keyids))) != len(keyids):
         return f"two signatures on the {part.value} part stand under one key"
     try:
-        # (`from_dict` takes apart what it is given, so it gets a copy.)
-        opened = Envelope.from_dict(json.loads(json.dumps(envelope)))
+        # (`from_dict` takes apart what it is given; it was parsed for this, and nobody reads it again.)
+        opened = Envelope.from_dict(envelope)
     except ValueError:
         return f"the envelope of the {part.value} part is not in base64"
     if opened.payload_type != payload_type(part):
@@ -240,7 +241,7 @@ def _parsed(body: bytes) -> Json:
     try:
         return parse_strict(body)
     except InputRefusedError as error:
-        raise InputRefusedError("signatures_invalid", error.message, _FIX) from error
+        raise InputRefusedError("signatures_invalid", f"the signatures: {error.message}", _FIX) from error
 
 
 def _envelope(value: Json, where: str) -> JsonObject:

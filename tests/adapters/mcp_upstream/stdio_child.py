@@ -26,9 +26,7 @@ def greet(request: dict[str, Any]) -> None:
         wanted = request["params"]["protocolVersion"]
         version = next((word for word in sys.argv if word.startswith("20")), wanted)
         info = {"name": "child", "version": "0"}
-        send(
-            id=request["id"], result={"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
-        )
+        send(id=request["id"], result={"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
     elif OLDER:
         send(id=request["id"], error={"code": -32601, "message": "no such method"})
     else:

@@ -1,13 +1,17 @@
 """A sound project, and one mistake in it at a time: each is found, at its line, with a way to mend it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remit.adapters.project import check_project, compile_snapshot
+from remit.adapters.project import check_project, compile_snapshot, lock_text, served_text
+from remit.catalogue import Signer, TrustRoot, public_key_of, sign_parts, trust_json
 from remit.core import Problem, ProjectInvalidError
 
 AGENT = "agents/refunds/agent.yaml"
@@ -15,6 +19,10 @@ RULES = "agents/refunds/policies/rules.cedar"
 SHARED = "organisation/policies/shared.cedar"
 ORDERS = "catalogue/orders.yaml"
 MAIL = "catalogue/mail.yaml"
+LOCK = "agents/refunds/tools.lock"
+SERVED = "catalogue/served/orders.json"
+SIGNED = "catalogue/signatures/get_order.dsse.json"
+TRUST = "trust.json"
 
 GOOD = {
     AGENT: """\
@@ -96,7 +104,34 @@ Change = Callable[[dict[str, bytes]], None]
 
 
 def good() -> dict[str, bytes]:
-    return {path: text.encode() for path, text in GOOD.items()}
+    """Return the sound project as it is deployed: reviewed by one signer, kept and pinned."""
+    return {**written(), **reviewed()}
+
+
+def written() -> dict[str, bytes]:
+    served = {"get_order": "orders", "refundOrder": "orders", "send_mail": "mail"}
+    definitions = {
+        tool: served_text({name: {"name": name} for name, its in served.items() if its == tool})
+        for tool in set(served.values())
+    }
+    kept = {f"catalogue/served/{tool}.json": text for tool, text in definitions.items()}
+    return {path: text.encode() for path, text in {**GOOD, **kept}.items()}
+
+
+@cache
+def reviewed() -> Mapping[str, bytes]:
+    key = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    sam = Signer(frozenset({"security"}), (public_key_of(pem),))
+    descriptors = compile_snapshot(written()).descriptors
+    return {
+        TRUST: trust_json(TrustRoot(version=1, persons={"sam": sam}, thresholds={"security": 1})),
+        LOCK: lock_text(descriptors, descriptors).encode(),
+        **{
+            f"catalogue/signatures/{name}.dsse.json": sign_parts(descriptor, None, pem)
+            for name, descriptor in descriptors.items()
+        },
+    }
 
 
 def edit(path: str, old: str, new: str) -> Change:
@@ -132,6 +167,39 @@ def copy(path: str, to: str, *edits: tuple[str, str]) -> Change:
     return change
 
 
+def both(first: Change, second: Change) -> Change:
+    def change(project: dict[str, bytes]) -> None:
+        first(project)
+        second(project)
+
+    return change
+
+
+def control(path: str, line: str, after: str = "effect: ") -> Change:
+    """Add `line` to the first operation of `path` whose effect is `after`, below its effect."""
+
+    def change(project: dict[str, bytes]) -> None:
+        head, mark, rest = project[path].decode().partition(f"    {after}")
+        value, end, tail = rest.partition("\n")
+        assert end
+        project[path] = f"{head}{mark}{value}\n    {line}\n{tail}".encode()
+
+    return change
+
+
+def endpoint(line: str, *, keep: bool = False) -> Change:
+    """Put `line` in place of the mail server's url, or below it."""
+    url = "url: http://127.0.0.1:9000/mcp\n"
+    return edit(MAIL, url, f"{url if keep else ''}{line}\n")
+
+
+def end(path: str, text: str) -> Change:
+    def change(project: dict[str, bytes]) -> None:
+        project[path] += f"{text}\n".encode()
+
+    return change
+
+
 @dataclass(frozen=True)
 class Broken:
     code: str
@@ -142,6 +210,7 @@ class Broken:
 
 
 OTHER = "catalogue/other.yaml"
+EFFECT = "effect: irreversible"
 
 BROKEN = {
     # R1.1: no charter without owner, process and purpose
@@ -247,6 +316,115 @@ BROKEN = {
     "result schema that is none": Broken(
         "schema_not_object", ORDERS, 29, edit(ORDERS, "output_schema: {type: object}", "output_schema: {type: array}")
     ),
+    # R3.9, R7.4: controls
+    "confirm of no argument": Broken("confirm_invalid", MAIL, 9, control(MAIL, "confirm: txt"), "did you mean `text`?"),
+    "confirm of an optional argument": Broken(
+        "confirm_invalid", MAIL, 9, control(MAIL, "confirm: text"), "no required argument"
+    ),
+    "confirm of a number": Broken(
+        "confirm_invalid",
+        ORDERS,
+        22,
+        both(control(ORDERS, "confirm: amount_minor", "effect: write"), edit(ORDERS, "effect: write", EFFECT)),
+        "not of type string",
+    ),
+    "confirm of what nobody confirms": Broken(
+        "confirm_invalid", ORDERS, 10, control(ORDERS, "confirm: order_id"), "nobody would ever be asked"
+    ),
+    "content of no argument": Broken(
+        "content_unknown", MAIL, 9, control(MAIL, "content: [txt]"), "did you mean `text`?"
+    ),
+    "sources of no argument": Broken("source_unknown", MAIL, 9, control(MAIL, "sources: {txt: [user]}"), "`text`"),
+    "source of no operation": Broken(
+        "source_unknown", MAIL, 9, control(MAIL, "sources: {text: [user, get_ordr/id]}"), "did you mean `get_order`?"
+    ),
+    "source of no pointer": Broken(
+        "source_unknown", MAIL, 9, control(MAIL, "sources: {text: [get_order/a~b]}"), "JSON pointer"
+    ),
+    "sources of content": Broken(
+        "source_unused", MAIL, 10, control(MAIL, "content: [text]\n    sources: {text: [user]}"), "anywhere"
+    ),
+    "sources of none": Broken("value_invalid", MAIL, 9, control(MAIL, "sources: {text: []}"), "at least 1"),
+    "label of another kind": Broken("label_unknown", MAIL, 9, control(MAIL, "results: trusted"), "system_of_record"),
+    "label of a field of another kind": Broken(
+        "label_unknown", MAIL, 9, control(MAIL, "results: {/a: user}"), "system_of_record"
+    ),
+    "label of no pointer": Broken(
+        "value_invalid", MAIL, 9, control(MAIL, "results: {a: untrusted}"), "text that matches"
+    ),
+    "labels without any": Broken("value_invalid", MAIL, 9, control(MAIL, "results: {}"), "at least 1"),
+    "controls misspelt": Broken("key_unknown", MAIL, 9, control(MAIL, "contents: [text]"), "did you mean `content`?"),
+    # the tool's place
+    "neither url nor command": Broken(
+        "tool_endpoint_unclear", MAIL, 1, edit(MAIL, "url: http://127.0.0.1:9000/mcp\n", ""), "neither"
+    ),
+    "both url and command": Broken("tool_endpoint_unclear", MAIL, 3, endpoint("command: [mail]", keep=True), "both"),
+    "artefacts of a url": Broken(
+        "artefacts_unused", MAIL, 3, endpoint(f"artefacts: {{mail.py: 'sha256:{'0' * 64}'}}", keep=True), "compared"
+    ),
+    "artefact without a digest": Broken(
+        "value_invalid", MAIL, 3, endpoint("command: [mail]\nartefacts: {mail.py: latest}"), "sha256"
+    ),
+    "command of nothing": Broken("value_invalid", MAIL, 2, endpoint("command: []"), "at least 1"),
+    "command with an empty argument": Broken(
+        "tool_command_invalid", MAIL, 2, endpoint('command: [mail, ""]'), "empty argument"
+    ),
+    "command with a key": Broken(
+        "tool_command_credentials", MAIL, 2, endpoint("command: [mail, --api-key, x]"), "credential"
+    ),
+    "author is not a name": Broken("name_invalid", MAIL, 3, endpoint("author: Ana B", keep=True), "`Ana B`"),
+    # R6.4: limits, and who reviews
+    "limits without any": Broken("value_invalid", AGENT, 15, end(AGENT, "limits: {}"), "at least 1"),
+    "limit of another effect": Broken(
+        "value_invalid", AGENT, 15, end(AGENT, "limits: {a: {of: [delete], per: user, max: 1}}"), "irreversible"
+    ),
+    "limit of no effect": Broken(
+        "value_invalid", AGENT, 15, end(AGENT, "limits: {a: {of: [], per: user, max: 1}}"), "at least 1"
+    ),
+    "limit per another thing": Broken(
+        "value_invalid", AGENT, 15, end(AGENT, "limits: {a: {per: team, max: 1}}"), "agent"
+    ),
+    "limit in another time": Broken(
+        "value_invalid", AGENT, 15, end(AGENT, "limits: {a: {per: user, in: week, max: 1}}"), "day"
+    ),
+    "limit without a number": Broken("key_missing", AGENT, 15, end(AGENT, "limits: {a: {per: user}}"), "max"),
+    "limit below nothing": Broken(
+        "value_invalid", AGENT, 15, end(AGENT, "limits: {a: {per: user, max: -1}}"), "at least 0"
+    ),
+    "limit misspelt": Broken(
+        "key_unknown", AGENT, 15, end(AGENT, "limits: {a: {per: user, inn: day, max: 1}}"), "did you mean `in`?"
+    ),
+    "no reviewers": Broken("value_invalid", AGENT, 15, end(AGENT, "reviewers: []"), "at least 1"),
+    "the requester as reviewer": Broken(
+        "role_reserved", AGENT, 15, end(AGENT, "reviewers: [finance, requester]"), "reserved"
+    ),
+    # R4.2, R4.5, R4.6: what reviews and deployments leave
+    "manifest of an unknown operation": Broken(
+        "manifest_unknown_operation", LOCK, 2, edit(LOCK, "get_order", "get_ordr"), "did you mean `get_order`?"
+    ),
+    "manifest without a digest": Broken("value_invalid", LOCK, 2, edit(LOCK, "sha256:", "md5:"), "sha256"),
+    "manifest without a version": Broken("key_missing", LOCK, 2, edit(LOCK, 'version: "1", ', ""), "version"),
+    "manifest of a list": Broken("value_invalid", LOCK, 1, put(LOCK, b"- get_order\n"), "a list of 1"),
+    "manifest of two lines for one": Broken("duplicate_key", LOCK, 3, edit(LOCK, "refund_order", "get_order")),
+    "manifest without a charter": Broken(
+        "charter_missing", "agents/other/agent.yaml", 0, copy(LOCK, "agents/other/tools.lock"), "a manifest"
+    ),
+    "definitions of an unknown tool": Broken(
+        "served_unknown_tool", "catalogue/served/order.json", 0, copy(SERVED, "catalogue/served/order.json"), "`orders`"
+    ),
+    "definitions that are none": Broken("served_invalid", SERVED, 0, put(SERVED, b'{"get_order": []}'), "definition"),
+    "definitions twice": Broken("served_invalid", SERVED, 0, put(SERVED, b'{"a": {}, "a": {}}'), "twice"),
+    "definitions of a list": Broken("served_invalid", SERVED, 0, put(SERVED, b"[]"), "one object"),
+    "signatures of an unknown operation": Broken(
+        "signature_unknown_operation",
+        "catalogue/signatures/get_ordr.dsse.json",
+        0,
+        copy(SIGNED, "catalogue/signatures/get_ordr.dsse.json"),
+        "did you mean `get_order`?",
+    ),
+    "signatures that are no JSON": Broken("signatures_invalid", SIGNED, 0, put(SIGNED, b"signed, sam")),
+    "signatures that are no envelopes": Broken("signatures_invalid", SIGNED, 0, put(SIGNED, b'{"interface": {}}')),
+    "trust root that is none": Broken("trust_invalid", TRUST, 0, put(TRUST, b'{"version": 1}')),
     # YAML on which readers could disagree
     "key twice": Broken("duplicate_key", AGENT, 4, edit(AGENT, "process:", "owner: tom\nprocess:"), "`owner`"),
     "anchor": Broken("yaml_unsupported", AGENT, 3, edit(AGENT, "owner: ana", "owner: &a ana"), "&a"),
@@ -367,7 +545,9 @@ def test_shared_policies_bind_every_agent() -> None:
     project = good()
     project[RULES] = b""
     project[SHARED] += b'permit(principal, action == Action::"get_order", resource);'
-    listed = {warning.message.split("`")[1] for warning in check_project(project).warnings}
+    warnings = check_project(project).warnings
+    assert {warning.code for warning in warnings} == {"never_permitted"}
+    listed = {warning.message.split("`")[1] for warning in warnings}
     assert listed == {"refund_order", "send_mail"}
 
 

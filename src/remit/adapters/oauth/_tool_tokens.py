@@ -26,7 +26,7 @@ class ToolTokens:
     """Mints tool tokens (`pipeline.Credentials`). One is made per tool, user, agent and task, and kept while fresh."""
 
     def __init__(
-        self, key: Ed25519PrivateKey, issuer: str, random: Callable[[int], bytes] = secrets.token_bytes
+        self, key: Ed25519PrivateKey, issuer: str, *, random: Callable[[int], bytes] = secrets.token_bytes
     ) -> None:
         self._key = own_key(key)
         self._public = public_jwk(key)

@@ -125,6 +125,7 @@ class _Project:
     trust: TrustRoot | None = None
     folders: set[str] = field(default_factory=set)  # with an agent.yaml, sound or not
     named: set[str] = field(default_factory=set)  # operations that some file names, sound or not
+    named_tools: set[str] = field(default_factory=set)  # the same of tools
     catalogue_is_broken: bool = False
     catalogue_is_unreadable: bool = False
     places: dict[str, tuple[str, int]] = field(default_factory=dict)  # by operation: file and line
@@ -200,6 +201,7 @@ class _Project:
             self.catalogue_is_unreadable = True
         else:
             self.named |= _operation_names(document.value)
+            self.named_tools |= _tool_names(document.value)
             found = self._shape(CatalogueFile, document)
             if found:
                 self.catalogues.append((document, found))
@@ -273,8 +275,8 @@ class _Project:
         fix = "rename it after what it belongs to, or remove it"
         for path in self.sources:
             match role_of(path):
-                case ("served", tool) if tool not in {found.tool for _, found in self.catalogues}:
-                    message = f"the tool `{tool[:80]}` is not in the catalogue{nearest(tool, sorted(self.tools))}"
+                case ("served", tool) if tool not in self.named_tools:
+                    message = f"the tool `{tool[:80]}` is not in the catalogue{nearest(tool, sorted(self.named_tools))}"
                     self._add("served_unknown_tool", path, 0, message, fix)
                 case ("signatures", operation) if operation not in self.named:
                     known = sorted(self.named)
@@ -467,6 +469,11 @@ def _charter(found: AgentFile) -> Charter:
 def _operation_names(value: Json) -> set[str]:
     operations = value.get("operations") if isinstance(value, dict) else None
     return set(operations) if isinstance(operations, dict) else set()
+
+
+def _tool_names(value: Json) -> set[str]:
+    tool = value.get("tool") if isinstance(value, dict) else None
+    return {tool} if isinstance(tool, str) else set()
 
 
 def _unsafe_texts(document: Document) -> Iterator[Problem]:

@@ -75,9 +75,7 @@ def approval_routes(control: Control, access: Access) -> APIRouter:
     @routes.post("/v1/approvals/{approval}/approve")
     async def approve(approval: str, found: person, body: Yes) -> Said:
         seen = _seen(control, found, approval)
-        return await _whole(
-            control, settled(await control.approvals.approve(found, seen.id, body.digest, body.typed))
-        )
+        return await _whole(control, settled(await control.approvals.approve(found, seen.id, body.digest, body.typed)))
 
     @routes.post("/v1/approvals/{approval}/deny")
     async def deny(approval: str, found: person, body: Told) -> Said:

@@ -5,6 +5,17 @@ main()
 """
 
 from remit.surfaces.cli._commands import command_line
-from remit.surfaces.cli._ports import Checked, Finding, Ready, Workshop, Written
+from remit.surfaces.cli._ports import Checked, Finding, Locked, Ready, Served, Signed, Trusted, Workshop, Written
 
-__all__ = ["Checked", "Finding", "Ready", "Workshop", "Written", "command_line"]
+__all__ = [
+    "Checked",
+    "Finding",
+    "Locked",
+    "Ready",
+    "Served",
+    "Signed",
+    "Trusted",
+    "Workshop",
+    "Written",
+    "command_line",
+]

@@ -136,9 +136,10 @@ def _arguments(value: Json) -> Iterator[str]:
 
 def _source(line: JsonObject) -> str:
     where = f" in {line['operation']}{line['field']} of {line['call']}" if line["operation"] else ""
+    asked = f" in {line['field']}" if line["field"] else ""
     said = {
-        "user": f"from what the user gave{f', {line["field"]}' if line['field'] else ''}",
-        "nowhere": "from NOWHERE the gateway has seen",
+        "user": f"from what the user gave{asked}",
+        "nowhere": "from NOWHERE that the gateway has seen",
         "untrusted": f"from UNTRUSTED content{where}",
     }.get(str(line["label"]), f"from a system of record{where}")
     return f"{line['pointer']} {said}{'' if line['accepted'] else ': NOT an accepted source'}"

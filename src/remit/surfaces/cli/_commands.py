@@ -6,10 +6,14 @@ from collections.abc import Callable
 import click
 
 from remit import __version__
+from remit.surfaces.cli._agents import agents
+from remit.surfaces.cli._approvals import approvals
 from remit.surfaces.cli._local import check, doctor, init, up
 from remit.surfaces.cli._ports import Workshop
 from remit.surfaces.cli._records import records
-from remit.surfaces.cli._running import agents, login, release, tasks, try_operation
+from remit.surfaces.cli._releases import release, stop_all
+from remit.surfaces.cli._running import login, tasks, try_operation
+from remit.surfaces.cli._tools import tools
 
 
 def command_line(workshop: Workshop, demo: Callable[[bool], int]) -> click.Group:
@@ -28,6 +32,7 @@ def command_line(workshop: Workshop, demo: Callable[[bool], int]) -> click.Group
         """Show the whole story on real servers; exits non-zero if anything did not happen as told."""
         sys.exit(demo(keep))
 
-    for command in (agents, check, doctor, init, login, records, release, tasks, try_operation, up):
+    everyday = (check, doctor, init, login, try_operation, up)
+    for command in (*everyday, agents, approvals, records, release, stop_all, tasks, tools):
         remit.add_command(command)
     return remit

@@ -10,6 +10,8 @@ from remit.core import is_name
 from remit.surfaces.cli._common import REFUSED, answering, json_option, print_json, problem_json, project_option
 from remit.surfaces.cli._ports import Ready, Workshop
 
+SIGNATURES = "catalogue/signatures/"
+
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
@@ -26,7 +28,8 @@ def init(workshop: Workshop, folder: Path, name: str | None, owner: str, mcp_jso
     if as_json:
         return print_json({"files": [*written.files], "notes": [*written.notes]})
     for file in written.files:
-        click.echo(f"wrote {folder / file}")
+        if not file.startswith(SIGNATURES):  # as many as there are operations
+            click.echo(f"wrote {folder / file}")
     for note in written.notes:
         click.echo(f"note: {note}")
     click.echo(f"\nnext: {'' if folder == Path() else f'cd {folder} && '}remit check && remit up")

@@ -1,4 +1,4 @@
-"""Commands to a running gateway: login, try, release, tasks."""
+"""Commands of those who use a running gateway: login, try, tasks."""
 
 import sys
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from remit.surfaces.cli._common import (
     REFUSED,
     answering,
     as_object,
+    as_objects,
     as_texts,
     json_option,
     print_json,
@@ -74,62 +75,6 @@ def try_operation(
 
 
 @click.group()
-def agents() -> None:
-    """Agents, by their charters."""
-
-
-@agents.command("list")
-@project_option
-@json_option
-@answering
-def list_agents(root: Path, as_json: bool) -> None:
-    """Show the agents of the running release, their owners and what each use case may do."""
-    said = connect(root).get("/v1/agents")
-    if as_json:
-        return print_json(said)
-    for agent in map(as_object, said if isinstance(said, list) else []):
-        click.echo(f"{agent['agent']}, owned by {agent['owner']}: {agent['purpose']}")
-        for name, operations in as_object(agent["use_cases"]).items():
-            click.echo(f"  {name}: {', '.join(as_texts(operations))}")
-    return None
-
-
-@click.group()
-def release() -> None:
-    """What runs."""
-
-
-@release.command()
-@project_option
-@json_option
-@answering
-def deploy(root: Path, as_json: bool) -> None:
-    """Make the project's files the running release; if they do not load, nothing changes."""
-    said = as_object(connect(root).post("/v1/releases", {}))
-    if as_json:
-        return print_json(said)
-    for warning in as_texts(said.get("warnings")):
-        click.echo(f"warning: {warning}")
-    same = said["bundle"] == said["before"]
-    click.echo(f"{'unchanged' if same else 'deployed'}: {str(said['bundle'])[:19]}")
-    return None
-
-
-@release.command()
-@project_option
-@json_option
-@answering
-def status(root: Path, as_json: bool) -> None:
-    """Show what runs, in which mode, and how long the log is."""
-    said = as_object(connect(root).get("/v1/status"))
-    if as_json:
-        return print_json(said)
-    for key, value in said.items():
-        click.echo(f"{key:<14} {value}")
-    return None
-
-
-@click.group()
 def tasks() -> None:
     """Tasks, the units of authority."""
 
@@ -138,15 +83,18 @@ def tasks() -> None:
 @click.argument("agent")
 @click.argument("use_case")
 @click.option("--input", "given", default="", help="What the agent is asked to do; it goes on record as the user's.")
+@click.option("--delegation", is_flag=True, help="Print what the agent exchanges for a token of its own, by its key.")
 @project_option
 @json_option
 @answering
-def open_new(agent: str, use_case: str, given: str, root: Path, as_json: bool) -> None:
+def open_new(agent: str, use_case: str, given: str, delegation: bool, root: Path, as_json: bool) -> None:
     """Open a task as the person logged in, and print the token to hand to the agent as its MCP bearer."""
-    opened = open_task(connect(root), agent, use_case, given)
+    hand = "delegation" if delegation else "bearer"
+    opened = open_task(connect(root), agent, use_case, given, hand)
     if as_json:
         return print_json(opened)
-    click.echo(f"opened {opened['task']} until {opened['expires_at']}; the agent's bearer token:", err=True)
+    what = "delegation, to be exchanged" if delegation else "bearer token"
+    click.echo(f"opened {opened['task']} until {opened['expires_at']}; the agent's {what}:", err=True)
     click.echo(opened["token"])
     return None
 
@@ -160,20 +108,16 @@ def list_tasks(root: Path, as_json: bool) -> None:
     said = connect(root).get("/v1/tasks")
     if as_json:
         return print_json(said)
-    for task in said if isinstance(said, list) else []:
-        known = as_object(task)
-        click.echo(
-            f"{known['task']}  {known['opened_at']}  {known['agent']} for {known['user']} in {known['use_case']}"
-        )
+    for task in as_objects(said):
+        click.echo(f"{task['task']}  {task['opened_at']}  {task['agent']} for {task['user']} in {task['use_case']}")
     return None
 
 
 def _use_cases(client: Client) -> tuple[UseCase, ...]:
     """Read what runs, which need not be what the project's files say by now."""
-    said = client.get("/v1/agents")
     return tuple(
         UseCase(str(agent["agent"]), name, tuple(as_texts(operations)))
-        for agent in map(as_object, said if isinstance(said, list) else [])
+        for agent in as_objects(client.get("/v1/agents"))
         for name, operations in as_object(agent["use_cases"]).items()
     )
 

@@ -28,7 +28,8 @@ def try_call(client: Client, agent: str, use_case: str, operation: str, argument
     Raises:
         RemitError: the task was not opened.
     """
-    task = open_task(client, agent, use_case, "tried by hand")
+    # (What a person types here is the user's own input, so the call's arguments come from the user.)
+    task = open_task(client, agent, use_case, {"tried": operation, "arguments": arguments})
     meta: JsonObject = {
         "io.modelcontextprotocol/protocolVersion": REVISION,
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -54,13 +55,15 @@ def try_call(client: Client, agent: str, use_case: str, operation: str, argument
     return Tried(ok=ok, task=str(task["task"]), answer=said, text=_text(said), observed=observed)
 
 
-def open_task(client: Client, agent: str, use_case: str, given: str) -> JsonObject:
+def open_task(client: Client, agent: str, use_case: str, given: Json, hand: str = "bearer") -> JsonObject:
     """Open a task as the person logged in; return its id, its token and its end.
+
+    `hand` is what the agent is to be handed: a `bearer` token that lets it act, or a `delegation` to exchange for one.
 
     Raises:
         RemitError: with the gateway's own reason.
     """
-    answer = client.post_data("/v1/tasks", {"agent": agent, "use_case": use_case, "input": given})
+    answer = client.post_data("/v1/tasks", {"agent": agent, "use_case": use_case, "input": given, "hand": hand})
     said = _json(answer)
     if answer.status_code != 201:
         raise RemitError(str(said.get("code")), str(said.get("title")), str(said.get("fix")))

@@ -8,6 +8,9 @@ tool list, what came back so far) and chooses the next call or the answer. Each 
     echo '{"ticket": "the lamp came broken", "order_id": "ord-1001", "amount_minor": 4000}' |
         python refund_agent.py --url http://127.0.0.1:8700/mcp --ticket -
 
+With `--delegation` it is handed no bearer token but a delegation (environment variable REMIT_DELEGATION), which it
+exchanges for one (RFC 8693), proving with a key of its own (`--key`) that it is the agent it was delegated to.
+
 Exit code: 0 the ticket was handled or properly refused, 1 transport trouble, 2 usage.
 """
 
@@ -16,16 +19,27 @@ import asyncio
 import json
 import os
 import sys
+import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urljoin
 
 import httpx2
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, TextContent
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+JWT_TOKEN = "urn:ietf:params:oauth:token-type:jwt"  # noqa: S105 - the name of a kind of token
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_S = 60  # how long a proof of the agent's key is good for
 
 CALLS_MAX = 10  # a ticket that needs more is not one for this agent
 TIMEOUT = httpx2.Timeout(10.0, read=330.0)  # seconds; a call may wait minutes for a person's approval
@@ -113,38 +127,98 @@ def _money(refund: dict[str, Any]) -> str:
     return f"{units}.{cents:02} {refund.get('currency')}"
 
 
-def obey(order: Call, seen: Sequence[Outcome]) -> Move:
-    """Be a model that does as it was told, whatever its tool list says: make that one call, then report."""
-    if not seen:
-        return order
-    return Say(f"`{order.tool}` was refused: {seen[0].text}" if seen[0].refused else f"`{order.tool}` is done.")
+# --- the bearer token ------------------------------------------------------------------------------------------------
+
+
+async def exchange(http: httpx2.AsyncClient, url: str, delegation: str, key: OKPKey, agent: str) -> str:
+    """Exchange a delegation for the token that opens the MCP endpoint at `url`.
+
+    Raises:
+        RuntimeError: it was refused; says why.
+    """
+    endpoint = urljoin(url, "/oauth/token")
+    form = {
+        "grant_type": GRANT,
+        "subject_token": delegation,
+        "subject_token_type": JWT_TOKEN,
+        "client_assertion_type": JWT_BEARER,
+        "client_assertion": _assertion(key, agent, endpoint),
+    }
+    answer = await http.post(endpoint, data=form)
+    said = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
+    token = said.get("access_token")
+    if answer.status_code != 200 or not isinstance(token, str):
+        why = said.get("error_description") or said.get("error") or f"http {answer.status_code}"
+        raise RuntimeError(f"the delegation was not exchanged: {why}")
+    return token
+
+
+def _assertion(key: OKPKey, agent: str, endpoint: str) -> str:
+    """Prove that this is the agent (RFC 7523, section 3); the key is named by its thumbprint (RFC 7638)."""
+    now = int(time.time())
+    header = {"alg": "Ed25519", "typ": "JWT", "kid": key.thumbprint()}
+    times = {"iat": now, "exp": now + ASSERTION_S, "jti": str(uuid.uuid4())}
+    return jwt.encode(header, {"iss": agent, "sub": agent, "aud": endpoint, **times}, key, algorithms=["Ed25519"])
 
 
 # --- the loop --------------------------------------------------------------------------------------------------------
 
 
-async def run(url: str, token: str | None, task: Ticket | Call) -> None:
-    """Connect, then let the model choose and carry out its calls until it has an answer.
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the tools are and how to get in: with `token`, or with a `delegation` and the agent's own `key`."""
+
+    url: str
+    token: str | None = None
+    delegation: str | None = None
+    key: OKPKey | None = None
+    agent: str = "refunds"
+    legacy: bool = False  # speak MCP 2025-11-25, as older clients do
+
+
+async def run(where: Connection, task: Ticket | Sequence[Call], parallel: int = 1) -> None:
+    """Connect, then work on a ticket, or make the calls given, in order, each `parallel` times at once.
 
     Raises:
         ExceptionGroup: of MCPError, HTTPError and the like, when the server could not be reached or understood.
     """
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     # (trust_env=False: the bearer token is for that URL, not for a proxy that the environment happens to name.)
-    async with (
-        httpx2.AsyncClient(headers=headers, timeout=TIMEOUT, trust_env=False) as http,
-        Client(streamable_http_client(url, http_client=http), mode="auto") as client,
-    ):
-        tools = frozenset(tool.name for tool in (await client.list_tools()).tools)
-        show("tools", names=sorted(tools))
-        seen: list[Outcome] = []
-        while len(seen) < CALLS_MAX:
-            move = next_move(task, tools, seen) if isinstance(task, Ticket) else obey(task, seen)
-            if isinstance(move, Say):
-                show("answer", text=move.text)
-                return
-            seen.append(await carry_out(client, move))
-        show("answer", text=f"I stopped after {CALLS_MAX} calls.")
+    async with httpx2.AsyncClient(timeout=TIMEOUT, trust_env=False) as http:
+        token = where.token
+        if where.delegation is not None and where.key is not None:
+            token = await exchange(http, where.url, where.delegation, where.key, where.agent)
+        if token is not None:
+            http.headers["Authorization"] = f"Bearer {token}"
+        transport = streamable_http_client(where.url, http_client=http)
+        async with Client(transport, mode="legacy" if where.legacy else "auto") as client:
+            tools = frozenset(tool.name for tool in (await client.list_tools()).tools)
+            show("tools", names=sorted(tools))
+            said = await (work(client, task, tools) if isinstance(task, Ticket) else obey(client, task, parallel))
+            show("answer", text=said)
+
+
+async def work(client: Client, ticket: Ticket, tools: frozenset[str]) -> str:
+    """Let the model choose and carry out its calls until it has an answer."""
+    seen: list[Outcome] = []
+    while len(seen) < CALLS_MAX:
+        move = next_move(ticket, tools, seen)
+        if isinstance(move, Say):
+            return move.text
+        seen.append(await carry_out(client, move))
+    return f"I stopped after {CALLS_MAX} calls."
+
+
+async def obey(client: Client, orders: Sequence[Call], parallel: int) -> str:
+    """Be a model that does as it was told, whatever its tool list says: make those calls, then report."""
+    said = []
+    for order in orders:
+        outcomes = await asyncio.gather(*(carry_out(client, order) for _ in range(parallel)))
+        refused = [outcome for outcome in outcomes if outcome.refused]
+        if parallel > 1:
+            said.append(f"`{order.tool}`: {parallel - len(refused)} done, {len(refused)} refused.")
+        else:
+            said.append(f"`{order.tool}` was refused: {refused[0].text}" if refused else f"`{order.tool}` is done.")
+    return " ".join(said)
 
 
 async def carry_out(client: Client, call: Call) -> Outcome:
@@ -191,17 +265,51 @@ def read_call(text: str) -> Call:
     return Call(tool, value)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Read the command line, work on the ticket, and return the exit code."""
+def read_key(where: str) -> OKPKey:
+    """Read an Ed25519 private key from a PEM file."""
+    try:
+        key = OKPKey.import_key(Path(where).read_bytes())
+    except (OSError, ValueError, JoseError) as error:
+        raise argparse.ArgumentTypeError(f"no key in `{where}`") from error
+    if key.curve_name != "Ed25519" or not key.is_private:
+        raise argparse.ArgumentTypeError(f"`{where}` is not an Ed25519 private key")
+    return key
+
+
+def read_arguments(arguments: Sequence[str]) -> tuple[Connection, Ticket | list[Call], int]:
+    """Read the command line and the environment: where to connect, what to do, and how often at once."""
     parser = argparse.ArgumentParser(description="work on one refund ticket with the tools behind a URL")
     parser.add_argument("--url", required=True, help="the MCP endpoint")
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--ticket", type=read_ticket, metavar="FILE|-", help="the ticket, as JSON")
-    task.add_argument("--obey", type=read_call, metavar="'TOOL JSON'", help="make this one call, listed or not")
+    obeyed = "make this call, listed or not; may be given several times"
+    task.add_argument("--obey", type=read_call, action="append", metavar="'TOOL JSON'", help=obeyed)
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="make each call to obey N times at once")
+    parser.add_argument("--legacy", action="store_true", help="speak MCP 2025-11-25")
+    parser.add_argument("--delegation", action="store_true", help="exchange REMIT_DELEGATION for a token")
+    parser.add_argument("--key", type=read_key, metavar="FILE", help="the agent's own Ed25519 private key, PEM")
+    parser.add_argument("--agent", default="refunds", metavar="NAME", help="who the agent is, for --delegation")
     given = parser.parse_args(arguments)
+    delegation = os.environ.get("REMIT_DELEGATION") if given.delegation else None
+    if given.delegation and (given.key is None or not delegation):
+        parser.error("--delegation needs --key and the environment variable REMIT_DELEGATION")
+    where = Connection(
+        url=given.url,
+        token=None if given.delegation else os.environ.get("REMIT_TOKEN"),
+        delegation=delegation,
+        key=given.key,
+        agent=given.agent,
+        legacy=given.legacy,
+    )
+    return where, given.ticket or given.obey, given.parallel
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the command line, work on the ticket, and return the exit code."""
+    where, task, parallel = read_arguments(arguments)
     exit_code = 0
     try:
-        asyncio.run(run(given.url, os.environ.get("REMIT_TOKEN"), given.ticket or given.obey))
+        asyncio.run(run(where, task, parallel))
     # The SDK works in task groups, so what goes wrong on the wire arrives in (nested) groups. RuntimeError and
     # ValidationError are how the SDK says that an answer fits neither the protocol nor the tool's own schema.
     except* (MCPError, httpx2.HTTPError, OSError, RuntimeError, ValidationError) as trouble:

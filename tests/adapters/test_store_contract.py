@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from remit.adapters.sqlite import SqliteStore
-from remit.core import StoreUnavailableError, Task, canonical_bytes
-from remit.pipeline import RELEASE, Committed, Conflict, OpenCall, Store, StoredState
+from remit.core import Consume, Obligation, Requirement, Reserve, StoreUnavailableError, Task, canonical_bytes
+from remit.permissions import Approval, Grant, State
+from remit.pipeline import RELEASE, Committed, Conflict, Deployed, Full, OpenCall, Store, StoredState
 from remit.records import Draft, Payload, leaf_hash, root_of
 from remit.testing import NOON, FailingStore, MemoryStore, desk_task
 
@@ -40,6 +41,33 @@ def draft(kind: str, call: str = "", task: str = "t_1", body: bytes | None = Non
     payloads = () if body is None else (Payload(name="body", salt=b"s" * 16, body=body),)
     leaf = canonical_bytes({"kind": kind, "call": call, "task": task})
     return Draft(kind=kind, task=task, call=call, leaf=leaf, payloads=payloads)
+
+
+async def deploy(store: Store, digest: str, sources: dict[str, bytes], how: str = "deploy") -> int:
+    release = Deployed(number=0, bundle=digest, at=NOON, by="ana", how=how)
+    return await store.deploy(release, sources, draft(RELEASE, task=""))
+
+
+def held(name: str = "a_1", task: str = "t_desk") -> Approval:
+    """Return a new approval, with something in every field."""
+    return Approval(
+        id=name,
+        digest=f"sha256:{name}",
+        binding="sha256:binding",
+        task=task,
+        user="tom",
+        agent="clerk",
+        owner="ana",
+        use_case="serve",
+        operation="pay",
+        requirements=(Requirement(kind="approval", approvers=("finance",), quorum=2, within_s=60, typed="pay"),),
+        code="held",
+        message="a person is asked",
+        rationale="it is Tuesday",
+        entry=0,
+        opened_at=NOON,
+        expires_at=NOON + timedelta(minutes=1),
+    )
 
 
 def lost(call: OpenCall) -> Draft:
@@ -74,12 +102,13 @@ async def open_calls(store: Store) -> list[OpenCall]:
 def test_a_new_store_is_empty(run: Run) -> None:
     async def scenario(store: Store) -> None:
         assert store.healthy
-        assert await store.state(NOON) == StoredState(version=0, digest="", tasks=(), size=0, checkpointed=0)
+        assert await store.state(NOON) == StoredState(controls={}, tasks=(), approvals=(), size=0, checkpointed=0)
         assert await log(store) == []
         assert await store.root_at(1) is None
         assert await store.sweep(lost) == 0
         assert (await store.recent_tasks(10), await store.entries_of("t_1")) == ((), ())
         assert await store.bundle("sha256:none") is None
+        assert await store.releases(10) == ()
 
     run(scenario)
 
@@ -118,7 +147,7 @@ def test_without_payloads_the_same_entries_come_back_bare(run: Run) -> None:
 
 def test_begin_on_a_changed_version_writes_nothing_and_names_it(run: Run) -> None:
     async def scenario(store: Store) -> None:
-        await store.deploy("sha256:a", {"f": b"1"}, draft(RELEASE, task=""))
+        await deploy(store, "sha256:a", {"f": b"1"})
         before = await log(store)
         assert await store.begin(draft("intent", "c_1"), ((RELEASE, 0),)) == Conflict(RELEASE)
         assert await store.begin(draft("intent", "c_1"), (("other", 1), (RELEASE, 1))) == Conflict("other")
@@ -184,7 +213,9 @@ WRITES: dict[str, Callable[[Store], Coroutine[Any, Any, object]]] = {
     "begin": lambda store: store.begin(draft("intent", "c_2"), ()),
     "append": lambda store: store.append(draft("denied")),
     "open_task": lambda store: store.open_task(desk_task("t_2"), draft("task_opened", task="t_2")),
-    "deploy": lambda store: store.deploy("sha256:a", {}, draft(RELEASE, task="")),
+    "deploy": lambda store: deploy(store, "sha256:a", {}),
+    "control": lambda store: store.control("stop", "", draft("stop", task="")),
+    "keep": lambda store: store.keep(held(), draft("held")),
 }
 
 
@@ -246,10 +277,10 @@ def test_two_hundred_calls_at_once_get_distinct_places_without_a_gap(run: Run) -
 
 def test_among_many_at_once_a_conflict_and_a_bad_command_fail_alone(run: Run) -> None:
     async def scenario(store: Store) -> None:
-        await store.deploy("sha256:a", {}, draft(RELEASE, task=""))
+        await deploy(store, "sha256:a", {})
         await store.begin(draft("intent", "c_7"), ())
 
-        async def begin(number: int) -> Committed | Conflict:
+        async def begin(number: int) -> Committed | Conflict | Full:
             return await store.begin(draft("intent", f"c_{number}"), ((RELEASE, 0 if number == 3 else 1),))
 
         answers = await asyncio.gather(*(begin(number) for number in range(20)), return_exceptions=True)
@@ -265,7 +296,7 @@ def test_among_many_at_once_a_conflict_and_a_bad_command_fail_alone(run: Run) ->
 
 def test_a_deployment_is_seen_by_the_very_next_begin(run: Run) -> None:
     async def scenario(store: Store) -> None:
-        deploy = store.deploy("sha256:b", {"f": b"1"}, draft(RELEASE, task=""))
+        deploy = deploy(store, "sha256:b", {"f": b"1"})
         late = store.begin(draft("intent", "c_1"), ((RELEASE, 0),))
         version, answer = await asyncio.gather(deploy, late)
         assert (version, answer) == (1, Conflict(RELEASE))
@@ -288,13 +319,13 @@ def test_a_write_stands_though_its_caller_was_cancelled(run: Run) -> None:
 def test_bundles_are_kept_for_ever_and_versions_only_rise(run: Run) -> None:
     async def scenario(store: Store) -> None:
         first, second = {"b": b"\xff", "a": b""}, {"a": b"2"}
-        assert await store.deploy("sha256:1", first, draft(RELEASE, task="")) == 1
-        assert await store.deploy("sha256:2", second, draft(RELEASE, task="")) == 2
-        assert await store.deploy("sha256:1", {"a": b"forged"}, draft(RELEASE, task="")) == 3
+        assert await deploy(store, "sha256:1", first) == 1
+        assert await deploy(store, "sha256:2", second) == 2
+        assert await deploy(store, "sha256:1", {"a": b"forged"}) == 3
         assert await store.bundle("sha256:1") == first, "what ran under a digest is never overwritten"
         assert await store.bundle("sha256:2") == second
         state = await store.state(NOON)
-        assert (state.version, state.digest, state.size) == (3, "sha256:1", 3)
+        assert (state.controls, state.size) == ({RELEASE: (3, "sha256:1")}, 3)
 
     run(scenario)
 

@@ -121,6 +121,7 @@ def test_an_order_is_returned_typed_and_in_minor_units(shop: Shop) -> None:
     order = shop.good("get_order", order_id="ord-1002")
     assert order["total_minor"] == order["refundable_minor"] == 145_000
     assert (order["currency"], order["status"], order["customer_id"]) == ("EUR", "delivered", "cus-002")
+    assert order["customer_email"] == "cus-002@customer.example"
 
 
 def test_the_order_of_the_story_is_a_paid_one_of_120_euro(shop: Shop) -> None:
@@ -229,7 +230,7 @@ def test_one_seed_makes_one_shop_of_a_thousand_orders_and_more(shop: Shop, tmp_p
         assert other.good("get_order", order_id="ord-1001")["total_minor"] == 12_000
     assert len(seeded(shop)["orders"]) >= 1_000
     assert shop.rows("SELECT count(*) > 50 FROM orders WHERE total_minor > 100000") == [(1,)]
-    assert shop.rows("SELECT count(*) FROM customers WHERE email NOT LIKE '%@example.com'") == [(0,)]
+    assert shop.rows("SELECT count(*) FROM customers WHERE email NOT LIKE '%@customer.example'") == [(0,)]
 
 
 def test_a_restart_keeps_what_was_written(tmp_path: Path) -> None:
@@ -298,7 +299,8 @@ def test_an_obedient_agent_calls_what_it_is_told_also_when_it_is_not_listed(shop
     assert "no customer `cus-777`" in steps[-1]["text"]
     code, steps = run_agent(shop.url, "--obey", "wire_money")
     assert "wire_money" not in steps[0]["names"]
-    assert shop.received()[-1] == {"call": len(shop.received()), "tool": "wire_money", "arguments": {}, "bearer": False}
+    seen = {"tool": "wire_money", "arguments": {}, "bearer": False, "at_once": 1}
+    assert shop.received()[-1] == {"call": len(shop.received()), **seen}
     assert (code, steps[-1]["step"]) == (0, "answer")
 
 

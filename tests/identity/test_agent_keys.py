@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from joserfc.jwk import OKPKey
 
-from remit.core import InputRefusedError
+from remit.core import InputRefusedError, JsonObject
 from remit.identity import KEYS_MAX, agent_keys, read_agent_key, with_key, without_key
 
 
@@ -57,7 +57,7 @@ def test_a_key_is_kept_under_its_thumbprint() -> None:
 
 def test_the_thumbprint_is_that_of_the_standards_own_example() -> None:
     """RFC 8037, appendix A.3."""
-    example = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    example: JsonObject = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
     assert read_agent_key(example)["kid"] == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 

@@ -5,6 +5,9 @@ data are invented from a seed, and the shop's calendar stands still, so two runs
 
     python orders_server.py --database shop.sqlite --port 9301 --log calls.jsonl
     ready http://127.0.0.1:9301/mcp
+
+With `--issuer URL` a tool call must carry a token that this issuer minted for this server. Two options play a part in a
+story: `--describe` changes what a tool says of itself, `--delay-ms` makes reads slow enough to overlap.
 """
 
 import argparse
@@ -14,18 +17,24 @@ import random
 import socket
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
+import httpx2
 import uvicorn
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ToolAnnotations
+from mcp_types import INVALID_REQUEST, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
@@ -95,7 +104,7 @@ def create_database(file: Path, seed: int) -> None:
 def _customers(draw: random.Random) -> Iterator[Row]:
     for number in range(1, CUSTOMERS + 1):
         name = f"{draw.choice(FIRST_NAMES)} {draw.choice(LAST_NAMES)}"
-        yield f"cus-{number:03}", name, f"cus-{number:03}@example.com", None
+        yield f"cus-{number:03}", name, f"cus-{number:03}@customer.example", None
 
 
 def _orders(draw: random.Random) -> Iterator[tuple[Row, list[Row]]]:
@@ -140,6 +149,7 @@ class Order(Answer):
 
     order_id: str
     customer_id: str
+    customer_email: str
     status: Status
     total_minor: int
     currency: Currency
@@ -194,10 +204,10 @@ class ClosedAccount(Answer):
 
 
 ORDER_SQL = """
-SELECT o.order_id, o.customer_id, o.status, o.total_minor, o.currency, o.ordered_on,
+SELECT o.order_id, o.customer_id, c.email AS customer_email, o.status, o.total_minor, o.currency, o.ordered_on,
        (SELECT coalesce(sum(amount_minor), 0) FROM payments p WHERE p.order_id = o.order_id)
      - (SELECT coalesce(sum(amount_minor), 0) FROM refunds r WHERE r.order_id = o.order_id) AS refundable_minor
-FROM orders o
+FROM orders o JOIN customers c USING (customer_id)
 """
 COUNT_SQL = "SELECT count(*) FROM orders"
 MATCH_SQL = " WHERE (:customer_id IS NULL OR customer_id = :customer_id) AND (:status IS NULL OR status = :status)"
@@ -317,49 +327,124 @@ AmountMinor = Annotated[int, Field(ge=1, le=100_000_000, strict=True, descriptio
 ReasonText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-def order_desk(shop: Shop, log: TextIO) -> MCPServer:
-    """Return the tool server over `shop`; each tool call it receives is written to `log` before it is carried out."""
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is changed for a story: texts that tools say of themselves instead of their own, and slow reads."""
+
+    describe: Mapping[str, str] = field(default_factory=dict)
+    delay_ms: int = 0
+
+
+def order_desk(shop: Shop, story: Story, watch: "CallLog") -> MCPServer:
+    """Return the tool server over `shop`; each tool call it receives is seen by `watch` before it is carried out."""
     desk: MCPServer[Any] = MCPServer(
-        "orders", title="Order desk", version="1.0.0", log_level="WARNING", middleware=[CallLog(log)]
+        "orders", title="Order desk", version="1.0.0", log_level="WARNING", middleware=[watch]
     )
-    _add_reads(desk, shop)
-    _add_writes(desk, shop)
+    _add_reads(desk, shop, story)
+    _add_writes(desk, shop, story)
     return desk
 
 
-def _add_reads(desk: MCPServer, shop: Shop) -> None:
+def _add_reads(desk: MCPServer, shop: Shop, story: Story) -> None:
     read_only = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    says, pause = story.describe.get, story.delay_ms / 1_000
 
-    @desk.tool(title="Look up an order", annotations=read_only)
+    @desk.tool(title="Look up an order", description=says("get_order"), annotations=read_only)
     def get_order(order_id: OrderId) -> Order:
         """Return one order with its status, total and what is left to refund, in minor units."""
+        time.sleep(pause)
         return shop.order(order_id)
 
-    @desk.tool(title="Search orders", annotations=read_only)
+    @desk.tool(title="Search orders", description=says("search_orders"), annotations=read_only)
     def search_orders(
         customer_id: CustomerId | SkipJsonSchema[None] = None,
         status: Status | SkipJsonSchema[None] = None,
         limit: Limit = 20,
     ) -> OrderList:
         """Find orders by customer, by status, or both; at most 50 at once."""
+        time.sleep(pause)
         return shop.search(customer_id, status, limit)
 
-    @desk.tool(title="List an order's payments", annotations=read_only)
+    @desk.tool(title="List an order's payments", description=says("list_payments"), annotations=read_only)
     def list_payments(order_id: OrderId) -> PaymentList:
         """Return all payments of one order, with the sums paid and refunded, in minor units."""
+        time.sleep(pause)
         return shop.payments(order_id)
 
 
-def _add_writes(desk: MCPServer, shop: Shop) -> None:
-    @desk.tool(title="Refund an order", annotations=ToolAnnotations(destructive_hint=False, open_world_hint=False))
+def _add_writes(desk: MCPServer, shop: Shop, story: Story) -> None:
+    says = story.describe.get
+    careful = ToolAnnotations(destructive_hint=False, open_world_hint=False)
+
+    @desk.tool(title="Refund an order", description=says("refund_order"), annotations=careful)
     def refund_order(order_id: OrderId, amount_minor: AmountMinor, currency: Currency, reason: ReasonText) -> Refund:
         """Pay back part or all of what was paid for an order."""
         return shop.refund(order_id, amount_minor, currency, reason)
 
-    @desk.tool(title="Close a customer's account", annotations=ToolAnnotations(open_world_hint=False))
+    drastic = ToolAnnotations(open_world_hint=False)
+
+    @desk.tool(title="Close a customer's account", description=says("close_account"), annotations=drastic)
     def close_account(customer_id: CustomerId) -> ClosedAccount:
         """Close a customer's account. This cannot be undone."""
         return shop.close(customer_id)
+
+
+# --- who calls -------------------------------------------------------------------------------------------------------
+
+
+class RefusedError(Exception):
+    """A token that does not let its bearer in; says why, and nothing of the token."""
+
+
+@dataclass(slots=True)
+class Tokens:
+    """Verifies access tokens (RFC 9068) of `issuer` for this server's own URL, `audience`.
+
+    The issuer's keys are fetched when a token first needs them, and again when one names a key not seen yet.
+    """
+
+    issuer: str
+    audience: str
+    keys: dict[str, KeySet] = field(default_factory=dict)
+
+    async def read(self, header: str | None) -> dict[str, Any]:
+        """Return the claims of the token in an Authorization header. Raises: RefusedError."""
+        scheme, _, token = (header or "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise RefusedError("no bearer token")
+        try:
+            found = jws.extract_compact(token.encode("ascii"))
+            said = found.headers()
+            if said.get("typ") != "at+jwt" or said.get("alg") != "Ed25519":
+                raise RefusedError("not an access token signed with Ed25519")
+            key = await self._key(str(said.get("kid")))
+            claims = json.loads(jws.deserialize_compact(token, key, algorithms=["Ed25519"]).payload)
+        except (JoseError, ValueError) as error:
+            raise RefusedError("a token that does not verify") from error
+        return self._judged(claims)
+
+    def _judged(self, claims: object) -> dict[str, Any]:
+        if not isinstance(claims, dict) or claims.get("iss") != self.issuer:
+            raise RefusedError("a token of another issuer")
+        if claims.get("aud") != self.audience:
+            raise RefusedError("a token for another audience")
+        expires = claims.get("exp")
+        if type(expires) is not int or time.time() >= expires:
+            raise RefusedError("a token that has expired")
+        return claims
+
+    async def _key(self, kid: str) -> KeySet:
+        if kid not in self.keys:
+            try:
+                async with httpx2.AsyncClient(timeout=5.0, trust_env=False) as http:
+                    answer = await http.get(f"{self.issuer}/.well-known/jwks.json")
+                    found = answer.raise_for_status().json()["keys"]
+                self.keys = {str(key.get("kid")): KeySet.import_key_set({"keys": [key]}) for key in found}
+            except (httpx2.HTTPError, KeyError, AttributeError, TypeError) as error:
+                raise RefusedError("the issuer's keys could not be read") from error
+        if kid not in self.keys:
+            raise RefusedError("a token signed with an unknown key")
+        return self.keys[kid]
 
 
 # --- the process -----------------------------------------------------------------------------------------------------
@@ -367,23 +452,48 @@ def _add_writes(desk: MCPServer, shop: Shop) -> None:
 
 @dataclass(slots=True)
 class CallLog:
-    """Writes each tool call that arrives as one JSON line, so that it can be shown what reached the shop."""
+    """Writes each tool call that arrives as one JSON line, so that it can be shown what reached the shop.
+
+    With `tokens`, a call without a token that verifies is refused before anything happens.
+    """
 
     file: TextIO
+    tokens: Tokens | None = None
     received: int = 0
+    under_way: int = 0
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Note the call, then let it through. Of a bearer token only its presence is written."""
-        if ctx.method == "tools/call" and ctx.params is not None:
-            self.received += 1
-            line = {
-                "call": self.received,
-                "tool": ctx.params.get("name"),
-                "arguments": ctx.params.get("arguments"),
-                "bearer": ctx.request is not None and "authorization" in ctx.request.headers,
-            }
-            print(json.dumps(line), file=self.file, flush=True)
-        return await call_next(ctx)
+        """Note the call, then let it through. Of a bearer token only what it says is written, never the token."""
+        if ctx.method != "tools/call" or ctx.params is None:
+            return await call_next(ctx)
+        header = None if ctx.request is None else ctx.request.headers.get("authorization")
+        line: dict[str, Any] = {"tool": ctx.params.get("name"), "arguments": ctx.params.get("arguments")}
+        line["bearer"] = header is not None
+        if self.tokens is not None:
+            try:
+                line |= _who(await self.tokens.read(header))
+            except RefusedError as error:
+                self._write(line | {"refused": str(error)})
+                raise MCPError(INVALID_REQUEST, f"refused: {error}") from error
+        self.under_way += 1
+        try:
+            self._write(line | {"at_once": self.under_way})
+            return await call_next(ctx)
+        finally:
+            self.under_way -= 1
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self.received += 1
+        print(json.dumps({"call": self.received, **line}), file=self.file, flush=True)
+
+
+def _who(claims: dict[str, Any]) -> dict[str, Any]:
+    act = claims.get("act")
+    return {
+        "user": claims.get("sub"),
+        "agent": act.get("sub") if isinstance(act, dict) else None,
+        "task": claims.get("txn"),
+    }
 
 
 class AnnouncingServer(uvicorn.Server):
@@ -396,16 +506,25 @@ class AnnouncingServer(uvicorn.Server):
             print(f"ready http://127.0.0.1:{sockets[0].getsockname()[1]}/mcp", flush=True)
 
 
-def serve(desk: MCPServer, port: int) -> None:
-    """Serve `desk` on 127.0.0.1 until the process is told to stop. Port 0 takes a free one.
+def serve(build: Callable[[str], MCPServer], port: int) -> None:
+    """Serve on 127.0.0.1 what `build` makes for the server's URL, until told to stop. Port 0 takes a free one.
 
     `host` makes the SDK refuse any Host or Origin header that is not a loopback one (DNS rebinding).
     """
-    app = desk.streamable_http_app(host="127.0.0.1", json_response=True, stateless_http=True)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
+        desk = build(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp")
+        app = desk.streamable_http_app(host="127.0.0.1", json_response=True, stateless_http=True)
         AnnouncingServer(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+
+
+def described(text: str) -> tuple[str, str]:
+    """Read `TOOL=TEXT`."""
+    tool, mark, says = text.partition("=")
+    if not mark:
+        raise argparse.ArgumentTypeError(f"`{text}` is not TOOL=TEXT")
+    return tool, says
 
 
 def main(arguments: list[str]) -> None:
@@ -415,15 +534,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--port", type=int, required=True, help="0 takes a free port")
     parser.add_argument("--seed", type=int, default=7, help="what a new database is invented from")
     parser.add_argument("--log", type=Path, help="append received calls to this file instead of standard error")
+    parser.add_argument("--issuer", metavar="URL", help="whose tokens tool calls must carry")
+    parser.add_argument("--describe", type=described, action="append", default=[], metavar="TOOL=TEXT")
+    parser.add_argument("--delay-ms", type=int, default=0, help="how long a read takes at least")
     given = parser.parse_args(arguments)
     logging.getLogger("mcp").setLevel(logging.WARNING)
     if not given.database.exists():
         create_database(given.database, given.seed)
-    if given.log is None:
-        serve(order_desk(Shop(given.database), sys.stderr), given.port)
-        return
-    with given.log.open("a", encoding="utf-8") as log:
-        serve(order_desk(Shop(given.database), log), given.port)
+    story = Story(dict(given.describe), given.delay_ms)
+    with ExitStack() as files:
+        log = sys.stderr if given.log is None else files.enter_context(given.log.open("a", encoding="utf-8"))
+
+        def build(url: str) -> MCPServer:
+            tokens = None if given.issuer is None else Tokens(given.issuer.rstrip("/"), url)
+            return order_desk(Shop(given.database), story, CallLog(log, tokens))
+
+        serve(build, given.port)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def strictest(decisions: Iterable[Decision]) -> Decision:
             return decision
     holds = [decision for decision in seen if isinstance(decision, Hold)]
     if holds:
-        return Hold(holds[0].reason, tuple(dict.fromkeys(need for hold in holds for need in hold.requirements)))
+        return Hold(holds[0].reason, tuple(need for hold in holds for need in hold.requirements))
     if seen:
         return Allow(tuple(need for allow in seen if isinstance(allow, Allow) for need in allow.obligations))
     return Deny(Reason("no_gate", "no gate was asked"))

@@ -14,7 +14,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -127,11 +127,12 @@ class Memory:
         self._learn_untrusted(seen.untrusted, (Label.UNTRUSTED, operation, call), room)
 
     def _learn_records(self, leaves: "list[_Leaf]", origin: _Origin, echo: "_Echo", room: int) -> int:
+        is_echo, trust = echo.has, self._trust
         for pointer, value in leaves:
             if room <= 0:
                 break  # forgotten: from nowhere
-            if not echo.has(value):
-                room -= self._trust(_exact(value), (origin, pointer))
+            if not is_echo(value):
+                room -= trust(value.encode() if type(value) is str else _exact(value), (origin, pointer))
         return room
 
     def _learn_untrusted(self, leaves: "list[_Leaf]", origin: _Origin, room: int) -> None:
@@ -151,15 +152,20 @@ class Memory:
 
     def _trust(self, exact: bytes, seen: _Seen) -> int:
         """Remember one more place of a value; return how many hashes that took."""
-        digest = self._digest(exact)
+        keyed = self._hash.copy()
+        keyed.update(exact)
+        digest = keyed.digest()
         places = self._trusted.get(digest)
         if places is None:
             self._trusted[digest] = [seen]
             return 1
-        if seen[0][0] is Label.USER:
-            if places[0][0][0] is not Label.USER:
-                places.insert(0, seen)
-        elif len(places) < SOURCES_MAX and all(place[0][:2] != seen[0][:2] or place[1] != seen[1] for place in places):
+        (label, operation, _), pointer = seen
+        for (known, of, _), at in places:
+            if at == pointer and of == operation and known is label:
+                return 0
+        if label is Label.USER and places[0][0][0] is not Label.USER:
+            places.insert(0, seen)
+        elif len(places) < SOURCES_MAX:
             places.append(seen)
         return 0
 
@@ -297,8 +303,8 @@ def _shown(pointer: str) -> str:
 
 def _accepts(accepted: tuple[str, ...], seen: _Seen) -> bool:
     (label, operation, _), pointer = seen
-    if label is not Label.RECORD:
-        return label is Label.USER and "user" in accepted
+    if label is Label.USER:
+        return "user" in accepted
     if "records" in accepted:
         return True
     return any(_names(source, operation, pointer) for source in accepted if source != "user")
@@ -362,21 +368,22 @@ class _Result:
         self.untrusted: list[_Leaf] = []
         self.unread = self.cut = False
         root = _label_tree(() if said.get("isError") else flow.labels)  # labels speak of answers, not of errors
-        trusted = root.label is Label.RECORD
+        trusted, nodes = root.label is Label.RECORD, (root,) if root.below else ()
         structured = said.get("structuredContent")
         if structured is not None:
-            self._sort(structured, "", (root,), trusted=trusted)
+            self._sort(structured, "", nodes, trusted=trusted)
         blocks = said.get("content")
         for place, block in enumerate(blocks if isinstance(blocks, list) else ()):
             pointer = f"/content/{place}"
             if not isinstance(block, dict) or block.get("type") != "text":
                 self._sort_other(block, pointer)
             elif structured is None:
-                self._sort_text(block.get("text"), f"{pointer}/text", root, trusted=trusted)
+                self._sort_text(block.get("text"), f"{pointer}/text", nodes, trusted=trusted)
             elif not _says_the_same(block.get("text"), structured):
                 self._sort(block.get("text"), f"{pointer}/text", (), trusted=False)
+        self._shorten()
 
-    def _sort_text(self, text: Json, pointer: str, root: _Node, *, trusted: bool) -> None:
+    def _sort_text(self, text: Json, pointer: str, nodes: tuple[_Node, ...], *, trusted: bool) -> None:
         if not isinstance(text, str):
             self._sort(text, pointer, (), trusted=False)
             return
@@ -385,7 +392,7 @@ class _Result:
         except InputRefusedError:
             self._put(pointer, text, trusted=trusted)
         else:
-            self._sort(value, "", (root,), trusted=trusted)
+            self._sort(value, "", nodes, trusted=trusted)
 
     def _sort_other(self, block: Json, pointer: str) -> None:
         """Take in a block that is no text. Images and the like are seen by the agent, but not by us."""
@@ -398,30 +405,48 @@ class _Result:
     def _sort(self, value: Json, pointer: str, nodes: tuple[_Node, ...], *, trusted: bool) -> None:
         """Walk `value` and the label patterns together: the longest pattern that fits or stands above decides."""
         if isinstance(value, dict):
-            for key, item in value.items():
-                below, label = _step(nodes, key, trusted) if nodes else ((), trusted)
-                self._sort(item, _under(pointer, key), below, trusted=label)
+            steps: Iterable[tuple[str, Json]] = value.items()
         elif isinstance(value, list):
-            for place, item in enumerate(value):
-                below, label = _step(nodes, str(place), trusted) if nodes else ((), trusted)
-                self._sort(item, f"{pointer}/{place}", below, trusted=label)
-        elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            self._put(pointer, value, trusted=trusted)
-
-    def _put(self, pointer: str, value: Scalar, *, trusted: bool) -> None:
-        if len(self.records) + len(self.untrusted) < RESULT_VALUES_MAX:
-            (self.records if trusted else self.untrusted).append((pointer, value))
-        elif trusted:
-            self.cut = True
+            steps = ((str(place), item) for place, item in enumerate(value))
         else:
-            self.unread = True
+            self._put(pointer, value, trusted=trusted)
+            return
+        below, label = nodes, trusted
+        for key, item in steps:
+            if nodes:
+                below, label = _step(nodes, key, trusted)
+            at = _under(pointer, key) if "~" in key or "/" in key else f"{pointer}/{key}"
+            if isinstance(item, str):  # (the shortest way for what there is most of)
+                (self.records if label else self.untrusted).append((at, item))
+            else:
+                self._sort(item, at, below, trusted=label)
+
+    def _put(self, pointer: str, value: Json, *, trusted: bool) -> None:
+        if isinstance(value, (str, int, float)) and value is not True and value is not False:
+            (self.records if trusted else self.untrusted).append((pointer, value))
+
+    def _shorten(self) -> None:
+        """Keep what one result may take, records first."""
+        self.cut = len(self.records) > RESULT_VALUES_MAX
+        del self.records[RESULT_VALUES_MAX:]
+        room = RESULT_VALUES_MAX - len(self.records)
+        self.unread |= len(self.untrusted) > room
+        del self.untrusted[room:]
 
 
 def _step(nodes: tuple[_Node, ...], key: str, trusted: bool) -> tuple[tuple[_Node, ...], bool]:
     """Go one step down the patterns. Of two that are equally long, the one that trusts less counts."""
-    below = tuple(found for node in nodes for name in (key, "*") if (found := node.below.get(name)) is not None)
-    labels = [node.label for node in below if node.label is not None]
-    return below, all(label is Label.RECORD for label in labels) if labels else trusted
+    fit: list[_Node] = []
+    for node in nodes:
+        if key in node.below:
+            fit.append(node.below[key])
+        if key != "*" and "*" in node.below:
+            fit.append(node.below["*"])
+    if not fit:
+        return (), trusted
+    labels = [node.label for node in fit if node.label is not None]
+    label = all(label is Label.RECORD for label in labels) if labels else trusted
+    return tuple(node for node in fit if node.below), label
 
 
 def _says_the_same(text: Json, structured: Json) -> bool:
@@ -440,35 +465,39 @@ class _Echo:
     __slots__ = ("_all", "_said", "_short")
 
     def __init__(self, arguments: JsonObject) -> None:
-        self._said = "\n".join(text for value in arguments.values() for text in _echoed(value))
+        said: list[str] = []
+        for value in arguments.values():
+            _echoed(value, said)
+        self._said = "\n".join(said)
         self._all = len(self._said) > TEXT_CHARS_MAX  # too much to look through: then everything is an echo
         self._short: frozenset[str] | None = None
 
     def has(self, value: Scalar) -> bool:
         """Tell whether `value` stands in the arguments: anywhere, or, when it is short, as a word of its own."""
-        if not self._said:
-            return False
         loose = _folded(value) if isinstance(value, str) else str(value)
-        if self._all or len(loose) >= TOKEN_CHARS_MIN:
-            return self._all or loose in self._said
+        if loose not in self._said or self._all:
+            return self._all
+        return len(loose) >= TOKEN_CHARS_MIN or _number_form(loose) in self._words()
+
+    def _words(self) -> frozenset[str]:
         if self._short is None:
             words = [*self._said.split("\n"), *map(_trimmed, _SEPARATORS_WIDE.split(self._said))]
             self._short = frozenset(map(_number_form, words))
-        return _number_form(loose) in self._short
+        return self._short
 
 
-def _echoed(value: Json) -> Iterator[str]:
-    if isinstance(value, dict):
+def _echoed(value: Json, said: list[str]) -> None:
+    if isinstance(value, str):
+        said.append(_folded(value))
+    elif isinstance(value, dict):
         for key, item in value.items():
-            yield _folded(key)
-            yield from _echoed(item)
+            said.append(_folded(key))
+            _echoed(item, said)
     elif isinstance(value, list):
         for item in value:
-            yield from _echoed(item)
-    elif isinstance(value, str):
-        yield _folded(value)
+            _echoed(item, said)
     elif value is not None and not isinstance(value, bool):
-        yield str(value)
+        said.append(str(value))
 
 
 # -- forms of one value
@@ -546,6 +575,8 @@ def _tokens_loose(text: str) -> Iterator[str]:
 def _folded(text: str) -> str:
     if not (text.isascii() and text.isprintable()):
         text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold())
+    elif " " not in text:
+        return text.lower()  # (the shortest way for what there is most of: in ASCII, lower is folded)
     return " ".join(text.casefold().split())
 
 

@@ -50,15 +50,15 @@ class Live:
         self,
         clock: Clock,
         snapshot: Snapshot,
-        controls: Mapping[str, Control] | None = None,
+        controls: Mapping[str, Control],
         *,
-        tenant: str = "",
-        memory_key: bytes = b"",
-        entries_of: EntriesOf | None = None,
+        tenant: str,
+        memory_key: bytes,
+        entries_of: EntriesOf,
     ) -> None:
         self._clock = clock
         self._snapshot = snapshot
-        self._controls: dict[str, Control] = dict(controls or {})
+        self._controls: dict[str, Control] = dict(controls)
         self._tenant = tenant
         self._key = memory_key
         self._entries_of = entries_of
@@ -160,8 +160,7 @@ class Live:
         if task in self._memories or task not in self._tasks:
             return
         memory = Memory(self._key)
-        if self._entries_of is not None:
-            self._relearn(memory, await self._entries_of(task))
+        self._relearn(memory, await self._entries_of(task))
         if task in self._tasks:
             self._memories.setdefault(task, memory)
 

@@ -15,6 +15,8 @@ operation without a script gets `DONE`. A line is an `UpstreamAnswer`, an `Upstr
 arrives. `effects` counts what the tool did: everything that arrived and was not answered with the tool's own error.
 `on_arrival` is called at the moment a call arrives, before any effect.
 
+*The mint.* `PlainCredentials` makes tokens that say in plain text whom they are for.
+
 *The desk.* `desk_sources`, `desk_snapshot`, `desk_task`, `desk_delegation`, `desk_call` build one small project and
 calls on it: `look` is permitted; `pay` up to 100, and held from 50; `wipe` is listed and forbidden; `spare` is in the
 catalogue and in no use case. `Desk` is a whole gateway on all of these. `seeded` gives repeatable random bytes.
@@ -27,6 +29,7 @@ catalogue and in no use case. `Desk` is a whole gateway on all of these. `seeded
 """
 
 from remit.testing._clock import NOON, ManualClock, seeded
+from remit.testing._credentials import PlainCredentials
 from remit.testing._desk import POLICY, Desk, desk_call, desk_delegation, desk_snapshot, desk_sources, desk_task
 from remit.testing._failing import FailingStore
 from remit.testing._store import MemoryStore
@@ -41,6 +44,7 @@ __all__ = [
     "Hang",
     "ManualClock",
     "MemoryStore",
+    "PlainCredentials",
     "Received",
     "UpstreamSimulator",
     "desk_call",

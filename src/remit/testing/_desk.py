@@ -9,10 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from remit.adapters.project import compile_snapshot, lock_text, served_text
+from remit.adapters.system import Bell
 from remit.catalogue import Signer, TrustRoot, public_key_of, sign_parts, trust_json
 from remit.core import Delegation, JsonObject, Task, ToolCall, Trace, canonical_bytes, parse_strict
-from remit.pipeline import FactSource, Gateway, Ledger, Live, Snapshot
+from remit.pipeline import ApprovalDesk, ControlDesk, FactSource, Gateway, Ledger, Live, Snapshot
 from remit.testing._clock import NOON, ManualClock, seeded
+from remit.testing._credentials import PlainCredentials
 from remit.testing._store import MemoryStore
 from remit.testing._upstream import UpstreamSimulator
 
@@ -89,7 +91,7 @@ def desk_snapshot(policy: str = POLICY) -> Snapshot:
 
 
 def _written(policy: str) -> Mapping[str, bytes]:
-    served = {name: {"name": name, "inputSchema": {"type": "object"}} for name in ("look", "pay", "wipe", "spare")}
+    served: dict[str, JsonObject] = {name: {"name": name} for name in ("look", "pay", "wipe", "spare")}
     return {
         "agents/clerk/agent.yaml": _AGENT.encode(),
         "agents/clerk/policies/desk.cedar": policy.encode(),
@@ -149,8 +151,8 @@ def desk_call(
 class Desk:
     """A whole gateway on stand-ins, with `desk_task` open. `faults` is what the gateway reported to its operator.
 
-    `ledger` stands before `store`, and `facts` in place of `live`, where a test wants them to misbehave; `kind` is the
-    gateway to build, so that a control can play one that lacks a guard.
+    `ledger` stands before `store`, and `facts` in place of `live`, where a test wants them to misbehave; `given` is
+    the user's input to the task; `kind` is the gateway to build, so that a control can play one that lacks a guard.
     """
 
     def __init__(  # noqa: PLR0913 - each names one part to replace; all have a default
@@ -161,20 +163,42 @@ class Desk:
         facts: FactSource | None = None,
         policy: str = POLICY,
         observe: bool = False,
+        given: bytes = b'{"input":null}',
+        hold_wait_s: float = 0.0,
         kind: type[Gateway] = Gateway,
     ) -> None:
         self.clock = ManualClock()
         self.store = MemoryStore() if store is None else store
         self.upstream = UpstreamSimulator()
-        self.live = Live(self.clock, desk_snapshot(policy), 0)
-        self.live.admit(desk_task())
+        self.bell = Bell()
+        self.live = Live(
+            self.clock,
+            desk_snapshot(policy),
+            {},
+            tenant="desk",
+            memory_key=bytes(range(32)),
+            entries_of=self.store.entries_of,
+        )
+        self.live.admit(desk_task(), given)
+        self.approvals = ApprovalDesk(live=self.live, store=self.store, clock=self.clock, bell=self.bell)
+        self.credentials = PlainCredentials()
+        self.controls = ControlDesk(
+            live=self.live,
+            store=self.store,
+            clock=self.clock,
+            bell=self.bell,
+            forget_agent=self.credentials.forget_agent,
+        )
         self.faults: list[Exception] = []
         self.gateway = kind(
             facts=self.live if facts is None else facts,
             ledger=self.store if ledger is None else ledger,
             upstream=self.upstream,
+            credentials=self.credentials,
+            bell=self.bell,
             clock=self.clock,
             random=seeded(1),
             on_fault=self.faults.append,
+            hold_wait_s=hold_wait_s,
             observe=observe,
         )

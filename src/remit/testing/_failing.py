@@ -1,11 +1,12 @@
 """A store whose writes fail when a test says so."""
 
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from remit.core import StoreUnavailableError, Task
-from remit.pipeline import Committed, Conflict, OpenCall, Signer, Store, StoredState, Versions
+from remit.core import Obligation, StoreUnavailableError, Task
+from remit.permissions import Approval
+from remit.pipeline import Committed, Conflict, Deployed, Full, OpenCall, Signer, Store, StoredState, Versions
 from remit.records import Draft, Entry
 
 T = TypeVar("T")
@@ -30,13 +31,15 @@ class FailingStore:
         """See `Store.healthy`."""
         return self._confirmed and self.inner.healthy
 
-    async def begin(self, intent: Draft, read: Versions) -> Committed | Conflict:
+    async def begin(
+        self, intent: Draft, read: Versions, obligations: Sequence[Obligation] = ()
+    ) -> Committed | Conflict | Full:
         """See `Ledger.begin`."""
-        return await self._write(lambda: self.inner.begin(intent, read), lambda answer: isinstance(answer, Committed))
+        return await self._write(lambda: self.inner.begin(intent, read, obligations), _is_committed)
 
-    async def finish(self, outcome: Draft) -> Committed:
+    async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
         """See `Ledger.finish`."""
-        return await self._write(lambda: self.inner.finish(outcome))
+        return await self._write(lambda: self.inner.finish(outcome, void=void))
 
     async def append(self, entry: Draft) -> Committed:
         """See `Ledger.append`."""
@@ -46,9 +49,19 @@ class FailingStore:
         """See `Store.open_task`."""
         return await self._write(lambda: self.inner.open_task(task, entry))
 
-    async def deploy(self, digest: str, sources: Mapping[str, bytes], entry: Draft) -> int:
+    async def deploy(self, release: Deployed, sources: Mapping[str, bytes], entry: Draft) -> int:
         """See `Store.deploy`."""
-        return await self._write(lambda: self.inner.deploy(digest, sources, entry))
+        return await self._write(lambda: self.inner.deploy(release, sources, entry))
+
+    async def control(
+        self, name: str, says: str, entry: Draft, *, approvals: Sequence[Approval] = (), tasks: Sequence[str] = ()
+    ) -> Mapping[str, int]:
+        """See `Store.control`."""
+        return await self._write(lambda: self.inner.control(name, says, entry, approvals=approvals, tasks=tasks))
+
+    async def keep(self, approval: Approval, entry: Draft, read: Versions = ()) -> Committed | Conflict:
+        """See `Store.keep`."""
+        return await self._write(lambda: self.inner.keep(approval, entry, read), _is_committed)
 
     async def sweep(self, entry_for: Callable[[OpenCall], Draft]) -> int:
         """See `Store.sweep`."""
@@ -67,6 +80,10 @@ class FailingStore:
     async def state(self, now: datetime) -> StoredState:
         """See `Store.state`."""
         return await self.inner.state(now)
+
+    async def releases(self, count: int) -> tuple[Deployed, ...]:
+        """See `Store.releases`."""
+        return await self.inner.releases(count)
 
     async def root_at(self, size: int) -> bytes | None:
         """See `Store.root_at`."""
@@ -99,3 +116,7 @@ class FailingStore:
         if self._kept:
             await make()
         raise StoreUnavailableError("store_unavailable", "the store did not confirm a write: told to fail", "none")
+
+
+def _is_committed(answer: Committed | Conflict | Full) -> bool:
+    return isinstance(answer, Committed)

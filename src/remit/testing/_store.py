@@ -1,55 +1,68 @@
 """The whole store in memory, with the adapters' semantics."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from remit.core import StoreUnavailableError, Task
-from remit.pipeline import RELEASE, Committed, Conflict, OpenCall, Signer, StoredState, Versions
+from remit.core import Consume, Obligation, Reserve, StoreUnavailableError, Task
+from remit.permissions import Approval, State
+from remit.pipeline import (
+    RELEASE,
+    Committed,
+    Conflict,
+    Deployed,
+    Full,
+    OpenCall,
+    Signer,
+    StoredState,
+    Versions,
+    approval_control,
+)
 from remit.records import Draft, Entry, leaf_hash, root_of
 
 
 class MemoryStore:
     """The `Store` port over lists and dicts. Every write happens at once, then lets others run before it returns.
 
-    `log`, `open_calls` and `versions` are there for tests to look at.
+    `log`, `open_calls`, `versions`, `counters` and `approvals` are there for tests to look at.
     """
 
     def __init__(self) -> None:
         self.log: list[Entry] = []
         self.open_calls: dict[str, OpenCall] = {}
         self.versions: dict[str, int] = {}
+        self.counters: dict[str, int] = {}
+        self.approvals: dict[str, Approval] = {}
+        self._says: dict[str, str] = {}
+        self._reserved: dict[str, tuple[Reserve, ...]] = {}  # by open call
         self._confirmed = True
-        self._digest = ""
         self._tasks: dict[str, Task] = {}
+        self._closed: set[str] = set()
         self._notes: dict[int, str] = {}
         self._bundles: dict[str, dict[str, bytes]] = {}
+        self._releases: list[Deployed] = []
 
     @property
     def healthy(self) -> bool:
         """See `Store.healthy`."""
         return self._confirmed
 
-    async def begin(self, intent: Draft, read: Versions) -> Committed | Conflict:
+    async def begin(
+        self, intent: Draft, read: Versions, obligations: Sequence[Obligation] = ()
+    ) -> Committed | Conflict | Full:
         """See `Ledger.begin`."""
-        for name, version in read:
-            if self.versions.get(name, 0) != version:
-                await asyncio.sleep(0)
-                return Conflict(name)
-        if intent.call in self.open_calls:
-            raise self._refused(f"call {intent.call} is open already")
-        index = self._append(intent)
-        self.open_calls[intent.call] = OpenCall(intent.call, intent.task, index)
+        answer = self._begin(intent, read, obligations)
         await asyncio.sleep(0)
-        return Committed(index)
+        return answer
 
-    async def finish(self, outcome: Draft) -> Committed:
+    async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
         """See `Ledger.finish`."""
-        if self.open_calls.pop(outcome.call, None) is None:
+        if outcome.call not in self.open_calls:
             raise StoreUnavailableError(
                 "call_not_open", f"call {outcome.call} has no intent without outcome", "begin it"
             )
+        self._close(outcome.call, void=void)
         return await self.append(outcome)
 
     async def append(self, entry: Draft) -> Committed:
@@ -60,12 +73,13 @@ class MemoryStore:
 
     async def state(self, now: datetime) -> StoredState:
         """See `Store.state`."""
-        open_tasks = tuple(task for task in self._tasks.values() if now < task.expires_at)
-        version = self.versions.get(RELEASE, 0)
+        tasks = {
+            task.id: task for task in self._tasks.values() if now < task.expires_at and task.id not in self._closed
+        }
         return StoredState(
-            version=version,
-            digest=self._digest,
-            tasks=open_tasks,
+            controls={name: (version, self._says.get(name, "")) for name, version in self.versions.items()},
+            tasks=tuple(tasks.values()),
+            approvals=tuple(each for _, each in sorted(self.approvals.items()) if each.task in tasks),
             size=len(self.log),
             checkpointed=max(self._notes, default=0),
         )
@@ -77,23 +91,50 @@ class MemoryStore:
         self._tasks[task.id] = task
         return await self.append(entry)
 
-    async def deploy(self, digest: str, sources: Mapping[str, bytes], entry: Draft) -> int:
+    async def deploy(self, release: Deployed, sources: Mapping[str, bytes], entry: Draft) -> int:
         """See `Store.deploy`."""
-        kept = self._bundles.setdefault(digest, {})
+        kept = self._bundles.setdefault(release.bundle, {})
         for path, body in sources.items():
             kept.setdefault(path, body)
-        self._digest = digest
-        version = self.versions[RELEASE] = self.versions.get(RELEASE, 0) + 1
+        number = self._raise(RELEASE, release.bundle)
+        self._releases.append(replace(release, number=number))
         await self.append(entry)
-        return version
+        return number
+
+    async def releases(self, count: int) -> tuple[Deployed, ...]:
+        """See `Store.releases`."""
+        return tuple(reversed(self._releases))[:count]
+
+    async def control(
+        self, name: str, says: str, entry: Draft, *, approvals: Sequence[Approval] = (), tasks: Sequence[str] = ()
+    ) -> Mapping[str, int]:
+        """See `Store.control`. An approval that no longer waits stays what it became, and is not among the answer."""
+        raised = {name: self._raise(name, says)}
+        for approval in approvals:
+            version = self._keep(approval, len(self.log))
+            if version is not None:
+                raised[approval_control(approval.id)] = version
+        self._closed.update(tasks)
+        await self.append(entry)
+        return raised
+
+    async def keep(self, approval: Approval, entry: Draft, read: Versions = ()) -> Committed | Conflict:
+        """See `Store.keep`. An approval that no longer waits has changed for ever: a conflict."""
+        changed = self._changed(read)
+        if changed is None and self._keep(approval, len(self.log)) is None:
+            changed = approval_control(approval.id)
+        answer = Committed(self._append(entry)) if changed is None else Conflict(changed)
+        await asyncio.sleep(0)
+        return answer
 
     async def sweep(self, entry_for: Callable[[OpenCall], Draft]) -> int:
         """See `Store.sweep`."""
         ended = {entry.call for entry in self.log if entry.kind in {"outcome", "unknown"}}
-        still = (call for call in self.open_calls.values() if call.call not in ended)
-        lost = sorted(still, key=lambda call: call.intent)
+        still = sorted(self.open_calls.values(), key=lambda call: call.intent)
+        lost = [call for call in still if call.call not in ended]
         drafts = [entry_for(call) for call in lost]
-        self.open_calls.clear()
+        for call in still:
+            self._close(call.call, void=False)
         for draft in drafts:
             self._append(draft)
         await asyncio.sleep(0)
@@ -127,6 +168,66 @@ class MemoryStore:
     async def bundle(self, digest: str) -> Mapping[str, bytes] | None:
         """See `Store.bundle`."""
         return self._bundles.get(digest) or None
+
+    def _begin(self, intent: Draft, read: Versions, obligations: Sequence[Obligation]) -> Committed | Conflict | Full:
+        changed = self._changed(read)
+        if changed is not None:
+            return Conflict(changed)
+        if intent.call in self.open_calls:
+            raise self._refused(f"call {intent.call} is open already")
+        unmet = self._meet(obligations, intent.call)
+        if unmet is not None:
+            return unmet
+        index = self._append(intent)
+        self.open_calls[intent.call] = OpenCall(intent.call, intent.task, index)
+        self._reserved[intent.call] = tuple(need for need in obligations if isinstance(need, Reserve))
+        return Committed(index)
+
+    def _meet(self, obligations: Sequence[Obligation], call: str) -> Conflict | Full | None:
+        """Meet every obligation, or none and say which cannot be met."""
+        approvals = dict(self.approvals)
+        for need in obligations:
+            if isinstance(need, Consume):
+                found = approvals.get(need.approval)
+                if found is None or found.state is not State.WAITING:
+                    return Conflict(approval_control(need.approval))
+                approvals[need.approval] = replace(found, state=State.USED, call=call)
+        counters = dict(self.counters)
+        for need in obligations:
+            if isinstance(need, Reserve):
+                used = counters.get(need.key, 0)
+                if used >= need.max:
+                    return Full(need, used)
+                counters[need.key] = used + 1
+        self.counters = counters
+        for name, approval in approvals.items():
+            if approval is not self.approvals[name]:
+                self._keep(approval, approval.entry)
+        return None
+
+    def _close(self, call: str, *, void: bool) -> None:
+        del self.open_calls[call]
+        for reserve in self._reserved.pop(call, ()):
+            if void or reserve.resets_at is None:
+                self.counters[reserve.key] -= 1
+
+    def _keep(self, approval: Approval, entry: int) -> int | None:
+        """Keep a new or changed approval under its next version, which is returned; None: it no longer waits."""
+        before = self.approvals.get(approval.id)
+        if before is not None and before.state is not State.WAITING:
+            return None
+        version = self._raise(approval_control(approval.id), approval.state.value)
+        opened_by = entry if before is None else before.entry
+        self.approvals[approval.id] = replace(approval, version=version, entry=opened_by)
+        return version
+
+    def _changed(self, read: Versions) -> str | None:
+        return next((name for name, version in read if self.versions.get(name, 0) != version), None)
+
+    def _raise(self, name: str, says: str) -> int:
+        self._says[name] = says
+        version = self.versions[name] = self.versions.get(name, 0) + 1
+        return version
 
     def _append(self, draft: Draft) -> int:
         self._confirmed = True

@@ -1,6 +1,6 @@
-"""A tool server over stdio that behaves as its words tell it: `stdio_child.py [older] [FAULT]`. Standard library only.
+"""A tool server over stdio that behaves as it is told: `stdio_child.py [older [REVISION]]`, or one of two bad starts.
 
-A fault shows in answers to `tools/call`; the word in the arguments' `do` does the same for one call.
+Each call names in its arguments what the program is to do (`do`). Standard library only, so that it starts quickly.
 """
 
 import json
@@ -9,138 +9,184 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 OLDER = "older" in sys.argv
-FAULT = sys.argv[-1]
-STATE = Path("starts")  # one line for each start, in the working directory
+STARTS = Path("starts")  # one line for each start, in the working directory
+SERVER = {"name": "child", "version": "1"}
+
+
+def write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def send(**message: Any) -> None:
-    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+    write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
 
 
-def greet(request: dict[str, Any]) -> None:
-    if request["method"] == "initialize":
-        wanted = request["params"]["protocolVersion"]
-        version = next((word for word in sys.argv if word.startswith("20")), wanted)
-        info = {"name": "child", "version": "0"}
-        send(id=request["id"], result={"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
-    elif OLDER:
-        send(id=request["id"], error={"code": -32601, "message": "no such method"})
+def answer(request: Any, said: Any) -> None:
+    text = {"type": "text", "text": json.dumps(said)}
+    send(id=request["id"], result={"content": [text], "structuredContent": {"said": said}})
+
+
+def heard() -> Any:
+    return json.loads(sys.stdin.readline())
+
+
+def credential(request: Any) -> Any:
+    return request["params"]["_meta"].get("remit/credential")
+
+
+def die(_: Any, last_words: str) -> None:
+    sys.stderr.write(last_words)
+    sys.stderr.flush()
+    os._exit(3)
+
+
+def environment(request: Any) -> None:
+    files = Path("/proc/self/fd")
+    found = {
+        "cwd": str(Path.cwd()),
+        "home": [each.name for each in Path(os.environ["HOME"]).iterdir()],
+        "session": os.getsid(0) == os.getpid(),
+        "files": sorted(int(each.name) for each in files.iterdir()) if files.exists() else [],
+    }
+    answer(request, dict(os.environ) | found)
+
+
+def close_output(_: Any) -> None:
+    os.close(1)
+    time.sleep(600)
+
+
+def flood(_: Any) -> None:
+    write("x" * 10_000_000)
+
+
+def chatter(_: Any) -> None:
+    for number in count():
+        send(method="notifications/message", params={"data": f"{number:01000}"})
+
+
+def asks_for_ever(_: Any) -> None:
+    for number in count():
+        send(id=number, method="ping")
+
+
+def asks(request: Any) -> None:
+    answers = []
+    for number, method in enumerate(["sampling/createMessage", "elicitation/create", "roots/list", "ping"]):
+        send(id=number, method=method, params={})
+        answers.append(heard())
+    answer(request, answers)
+
+
+def late(request: Any) -> None:
+    """Answer only once told that nobody waits any more."""
+    answer(request, heard()["params"])
+
+
+def stubborn(request: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    answer(request, "no")
+
+
+def offspring(request: Any) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    answer(request, [os.getpid(), child.pid])
+
+
+def swap(request: Any) -> None:
+    """Answer two calls in the other order."""
+    other = heard()
+    answer(other, other["params"]["arguments"])
+    answer(request, request["params"]["arguments"])
+
+
+def key_twice(request: Any) -> None:
+    ours = json.dumps(request["id"])
+    write(f'{{"jsonrpc":"2.0","id":{ours},"id":{ours},"result":{{}}}}\n')
+
+
+def error(request: Any) -> None:
+    send(id=request["id"], error={"code": -32602, "message": f"no: {credential(request)}"})
+
+
+DOINGS: dict[str, Callable[[Any], None]] = {
+    "meta": lambda request: answer(request, request["params"]["_meta"]),
+    "environment": environment,
+    "die": lambda request: die(request, f"first line\n\nfatal: \x1b[31mno disk; token was {credential(request)}\n"),
+    "die talking": lambda request: die(request, f"token was {credential(request)}" * 1000 + "\nlast"),
+    "close output": close_output,
+    "hang": lambda _: None,
+    "flood": flood,
+    "chatter": chatter,
+    "another id": lambda request: answer(request | {"id": "r_999"}, "for somebody else"),
+    "null id": lambda _: send(id=None, error={"code": -32700, "message": "what?"}),
+    "junk": lambda _: write("listening on port 80\n"),
+    "batch": lambda request: write(json.dumps([{"jsonrpc": "2.0", "id": request["id"], "result": {}}]) + "\n"),
+    "key twice": key_twice,
+    "both": lambda request: send(id=request["id"], result={}, error={"code": 1, "message": "x"}),
+    "no content": lambda request: send(id=request["id"], result={}),
+    "wants input": lambda request: send(id=request["id"], result={"resultType": "input_required"}),
+    "error": error,
+    "asks": asks,
+    "asks for ever": asks_for_ever,
+    "late": late,
+    "stubborn": stubborn,
+    "offspring": offspring,
+    "pid": lambda request: answer(request, os.getpid()),
+    "swap": swap,
+}
+
+
+def call(request: Any) -> None:
+    arguments = request["params"]["arguments"]
+    doing = DOINGS.get(arguments.get("do", ""))
+    if doing is None:
+        answer(request, arguments)
     else:
-        meta = {"io.modelcontextprotocol/serverInfo": {"name": "child", "version": "1"}}
-        result = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "_meta": meta}
-        send(id=request["id"], result=result)
+        doing(request)
 
 
-def result_of(request: dict[str, Any], said: Any) -> dict[str, Any]:
-    return {"content": [{"type": "text", "text": json.dumps(said)}], "structuredContent": {"said": said}}
+def discover(request: Any) -> None:
+    if OLDER:
+        send(id=request["id"], error={"code": -32601, "message": "no such method"})
+        return
+    meta = {"io.modelcontextprotocol/serverInfo": SERVER}
+    result = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "_meta": meta}
+    send(id=request["id"], result=result)
 
 
-def call(request: dict[str, Any]) -> None:
-    params = request["params"]
-    do = params["arguments"].get("do") or FAULT
-    said: Any = params["arguments"]
-    match do:
-        case "environment":
-            said = dict(os.environ) | {
-                "cwd": os.getcwd(),
-                "home": os.listdir(os.environ["HOME"]),
-                "session": os.getsid(0) == os.getpid(),
-                "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else [],
-            }
-        case "meta" | "params":
-            said = params
-        case "die":
-            print(f"first line\nfatal: \x1b[31mno disk; token was {params['_meta']}", file=sys.stderr, flush=True)
-            os._exit(3)
-        case "die talking":
-            print("x" * 100_000 + "\nlast", file=sys.stderr, flush=True)
-            os._exit(3)
-        case "close output":
-            os.close(1)
-            time.sleep(60)
-        case "hang":
-            return
-        case "flood":
-            sys.stdout.write("x" * 10_000_000)
-            sys.stdout.flush()
-        case "chatter":
-            while True:
-                send(method="notifications/message", params={"data": "x" * 1000})
-        case "another id":
-            send(id="r_999", result=result_of(request, "for somebody else"))
-            return
-        case "null id":
-            send(id=None, error={"code": -32700, "message": "what?"})
-            return
-        case "junk":
-            print("listening on port 80", flush=True)
-            return
-        case "batch":
-            print(json.dumps([{"jsonrpc": "2.0", "id": request["id"], "result": {}}]), flush=True)
-            return
-        case "key twice":
-            print('{"jsonrpc":"2.0","id":"%s","id":"%s","result":{}}' % (request["id"], request["id"]), flush=True)
-            return
-        case "both":
-            send(id=request["id"], result={}, error={"code": 1, "message": "x"})
-            return
-        case "no content":
-            send(id=request["id"], result={})
-            return
-        case "wants input":
-            send(id=request["id"], result={"resultType": "input_required"})
-            return
-        case "error":
-            send(id=request["id"], error={"code": -32602, "message": f"no: {params['_meta']}"})
-            return
-        case "asks":
-            asked = ["sampling/createMessage", "elicitation/create", "roots/list", "ping"]
-            answers = []
-            for number, method in enumerate(asked):
-                send(id=number, method=method, params={})
-                answers.append(json.loads(sys.stdin.readline()))
-            said = answers
-        case "asks for ever":
-            while True:
-                send(id=1, method="ping")
-        case "late":  # answers only once it was told that nobody waits any more
-            cancelled = json.loads(sys.stdin.readline())
-            said = cancelled["params"]
-        case "stubborn":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        case "offspring":
-            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-            said = [os.getpid(), child.pid]
-        case "pid":
-            said = os.getpid()
-        case "swap":  # answers two calls in the other order
-            other = json.loads(sys.stdin.readline())
-            send(id=other["id"], result=result_of(other, other["params"]["arguments"]))
-    send(id=request["id"], result=result_of(request, said))
+def initialize(request: Any) -> None:
+    version = next((word for word in sys.argv if word.startswith("20")), request["params"]["protocolVersion"])
+    result: dict[str, Any] = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": SERVER}
+    send(id=request["id"], result=result)
 
 
-def main() -> None:
-    with STATE.open("a") as file:
-        print(os.getpid(), file=file)
-    match FAULT:
-        case "exit at once":
-            print("cannot start", file=sys.stderr)
-            sys.exit(1)
-        case "hang at once":
-            time.sleep(600)
-    for line in sys.stdin:
-        request = json.loads(line)
-        match request.get("method"):
-            case "server/discover" | "initialize":
-                greet(request)
-            case "tools/list":
-                send(id=request["id"], result={"tools": [{"name": "look", "inputSchema": {"type": "object"}}]})
-            case "tools/call":
-                call(request)
+def list_tools(request: Any) -> None:
+    send(id=request["id"], result={"tools": [{"name": "look", "inputSchema": {"type": "object"}}]})
 
 
-main()
+METHODS = {
+    "server/discover": discover,
+    "initialize": initialize,
+    "tools/list": list_tools,
+    "tools/call": call,
+}
+
+with STARTS.open("a") as file:
+    file.write(f"{os.getpid()}\n")
+if "exit at once" in sys.argv:
+    sys.exit("cannot start")
+if "hang at once" in sys.argv:
+    time.sleep(600)
+for line in sys.stdin:
+    message = json.loads(line)
+    method = METHODS.get(message.get("method"))
+    if method is not None:
+        method(message)

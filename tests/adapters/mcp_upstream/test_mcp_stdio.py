@@ -152,8 +152,8 @@ def test_a_call_carries_its_credential_and_the_metadata_of_its_form(
 ) -> None:
     async def scenario() -> None:
         async with upstream(project(tmp_path)) as one:
-            meta = said(await one.invoke(tool(*words), LOOK, do("meta"), SECRET))["_meta"]
-            bare = said(await one.invoke(tool(*words), LOOK, do("meta"), ""))["_meta"]
+            meta = said(await one.invoke(tool(*words), LOOK, do("meta"), SECRET))
+            bare = said(await one.invoke(tool(*words), LOOK, do("meta"), ""))
         assert meta["traceparent"] == f"00-{'a' * 32}-{'b' * 16}-01"
         assert meta["remit/credential"] == SECRET
         assert meta == bare | {"remit/credential": SECRET}
@@ -224,12 +224,11 @@ def test_a_program_inherits_nothing_of_ours(run: Any, tmp_path: Path, monkeypatc
     async def scenario() -> None:
         async with upstream(project(tmp_path)) as one:
             given = said(await one.invoke(tool(), LOOK, do("environment"), ""))
-            home = Path(given["HOME"])
-            assert home.is_dir()
-            assert home.parent.stat().st_mode & 0o077 == 0
-        assert not home.exists()
+            home = given["HOME"]
+            assert os.path.isdir(home)  # noqa: ASYNC240, PTH112 - nothing else waits
+        assert not os.path.exists(home)  # noqa: ASYNC240, PTH110 - nothing else waits
         added = {"LC_CTYPE", "__CF_USER_TEXT_ENCODING"}  # by the interpreter and the system, not by us
-        rest = set(given) - {"cwd", "home", "session", "fds"} - added
+        rest = set(given) - {"cwd", "home", "session", "files"} - added
         assert rest == {"PATH", "LANG", "HOME", "TMPDIR"}
         assert given["PATH"] == f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
         assert given["LANG"] == "C.UTF-8"
@@ -237,7 +236,7 @@ def test_a_program_inherits_nothing_of_ours(run: Any, tmp_path: Path, monkeypatc
         assert given["home"] == []
         assert given["cwd"] == str(tmp_path)
         assert given["session"] is True
-        assert set(given["fds"]) <= {0, 1, 2, 3}  # and the one that lists them
+        assert set(given["files"]) <= {0, 1, 2, 3}  # and the one that lists them
 
     run(scenario())
 
@@ -260,7 +259,7 @@ def test_a_program_whose_files_were_not_reviewed_is_never_started(run: Any, tmp_
                 assert failed(answer) == ("artefact_mismatch", NOT_SENT)
                 assert isinstance(answer, UpstreamFailure)
                 assert "`tools/server.py`" in answer.detail
-            with pytest.raises(RemitError, match="artefact_mismatch: tool server `desk` at `python tools/server.py`"):
+            with pytest.raises(RemitError, match=r"artefact_mismatch: tool server `desk` at `python tools/server\.py`"):
                 await one.list_tools(tool())
             assert not (root / "starts").exists()
             if change == "a folder":
@@ -302,7 +301,7 @@ def test_without_a_project_or_a_program_nothing_is_started(run: Any, tmp_path: P
 
 # what the program does: (code, how far the request got, what the detail says, whether the process is ended for it)
 FAULTS: dict[str, tuple[str, Sent, str, bool]] = {
-    "die": ("upstream_closed", UNKNOWN, "exit code 3: first line / fatal: ?[31mno disk; token was", True),
+    "die": ("upstream_closed", UNKNOWN, "exit code 3: first line / fatal: ?[31mno disk; token was [...]", True),
     "die talking": ("upstream_closed", UNKNOWN, "exit code 3: last", True),
     "close output": ("upstream_closed", UNKNOWN, "closed its output", True),
     "flood": ("upstream_too_large", UNKNOWN, "a line over 65536 bytes", True),
@@ -450,7 +449,7 @@ def test_a_stubborn_program_is_killed_and_its_calls_fail(run: Any, tmp_path: Pat
     async def scenario() -> None:
         async with upstream(project(tmp_path)) as one:
             desk = tool()
-            assert said(await one.invoke(desk, LOOK, do("stubborn"), "")) == {"do": "stubborn"}
+            assert said(await one.invoke(desk, LOOK, do("stubborn"), "")) == "no"
             hanging = asyncio.create_task(one.invoke(desk, LOOK, do("hang"), ""))
             await asyncio.sleep(0)
             await one.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from remit.adapters.project import check_project
+from remit.adapters.project import check_project, read_settings, read_sources
 
 ROOT = Path(__file__).parents[3]
 PAGES = ("docs/01-charter.md", "docs/04-catalogue.md")
@@ -24,7 +24,20 @@ def test_the_examples_of_the_pages_compile_together() -> None:
     sources = {"agents/refunds/agent.yaml": charter, "catalogue/orders.yaml": catalogue + look_up}
     checked = check_project({path: text.encode() for path, text in sources.items()})
     assert set(checked.snapshot.descriptors) == {"get_order", "refund_order"}
-    assert {warning.code for warning in checked.warnings} == {"never_permitted"}
+    assert "never_permitted" in {warning.code for warning in checked.warnings}
+
+
+def test_the_refund_desks_project_lacks_nothing_but_its_reviews() -> None:
+    root = ROOT / "examples/refund_desk/project"
+    people = read_settings(root).development.people
+    checked = check_project(read_sources(root))
+    unreviewed = {"descriptor_unsigned", "manifest_missing", "served_unpinned"}
+    assert {warning.code for warning in checked.warnings} == unreviewed
+    assert checked.snapshot.flows["refunds", "send_mail"].sources == {"to": ("user", "get_order/customer_email")}
+    for (agent, _), flow in checked.snapshot.flows.items():
+        for role in flow.reviewers if agent == "refunds" else ():
+            assert any(role in person.roles for person in people.values())
+    assert {cap.name: cap.max for cap in checked.snapshot.caps["refunds"]} == {"writes": 5, "reads": 500, "at_once": 4}
 
 
 @pytest.mark.parametrize("page", PAGES)

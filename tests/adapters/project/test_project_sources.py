@@ -15,9 +15,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "desk"
 
 
-def codes(root: Path) -> list[tuple[str, str]]:
+def codes(root: Path, trust: Path | None = None) -> list[tuple[str, str]]:
     with pytest.raises(ProjectInvalidError) as caught:
-        read_sources(root)
+        read_sources(root, trust)
     assert all(problem.fix for problem in caught.value.problems)
     return [(problem.code, problem.file) for problem in caught.value.problems]
 
@@ -26,12 +26,48 @@ def test_sources_are_what_a_bundle_is_compiled_from_and_nothing_else(root: Path)
     (root / "organisation" / "policies").mkdir(parents=True)
     (root / "organisation" / "policies" / "all.cedar").write_bytes(b"")
     (root / "agents" / "assistant" / "prompts.md").write_bytes(b"not a source")
+    for path in ("agents/assistant/tools.lock", "catalogue/served/orders.json", "catalogue/served/README.md"):
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_bytes(b"")
+    (root / "catalogue" / "signatures").mkdir()
+    (root / "catalogue" / "signatures" / "get_order.dsse.json").write_bytes(b"")
     assert list(read_sources(root)) == [
         "agents/assistant/agent.yaml",
         "agents/assistant/policies/first.cedar",
+        "agents/assistant/tools.lock",
         "catalogue/orders.yaml",
+        "catalogue/served/orders.json",
+        "catalogue/signatures/get_order.dsse.json",
         "organisation/policies/all.cedar",
     ]
+
+
+def test_the_trust_root_is_read_from_where_it_stands_and_may_be_missing(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere.json"
+    assert "trust.json" not in read_sources(root, file)
+    file.write_bytes(b"{}")
+    assert read_sources(root, file)["trust.json"] == b"{}"
+    assert "trust.json" not in read_sources(root)
+    (root / "trust.json").write_bytes(b"mine")  # nobody's name for it: only the settings say where it stands
+    assert "trust.json" not in read_sources(root)
+
+
+@pytest.mark.parametrize("kind", ["folder", "loop", "gone", "large"])
+def test_a_trust_root_that_cannot_be_read_is_a_problem_and_not_a_missing_one(
+    root: Path, tmp_path: Path, kind: str
+) -> None:
+    file = tmp_path / "trust"
+    match kind:
+        case "folder":
+            file.mkdir()
+        case "loop":
+            file.symlink_to(file)
+        case "gone":
+            file.symlink_to(tmp_path / "nothing")
+        case _:
+            file.write_bytes(b" " * (FILE_BYTES_MAX + 1))
+    found = codes(root, file)
+    assert found == [("file_too_large" if kind == "large" else "file_unreadable", "trust.json")]
 
 
 def test_no_folder_is_no_project(tmp_path: Path) -> None:
@@ -41,7 +77,11 @@ def test_no_folder_is_no_project(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     ["catalogue/orders.yml", "catalogue/more/orders.yaml", "agents/assistant/policies/more/x.cedar",
-     "agents/assistant/x.cedar", "organisation/x.cedar", "agents/assistant/policies/x.CEDAR", "agents/other/agent.yml"],
+     "agents/assistant/x.cedar", "organisation/x.cedar", "agents/assistant/policies/x.CEDAR", "agents/other/agent.yml",
+     "agents/tools.lock", "agents/assistant/more/tools.lock", "agents/assistant/tools.lock.yaml",
+     "catalogue/tools.lock", "agents/assistant/Tools.lock", "catalogue/served/orders.yaml",
+     "catalogue/served/a/orders.json", "catalogue/signatures/get_order.json", "catalogue/get_order.dsse.json",
+     "catalogue/signed/get_order.dsse.json", "catalogue/signatures/get_order.dsse"],
 )  # fmt: skip
 def test_a_file_that_would_silently_not_count_is_a_problem(root: Path, path: str) -> None:
     (root / path).parent.mkdir(parents=True, exist_ok=True)

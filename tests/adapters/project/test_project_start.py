@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from remit.adapters.project import (
     Checked,
+    ClientServer,
     Imported,
     Kind,
     check_project,
@@ -24,11 +25,19 @@ from remit.adapters.project import (
     write_project,
 )
 from remit.adapters.project._yaml import read_yaml
+from remit.catalogue import served_digest
 from remit.core import InputRefusedError, ProjectInvalidError, is_name
 
 CLOSED = {"type": "object", "additionalProperties": False}
 DRAFT_07 = "http://json-schema.org/draft-07/schema#"
 SOURCES = ("agents/", "catalogue/", "organisation/")
+
+
+UNREVIEWED = {"descriptor_unsigned", "manifest_missing", "served_unpinned"}  # what only people can do
+
+
+def codes(checked: Checked) -> set[str]:
+    return {warning.code for warning in checked.warnings}
 
 
 def check(files: Mapping[str, str]) -> Checked:
@@ -45,7 +54,7 @@ def test_a_new_project_passes_its_own_check(tmp_path: Path) -> None:
     write_project(root, new_project("desk", "ana"))
     assert read_settings(root).name == "desk"
     checked = check_project(read_sources(root))
-    assert checked.warnings == ()
+    assert codes(checked) == UNREVIEWED
     assert set(checked.snapshot.charters) == {"assistant"}
 
 
@@ -63,7 +72,10 @@ def test_the_commented_examples_of_a_new_project_work_when_uncommented() -> None
     )
     checked = check(files)
     assert set(checked.snapshot.descriptors) == {"get_order", "refund_order"}
-    assert checked.warnings == ()
+    assert codes(checked) == UNREVIEWED
+    flow = checked.snapshot.flows["assistant", "refund_order"]
+    assert flow.content == {"reason"}
+    assert flow.sources == {"order_id": ("user", "get_order/order_id")}
 
 
 @pytest.mark.parametrize("name", ["1e3", "null", "0", "a.b"])
@@ -97,7 +109,7 @@ def test_the_editors_schema_takes_what_we_take_and_its_line_leads_to_it(kind: Ki
 
 
 def test_an_imported_server_becomes_a_project_that_passes_the_check() -> None:
-    listing = [
+    listing: list[dict[str, Any]] = [
         {
             "name": "get_order",
             "title": "Get",
@@ -118,7 +130,12 @@ def test_an_imported_server_becomes_a_project_that_passes_the_check() -> None:
     assert descriptors["refund"].input_schema["additionalProperties"] is False
     assert found.files["catalogue/orders.yaml"].count("# proposed, not reviewed") == 2
     assert checked.snapshot.charters["assistant"].owner == "ana"
-    assert [warning.message.split("`")[1] for warning in checked.warnings] == ["refund"]  # only reads are permitted
+    denied = [warning.message.split("`")[1] for warning in checked.warnings if warning.code == "never_permitted"]
+    assert denied == ["refund"]  # only reads are permitted
+    assert codes(checked) == {"never_permitted", "descriptor_unsigned", "manifest_missing"}
+    assert json.loads(found.files["catalogue/served/orders.json"]) == {tool["name"]: tool for tool in listing}
+    assert descriptors["refund"].served == served_digest(listing[1])
+    assert checked.snapshot.flows["assistant", "get_order"].labels == ()  # nothing of it is trusted unread
     assert any("`refund`" in note and "additionalProperties" in note for note in found.notes)
     assert all(any(f"operation `{name}`" in note and "review" in note for note in found.notes) for name in descriptors)
 
@@ -143,6 +160,11 @@ def test_credentials_and_commands_are_named_and_never_copied() -> None:
                 "env": {"K": "s3cr3t"},
             },
             "files": {"command": "npx", "args": ["--token", "s3cr3t"], "env": {"TOKEN": "s3cr3t"}},
+            "local": {"command": "desk", "args": ["--port", "1"], "env": {"TOKEN": "s3cr3t"}, "cwd": "s3cr3t"},
+            "filled": {"command": "desk", "args": ["${input:s3cr3t}"]},
+            "worded": {"command": "desk", "args": "s3cr3t"},
+            "headed": {"command": "npx", "args": ["mcp-remote", "--header", "Authorization: Bearer s3cr3t"]},
+            "linked": {"command": "desk", "args": ["--database=postgres://ana:s3cr3t@db.example/x"]},
             "keyed": {"serverUrl": "https://k.example/mcp?api_key=s3cr3t"},
             "named": {"url": "https://ana:s3cr3t@n.example/mcp"},
             "plain": {"url": "http://p.example/mcp"},
@@ -154,14 +176,44 @@ def test_credentials_and_commands_are_named_and_never_copied() -> None:
     found = bring(dict.fromkeys(config["mcpServers"], listing), config)
     everything = "\n".join([*found.files.values(), *found.notes])
     assert "s3cr3t" not in everything
-    assert set(check(found.files).snapshot.tools) == {"orders"}
+    tools = check(found.files).snapshot.tools
+    assert set(tools) == {"orders", "local"}
+    assert tools["local"].command == ("desk", "--port", "1")
+    assert tools["local"].url == ""
+    assert "server `local`: `cwd` was not copied" in found.notes
+    assert any(note.startswith("server `local`: environment variable `TOKEN` was not copied") for note in found.notes)
     assert (
         "server `orders`: header `Authorization` was not copied: credentials never go into project files" in found.notes
     )
-    assert "server `files`: not imported: stdio servers are not supported by this version" in found.notes
-    for name in ("keyed", "named", "plain", "asked", "old"):
+    for name in ("files", "filled", "worded", "headed", "linked", "keyed", "named", "plain", "asked", "old"):
         assert any(note.startswith(f"server `{name}`: not imported: ") for note in found.notes)
-    assert servers_of(json.dumps(config)) == {"orders": "https://o.example/mcp"}
+    assert servers_of(json.dumps(config)) == {
+        "orders": ClientServer(url="https://o.example/mcp"),
+        "local": ClientServer(command=("desk", "--port", "1")),
+    }
+
+
+_ELEMENTS = st.lists(
+    st.text(max_size=12) | st.sampled_from(["-x", "1e3", "a: b", "#", "[", "{a}", ",", "*"]), max_size=4
+)
+
+
+@given(command=st.text(min_size=1, max_size=12), arguments=_ELEMENTS)
+def test_whatever_a_command_is_it_is_read_back_as_it_was_or_left_out(command: str, arguments: list[str]) -> None:
+    config = {"mcpServers": {"local": {"command": command, "args": arguments}}}
+    known = servers_of(json.dumps(config))
+    if not known:
+        return
+    found = bring({"local": [{"name": "get", "inputSchema": CLOSED}]}, config)
+    assert check(found.files).snapshot.tools["local"].command == (command, *arguments) == known["local"].command
+
+
+def test_what_a_server_showed_is_left_out_where_it_could_not_be_read_back() -> None:
+    deep = json.loads("[" * 31 + "]" * 31)  # as deep as a listing may be, and one too deep for the file that keeps it
+    found = bring({"orders": [{"name": "get", "inputSchema": CLOSED, "_meta": deep}]})
+    assert "catalogue/served/orders.json" not in found.files
+    assert any("was not kept" in note and "deeper" in note for note in found.notes)
+    assert "served_unpinned" in codes(check(found.files))
 
 
 def test_the_other_common_form_of_configuration_is_read() -> None:

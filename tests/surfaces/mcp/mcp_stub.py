@@ -23,7 +23,7 @@ from remit.charter import Charter, UseCase
 from remit.core import Delegation, Reason, ToolCall
 from remit.identity import Authenticator, TokenRefusedError
 from remit.pipeline import Done, Failed, Gateway, Live, Refused, Snapshot
-from remit.records import Draft
+from remit.records import Draft, Entry
 from remit.surfaces._http import Bounds, Headers, Receive, Scope, Send
 from remit.surfaces.mcp import McpEndpoint
 from remit.testing import NOON, ManualClock, seeded
@@ -113,8 +113,17 @@ def snapshot(*descriptors: Descriptor, digest: str = "b_1") -> Snapshot:
     )
 
 
+def running_on(release: Snapshot) -> Live:
+    """Return the running state of a gateway on which nothing has happened yet."""
+
+    async def no_entries(_task: str) -> tuple[Entry, ...]:
+        return ()
+
+    return Live(ManualClock(), release, {}, tenant="acme", memory_key=bytes(32), entries_of=no_entries)
+
+
 def endpoint(stub: StubGateway, live: Live | None = None) -> McpEndpoint:
-    running = live or Live(stub.clock, snapshot(descriptor("get_order"), descriptor("refund_order")))
+    running = live or running_on(snapshot(descriptor("get_order"), descriptor("refund_order")))
     gateway, tokens = cast("Gateway", stub), cast("Authenticator", OneToken())
     return McpEndpoint(gateway, running, tokens, Bounds(), "0.1.0", approvals_url=URL)
 

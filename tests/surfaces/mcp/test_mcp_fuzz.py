@@ -1,4 +1,7 @@
-"""Any bytes at `POST /mcp`: a defined answer, and nothing is forwarded that a strict reader would not read the same."""
+"""Any bytes at `POST /mcp`: a defined answer, and nothing is forwarded that a strict reader would not read the same.
+
+In both eras: an older message is a new one without its `_meta`, under the one header that older clients send.
+"""
 
 import json
 from collections.abc import Callable
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.conftest import ANSWER_S, META, Gateway, Opened, bearer, mirrors, tool_call
+from tests.conftest import ANSWER_S, JSON, META, Gateway, Opened, bearer, mirrors, tool_call
 
 SHARE, LONG = 300, 20_000
 
@@ -57,13 +60,21 @@ def shaped(draw: st.DrawFn) -> bytes:
 
 bodies = st.binary(max_size=200) | mutated() | shaped()
 
+OLDER = [JSON, ("MCP-Protocol-Version", "2025-11-25")]
+
+
+def as_older(body: bytes) -> bytes:
+    """Take the new era's keys out of `_meta`; the rest stays as spoiled as it is."""
+    return body.replace(b'"io.modelcontextprotocol/', b'"example.org/')
+
 
 class Sender:
     """One connection, opened again when the gateway closes it."""
 
-    def __init__(self, gateway: Gateway, token: str) -> None:
+    def __init__(self, gateway: Gateway, token: str, *, older: bool) -> None:
         self._connection = HTTPConnection("127.0.0.1", gateway.data_port, ANSWER_S)
-        self._headers = dict([bearer(token), *mirrors(tool_call())])
+        self._headers = dict([bearer(token), *(OLDER if older else mirrors(tool_call()))])
+        self.older = older
 
     def close(self) -> None:
         self._connection.close()
@@ -98,8 +109,8 @@ def check(gateway: Gateway, sender: Sender, body: bytes) -> None:
         return
     said = json.loads(answered)
     assert said["jsonrpc"] == "2.0"
-    assert ("result" in said) is (status == 200)
-    forwarded = status == 200 and "remit/code" not in said["result"].get("_meta", {}) and "content" in said["result"]
+    assert ("result" in said) is (status == 200) or (sender.older and status == 200)
+    forwarded = "result" in said and "remit/code" not in said["result"].get("_meta", {}) and "content" in said["result"]
     if not forwarded:
         assert received == b"", body
         return
@@ -109,30 +120,33 @@ def check(gateway: Gateway, sender: Sender, body: bytes) -> None:
     assert (call["tool"], call["arguments"]) == (message["params"]["name"], message["params"]["arguments"])
 
 
-def fuzz(gateway: Gateway, opened: Opened, examples: int) -> None:
+def fuzz(gateway: Gateway, opened: Opened, examples: int, *, older: bool) -> None:
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(bodies)
+    @given(bodies.map(as_older) if older else bodies)
     def run(body: bytes) -> None:
         check(gateway, sender, body)
 
-    with closing(Sender(gateway, opened.token)) as sender:
+    with closing(Sender(gateway, opened.token, older=older)) as sender:
         run()
 
 
-def test_any_bytes_get_a_defined_answer_and_forward_nothing_unread(desk: Gateway, opened: Opened) -> None:
-    fuzz(desk, opened, SHARE)
+@pytest.mark.parametrize("older", [False, True], ids=["new", "older"])
+def test_any_bytes_get_a_defined_answer_and_forward_nothing_unread(desk: Gateway, opened: Opened, older: bool) -> None:
+    fuzz(desk, opened, SHARE, older=older)
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("older", [False, True], ids=["new", "older"])
 def test_twenty_thousand_bodies_get_a_defined_answer(
-    desk: Gateway, opened: Opened, share: Callable[[int], int]
+    desk: Gateway, opened: Opened, share: Callable[[int], int], older: bool
 ) -> None:
-    fuzz(desk, opened, share(LONG))
+    fuzz(desk, opened, share(LONG), older=older)
 
 
-def test_the_fuzz_sees_a_call_that_is_forwarded(desk: Gateway, opened: Opened) -> None:
+@pytest.mark.parametrize("older", [False, True], ids=["new", "older"])
+def test_the_fuzz_sees_a_call_that_is_forwarded(desk: Gateway, opened: Opened, older: bool) -> None:
     """The control: unspoiled, the message reaches the order desk, and the check reads it there."""
     reached = len(desk.received())
-    with closing(Sender(desk, opened.token)) as sender:
-        check(desk, sender, BASE)
+    with closing(Sender(desk, opened.token, older=older)) as sender:
+        check(desk, sender, as_older(BASE) if older else BASE)
     assert len(desk.received()) == reached + 1

@@ -87,6 +87,13 @@ def test_a_refusal_that_nobody_can_approve_asks_nobody(answer: Refused) -> None:
     assert "approvals show" not in result["content"][0]["text"]
 
 
+def test_a_denied_approval_is_named_and_nobody_is_asked_again() -> None:
+    denied = Refused("c_2", Reason("approval_denied", "ana said no", "do something else"), held=False, approval="a_9")
+    result = asked(denied, new_call(with_url()), newer()).json["result"]
+    assert (result["isError"], result["_meta"]["remit/approval"], result["_meta"]["remit/held"]) == (True, "a_9", False)
+    assert "approvals show" not in result["content"][0]["text"]
+
+
 @pytest.mark.requirement("R7.4")
 @pytest.mark.parametrize("action", ["accept", "decline", "cancel"])
 def test_what_the_user_clicks_in_a_client_decides_nothing(action: str) -> None:

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 from tests.conftest import META
-from tests.surfaces.mcp.mcp_stub import StubGateway, ask, descriptor, endpoint, newer, older, snapshot
+from tests.surfaces.mcp.mcp_stub import StubGateway, ask, descriptor, endpoint, newer, older, running_on, snapshot
 
 from remit.catalogue import Pin, Review
-from remit.pipeline import Live, Snapshot, operation_control
+from remit.pipeline import operation_control
 from remit.surfaces.mcp import McpEndpoint
-from remit.testing import ManualClock
 
 FULL = snapshot(descriptor("one"), descriptor("two"))
 PINS = FULL.manifests["refunds"]
@@ -23,10 +22,6 @@ def names(to: McpEndpoint, *, old: bool = False) -> list[str]:
         message["params"] = {"_meta": META}
     tools = ask(to, message, older() if old else newer("tools/list")).json["result"]["tools"]
     return [tool["name"] for tool in tools]
-
-
-def live(release: Snapshot) -> Live:
-    return Live(ManualClock(), release)
 
 
 WITHOUT = {
@@ -48,23 +43,23 @@ NONE_LEFT = ("of no agent", "of no manifest")
 @pytest.mark.parametrize("old", [False, True], ids=["new", "older"])
 @pytest.mark.parametrize("what", WITHOUT)
 def test_an_operation_that_a_gate_would_refuse_is_not_shown(what: str, old: bool) -> None:
-    assert names(endpoint(StubGateway(), live(WITHOUT[what])), old=old) == ([] if what in NONE_LEFT else ["one"])
+    assert names(endpoint(StubGateway(), running_on(WITHOUT[what])), old=old) == ([] if what in NONE_LEFT else ["one"])
 
 
 def test_the_same_operations_unspoiled_are_shown() -> None:
     """The control."""
-    assert names(endpoint(StubGateway(), live(FULL))) == ["one", "two"]
-    assert names(endpoint(StubGateway(), live(FULL)), old=True) == ["one", "two"]
+    assert names(endpoint(StubGateway(), running_on(FULL))) == ["one", "two"]
+    assert names(endpoint(StubGateway(), running_on(FULL)), old=True) == ["one", "two"]
 
 
 @pytest.mark.parametrize("what", WITHOUT)
 def test_everything_is_shown_in_observe_mode(what: str) -> None:
-    assert names(endpoint(StubGateway(observe=True), live(WITHOUT[what]))) == ["one", "two"]
+    assert names(endpoint(StubGateway(observe=True), running_on(WITHOUT[what]))) == ["one", "two"]
 
 
 @pytest.mark.requirement("R4.7")
 def test_a_quarantined_operation_leaves_the_list_at_once_and_comes_back() -> None:
-    running = live(FULL)
+    running = running_on(FULL)
     to = endpoint(StubGateway(), running)
     shown = [names(to)]
     running.set_control(operation_control("two"), 1, '{"changed":"description"}')
@@ -75,7 +70,7 @@ def test_a_quarantined_operation_leaves_the_list_at_once_and_comes_back() -> Non
 
 
 def test_a_new_release_changes_the_list() -> None:
-    running = live(FULL)
+    running = running_on(FULL)
     to = endpoint(StubGateway(), running)
     before = names(to)
     running.swap(snapshot(descriptor("three"), digest="b_2"), 2)

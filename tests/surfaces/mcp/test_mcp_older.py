@@ -22,12 +22,12 @@ from tests.surfaces.mcp.mcp_stub import (
     official,
     old_call,
     older,
+    running_on,
     snapshot,
 )
 
 from remit.core import Reason
-from remit.pipeline import Done, Live, Refused
-from remit.testing import ManualClock
+from remit.pipeline import Done, Refused
 
 REVISIONS = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]
 SUPPORTED = ["2026-07-28", *REVISIONS]
@@ -285,7 +285,7 @@ def test_structured_content_that_is_no_object_stays_out_of_older_answers(content
 
 def test_an_output_schema_that_is_no_objects_stays_out_of_the_older_list() -> None:
     both = descriptor("one", {"type": "object"}), descriptor("two", {"type": "array"})
-    to = endpoint(StubGateway(), Live(ManualClock(), snapshot(*both)))
+    to = endpoint(StubGateway(), running_on(snapshot(*both)))
     message = plain("tools/list", params={"_meta": META})
     for asked, lines, with_schema in [
         (plain("tools/list"), older(), ["one"]),

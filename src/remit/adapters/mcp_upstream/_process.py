@@ -3,6 +3,8 @@
 Rules: messages are JSON-RPC, one on a line (MCP, transports, "stdio"), read as strictly as over HTTP. A program that
 breaks this framing cannot be followed any more: it is ended, and whatever waits for it fails with its effect unknown.
 What it writes to standard error is read and dropped, but for the last of it, which explains its end.
+
+It is started by `subprocess`, not by the loop: uvloop's own way hands a program every descriptor that may be inherited.
 """
 
 import asyncio
@@ -10,10 +12,12 @@ import itertools
 import os
 import re
 import signal
+import subprocess
+import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import cast
+from pathlib import Path
 
 from remit.adapters.http1 import Code
 from remit.adapters.mcp_upstream._answers import ascii_line, read_message
@@ -37,14 +41,33 @@ Write = Callable[[str], bytes]
 _Answer = asyncio.Future[JsonObject | UpstreamFailure]
 
 
-class Process(asyncio.SubprocessProtocol):
+class _Pipe(asyncio.Protocol):
+    """One end of a pipe; says what comes, and when it is gone."""
+
+    def __init__(self, on_data: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
+        self._on_data = on_data
+        self._on_lost = on_lost
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on."""
+        self._on_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        """Pass it on: why a pipe ended makes no difference."""
+        self._on_lost()
+
+
+class Process:
     """A running program. `ended` is set when it is gone; nothing is written to it after `open` is false."""
 
-    def __init__(self, line_bytes_max: int) -> None:
+    def __init__(self, program: "subprocess.Popen[bytes]", line_bytes_max: int) -> None:
         self._loop = asyncio.get_running_loop()
+        self._program = program
         self._line_bytes_max = line_bytes_max
-        self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
+        self._transports: list[asyncio.BaseTransport] = []
+        self._reading = 2  # its standard output and standard error
+        self._gone = False  # whether it has exited
         self._buffer = bytearray()
         self._looked = 0  # how much of the buffer is known to hold no line end
         self._errors = bytearray()
@@ -60,6 +83,31 @@ class Process(asyncio.SubprocessProtocol):
         self.greeting: JsonObject = {}  # what it answered to the first request it understood
         self.modern = True  # whether it speaks 2026-07-28, or an older revision after a handshake
         self.verified_above: int | None = None  # see `Verification.begun`, noted when the process was first used
+
+    @classmethod
+    async def start(
+        cls, command: Sequence[str], cwd: Path, environment: Mapping[str, str], line_bytes_max: int
+    ) -> "Process":
+        """Start a program in a session of its own, with these variables and no open file but its three pipes.
+
+        Raises:
+            OSError: there is no such program, or it may not be run.
+            ValueError: no command line can hold the words.
+        """
+        process = cls(await asyncio.to_thread(_popen, command, cwd, environment), line_bytes_max)
+        await process._connect()
+        return process
+
+    async def _connect(self) -> None:
+        loop, read, program = self._loop, self._loop.connect_read_pipe, self._program
+        ends = (
+            await loop.connect_write_pipe(lambda: _Pipe(_drop, self._cut), program.stdin),
+            await read(lambda: _Pipe(self._hear, self._hung_up), program.stdout),
+            await read(lambda: _Pipe(self._note, self._read_out), program.stderr),
+        )
+        self._stdin = ends[0][0]
+        self._transports = [transport for transport, _ in ends]
+        threading.Thread(target=self._watch, name="remit-program", daemon=True).start()
 
     @property
     def open(self) -> bool:
@@ -207,9 +255,8 @@ class Process(asyncio.SubprocessProtocol):
 
     def _signal(self, number: signal.Signals) -> None:
         """Signal the program's process group: it is its own session, so that nothing it started is left."""
-        if self._transport is not None:
-            with suppress(ProcessLookupError, PermissionError):  # (macOS says the latter of a group of dead processes.)
-                os.killpg(self._transport.get_pid(), number)
+        with suppress(ProcessLookupError, PermissionError):  # (macOS says the latter of a group of dead processes.)
+            os.killpg(self._program.pid, number)
 
     def _soon(self) -> None:
         if self._timer is None and not self.ended.done():
@@ -222,12 +269,12 @@ class Process(asyncio.SubprocessProtocol):
             self._timer.cancel()
         self._fail(Code.CLOSED, self._last_words())
         self._signal(signal.SIGKILL)
-        if self._transport is not None:
-            self._transport.close()
+        for transport in self._transports:
+            transport.close()
         self.ended.set_result(None)
 
     def _last_words(self) -> str:
-        code = None if self._transport is None else self._transport.get_returncode()
+        code = self._program.returncode
         said = self._errors.decode("utf-8", "replace")
         if len(self._errors) >= _STDERR_BYTES:
             said = said.partition("\n")[2]  # its first line may be cut
@@ -236,19 +283,16 @@ class Process(asyncio.SubprocessProtocol):
         how = "the program closed its output" if code is None else f"the program ended with exit code {code}"
         return f"{how}: {ascii_line(' / '.join(lines[-3:])[-200:])}" if lines else how
 
-    # The transport's callbacks.
+    # What the pipes and the system say.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self._transport = cast("asyncio.SubprocessTransport", transport)  # uvloop's own class is one in all but name
-        self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+    def _watch(self) -> None:
+        """Wait for the program's exit, in a thread: the one way that every system and every loop has."""
+        self._program.wait()
+        with suppress(RuntimeError):  # the loop is closed: nobody wants to know
+            self._loop.call_soon_threadsafe(self._exited)
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
+    def _hear(self, data: bytes) -> None:
         """Read on; what comes after the end of trust is dropped."""
-        if fd == 2:
-            self._errors += data
-            del self._errors[:-_STDERR_BYTES]
-            return
         self._silent = 0
         self._buffer += data
         start = 0
@@ -264,18 +308,42 @@ class Process(asyncio.SubprocessProtocol):
         del self._buffer[: len(self._buffer) if self._fault is not None else start]
         self._looked = len(self._buffer)
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
-        """Without its input or output, the program is as good as gone."""
-        if fd != 2 and self._stopping is None:
+    def _note(self, data: bytes) -> None:
+        self._errors += data
+        del self._errors[:-_STDERR_BYTES]
+
+    def _cut(self) -> None:
+        """Without its input the program is as good as gone."""
+        if self._stopping is None:
             self._soon()
 
-    def process_exited(self) -> None:
-        """Wait a moment for what is still in its pipes."""
-        self._soon()
+    def _hung_up(self) -> None:
+        self._cut()
+        self._read_out()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
-        """Everything it said has been read, and it is gone."""
-        self._conclude()
+    def _read_out(self) -> None:
+        self._reading -= 1
+        self._all_said()
+
+    def _exited(self) -> None:
+        self._gone = True
+        self._soon()  # a child of its own may hold its pipes open
+        self._all_said()
+
+    def _all_said(self) -> None:
+        if self._gone and not self._reading:
+            self._conclude()
+
+
+def _popen(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    pipe = subprocess.PIPE
+    return subprocess.Popen(  # noqa: S603 - running the reviewed command of the catalogue is what this is for
+        command, cwd=cwd, env=environment, start_new_session=True, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe
+    )
+
+
+def _drop(data: bytes) -> None:
+    """Nothing comes out of a pipe that is written to."""
 
 
 def _unsent(code: Code, detail: str) -> UpstreamFailure:

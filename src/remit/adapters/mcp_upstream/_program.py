@@ -118,14 +118,8 @@ class Program:
             return _unsent(Code.UNREACHABLE.value, f"no program `{ascii_line(file)}`")
         home = await asyncio.to_thread(_new_home)
         try:
-            _, process = await self._loop.subprocess_exec(
-                partial(Process, self.tool.response_bytes_max),
-                found,
-                *words,
-                cwd=str(self._root),
-                env=_environment(self._search_path, home),
-                start_new_session=True,
-            )
+            environment = _environment(self._search_path, home)
+            process = await Process.start([found, *words], self._root, environment, self.tool.response_bytes_max)
         except (OSError, ValueError) as error:  # the latter for what no command line can hold
             self._clear(home)
             said = (getattr(error, "strerror", "") or type(error).__name__).lower()

@@ -43,11 +43,10 @@ def not_deployed(
         if pin is None:
             code, message = "manifest_missing", f"`{operation}` is not in {lock}: every call of it will be denied"
         elif pin.version != descriptor.version:
-            code = "manifest_stale"
-            message = f"{lock} has `{operation}` in version {pin.version}, the catalogue in {descriptor.version}"
+            other = f"in version {pin.version}, the catalogue in {descriptor.version}"
+            code, message = "manifest_stale", f"`{operation}` is in {lock} {other}"
         else:
-            code = "manifest_stale"
-            message = f"`{operation}` has changed since {lock} was written, under the same version"
+            code, message = "manifest_stale", f"`{operation}` was changed after {lock} was written, in one version"
         fix = "once the change is reviewed, write the manifest anew by `remit tools lock`"
         yield Problem(code=code, file=document.file, line=line, message=message, fix=fix)
 

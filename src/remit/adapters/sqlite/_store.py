@@ -57,6 +57,10 @@ _APPROVAL_UPSERT = (
     "INSERT INTO approvals (id, task, agent, state, call, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id)"
     " DO UPDATE SET state = excluded.state, call = excluded.call, body = excluded.body"
 )
+_OF_TASK = (
+    "task = ?1 AND task <> '' AND idx IN (SELECT idx FROM filed WHERE task = ?1"
+    " UNION ALL SELECT idx FROM entries WHERE idx >= (SELECT upto FROM filing) AND task = ?1) ORDER BY idx"
+)
 _ENDED = "SELECT call FROM entries WHERE kind IN ('outcome', 'unknown') AND call IN (SELECT value FROM json_each(?))"
 
 
@@ -289,9 +293,7 @@ class SqliteStore:
 
     async def entries_of(self, task: str) -> tuple[Entry, ...]:
         """See `Store.entries_of`."""
-        return await self._read(
-            lambda connection: _entries(connection, "task = ? AND task <> '' ORDER BY idx", (task,))
-        )
+        return await self._read(lambda connection: _entries(connection, _OF_TASK, (task,)))
 
     async def recent_tasks(self, count: int) -> tuple[Task, ...]:
         """See `Store.recent_tasks`."""
@@ -355,8 +357,10 @@ def _load(connection: apsw.Connection) -> Kept:
     Raises:
         RemitError: `store_damaged`, as `_load_tree` says.
     """
+    ((filed,),) = _rows(connection, "SELECT upto FROM filing")
     return Kept(
         frontier=_load_tree(connection),
+        filed=filed,
         versions=dict(_rows(connection, "SELECT name, value FROM versions")),
         counters={
             key: (used, until) for key, used, until in _rows(connection, "SELECT key, used, resets FROM counters")

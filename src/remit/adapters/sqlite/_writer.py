@@ -34,7 +34,8 @@ Counter = tuple[int, str]
 """How many calls were counted, and until when, as the file says it; empty: calls under way, which no file keeps."""
 
 # The interpreter's lock is let go and taken again once a statement, so a statement takes as many rows as it can.
-ROWS_AT_ONCE = (64, 32, 16, 8, 7, 6, 5, 4, 3, 2, 1)
+ROWS_AT_ONCE = (32, 16, 8, 7, 6, 5, 4, 3, 2, 1)
+FILED_AT_ONCE = 2_048  # entries: filed late, so that a page of the look-up by task is written for many of them
 COUNTERS_FIRST = 1_000  # window counters in memory before those of ended windows are looked for
 ENDED_KEPT = timedelta(days=2)  # no window is longer than a day; the other day is for a clock that is set back
 
@@ -51,6 +52,7 @@ class Kept:
     versions: dict[str, int]
     counters: dict[str, Counter]
     open_calls: dict[str, OpenCall]
+    filed: int  # entries that can be looked up by task; those after them are read
     reserved: dict[str, Reserves] = field(default_factory=dict)  # by open call
     counters_max: int = 0
 
@@ -78,6 +80,7 @@ class Transaction:
         self._opened: dict[str, OpenCall] = {}
         self._closed: set[str] = set()  # those of them that the file has as open
         self._ended = ""  # windows that ended before this were dropped
+        self._filed = kept.filed
         self.reserved: dict[str, Reserves] = {}  # by calls opened here
         self.frontier = Frontier.of(kept.frontier.size, kept.frontier.hashes)
 
@@ -200,11 +203,22 @@ class Transaction:
         self._write(_UPSERT_COUNTERS, windows)
         if windows and len(self._kept.counters) >= self._kept.counters_max:
             self._drop_ended(max(until for _, _, until in windows))
+        if self.size - self._filed >= FILED_AT_ONCE:
+            self._file()
+
+    def _file(self) -> None:
+        """File every entry under its task."""
+        self.execute(
+            "INSERT INTO filed SELECT task, idx FROM entries WHERE idx >= ? AND task <> '' ORDER BY task, idx",
+            (self._filed,),
+        )
+        self.execute("UPDATE filing SET upto = ?", (self.size,))
+        self._filed = self.size
 
     def merge(self) -> None:
         """Make what lies over the kept state part of it: the first act after the commit."""
         kept = self._kept
-        kept.frontier = self.frontier
+        kept.frontier, kept.filed = self.frontier, self._filed
         kept.versions.update(self._versions)
         for call in self._closed:
             del kept.open_calls[call]

@@ -1,14 +1,13 @@
 """Agents: who they are by charter, what they hold, their keys, and cutting one off."""
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from remit.charter import Charter
-from remit.core import Json, RemitError
-from remit.identity import Person
+from remit.core import RemitError
+from remit.identity import Person, agent_keys
 from remit.pipeline import agent_control
 from remit.pipeline.control import keys_control
 from remit.surfaces.admin._access import Access, Told
@@ -31,7 +30,7 @@ def agent_routes(control: Control, access: Access) -> APIRouter:
 
     @routes.get("/v1/agents", dependencies=[Depends(access.person)])
     async def agents() -> list[Said]:
-        return [_agent(control, charter) for _, charter in sorted(control.charters().items())]
+        return [_agent(control, charter) for _, charter in sorted(control.live.snapshot.charters.items())]
 
     @routes.get("/v1/agents/{name}", dependencies=[Depends(access.operator)])
     async def agent(name: str) -> Said:
@@ -55,16 +54,13 @@ def agent_routes(control: Control, access: Access) -> APIRouter:
 
     @routes.post("/v1/agents/{name}/keys")
     async def register(name: str, found: operator, body: Key) -> Said:
-        if "d" in body.jwk:  # (RFC 8037, section 2: the private part of an OKP key)
-            fix = "make a new key: this one has left its owner's hands"
-            raise RemitError("key_private", "this is a private key, and it was not kept", fix)
         return await control.register_key(found, _known(control, name).agent, body.jwk)
 
     return routes
 
 
 def _known(control: Control, name: str) -> Charter:
-    found = control.charters().get(name)
+    found = control.live.snapshot.charters.get(name)
     if found is None:
         raise RemitError("agent_unknown", "there is no such agent", "see `remit agents list`")
     return found
@@ -86,14 +82,7 @@ def _whole(control: Control, charter: Charter) -> Said:
         **_agent(control, charter),
         "process": charter.process,
         "revoked_why": control.live.says(agent_control(charter.agent)),
-        "keys": _key_ids(control.live.says(keys_control(charter.agent))),
+        "keys": list[JsonValue](agent_keys(control.live.says(keys_control(charter.agent)))),
         "open_tasks": list[JsonValue](control.live.tasks_of(charter.agent)),
         "waiting_approvals": [each.id for each in control.live.waiting_for(charter.agent)],
     }
-
-
-def _key_ids(says: str) -> list[JsonValue]:
-    """Return the `kid` of each key in a JWK set."""
-    kept: Json = json.loads(says) if says else None
-    keys = kept.get("keys") if isinstance(kept, dict) else None
-    return [str(key.get("kid", "")) for key in keys if isinstance(key, dict)] if isinstance(keys, list) else []

@@ -1,11 +1,10 @@
 """What the admin API can do, given by who composes the gateway."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from remit.charter import Charter
 from remit.core import JsonObject
 from remit.identity import Authenticator, Person
 from remit.pipeline import ApprovalDesk, Clock, ControlDesk, Live, Store
@@ -38,7 +37,6 @@ class Control:
     rollback: Callable[[Person, str], Awaitable[Said]]
     checkpoint: Callable[[], Awaitable[str]]
     replayed: Callable[[tuple[Entry, ...]], Awaitable[dict[int, str]]]
-    charters: Callable[[], Mapping[str, Charter]]  # of the running release
     check_tools: Callable[[], Awaitable[list[Said]]]
     register_key: Callable[[Person, str, JsonObject], Awaitable[Said]]
     origin: str  # the log's name

@@ -20,7 +20,7 @@ class Rollback(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    to: str = Field(pattern=r"^(sha256:[0-9a-f]{64})?$")
 
 
 def release_routes(control: Control, access: Access) -> APIRouter:

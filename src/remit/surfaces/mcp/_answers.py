@@ -51,6 +51,7 @@ def write_refused(answer: Refused, mode: JsonObject, *, older: bool) -> Result:
     waits = ""
     if answer.approval:
         meta["remit/approval"] = answer.approval
+    if answer.approval and answer.held:
         waits = f"; it waits as {answer.approval}, which people see with `remit approvals show {answer.approval}`"
     return _tool_error(answer.reason, meta, waits, older=older)
 

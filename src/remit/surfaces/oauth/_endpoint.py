@@ -144,5 +144,7 @@ async def _refuse(send: Send, reason: Reason, status: int = 400, *extra: tuple[b
     error = _ERRORS.get(reason.code, "invalid_request")
     if error == "invalid_client":
         status, extra = 401, ((b"www-authenticate", b'private_key_jwt realm="remit"'),)
-    body = {"error": error, "error_description": reason.message, "code": reason.code, "fix": reason.fix}
+    # (A description is ASCII without quotes and backslashes, and an operator's reason for a revocation need not be.)
+    said = reason.message.encode("ascii", "replace").decode("ascii").replace('"', "'").replace("\\", "/")
+    body = {"error": error, "error_description": said, "code": reason.code, "fix": reason.fix}
     await reply(send, status, canonical_bytes(body), *_NO_STORE, *extra)

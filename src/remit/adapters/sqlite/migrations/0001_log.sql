@@ -7,7 +7,16 @@ CREATE TABLE entries (
   leaf      BLOB NOT NULL,
   leaf_hash BLOB NOT NULL
 ) STRICT;
-CREATE INDEX entries_by_task ON entries (task, idx) WHERE task <> '';
+
+-- Which entries are a task's, up to the entry `filing.upto`; those after it are found by reading them. They are filed
+-- many at once: an index kept with every entry would write a page of its own for each, four times the entry itself.
+CREATE TABLE filed (
+  task TEXT NOT NULL,
+  idx  INTEGER NOT NULL,
+  PRIMARY KEY (task, idx)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE filing (upto INTEGER NOT NULL) STRICT;
+INSERT INTO filing VALUES (0);
 
 CREATE TABLE payloads (
   entry INTEGER NOT NULL,

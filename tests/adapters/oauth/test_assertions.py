@@ -1,0 +1,118 @@
+"""Assertions over time: once each, remembered while they could come again, in bounded room, across rotation."""
+
+from base64 import urlsafe_b64encode
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+
+from remit.adapters.oauth import AgentKeys, ClientAssertions, _assertions
+from remit.identity import TokenRefusedError, token_endpoint, with_key, without_key
+from remit.testing import ManualClock
+
+AUDIENCE = token_endpoint("http://127.0.0.1:8700")
+SECOND = timedelta(seconds=1)
+
+
+class Agent:
+    """An agent with a key of its own."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.name = name
+        key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+        x = urlsafe_b64encode(key.public_key().public_bytes_raw()).rstrip(b"=").decode()
+        self.jwk: dict[str, Any] = {"kty": "OKP", "crv": "Ed25519", "x": x}
+        self.key = OKPKey.import_key(key)
+        self.kid = self.key.thumbprint()
+
+    def sign(self, clock: ManualClock, jti: str, life_s: int = 60) -> str:
+        now = int(clock.now().timestamp())
+        claims = {"iss": self.name, "sub": self.name, "aud": AUDIENCE, "jti": jti, "iat": now, "exp": now + life_s}
+        return jwt.encode({"alg": "Ed25519", "kid": self.kid}, claims, self.key, algorithms=["Ed25519"])
+
+
+CLERK, NEW, OTHER = Agent("clerk", 1), Agent("clerk", 2), Agent("other", 3)
+
+
+class Door:
+    """Where agents prove who they are."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.kept = {each.name: with_key("", each.jwk) for each in (CLERK, OTHER)}
+        self.keys = AgentKeys(lambda agent: self.kept.get(agent, ""))
+        self.restart()
+
+    def restart(self) -> None:
+        self.assertions = ClientAssertions(self.keys, AUDIENCE, self.clock)
+
+    def code(self, assertion: str) -> str:
+        try:
+            self.assertions.agent(assertion)
+        except TokenRefusedError as error:
+            return error.code
+        return ""
+
+
+@pytest.mark.requirement("R2.2")
+def test_an_assertion_counts_once_until_it_has_expired_and_then_not_at_all() -> None:
+    door = Door()
+    assertion = CLERK.sign(door.clock, "a")
+    assert door.code(assertion) == ""
+    for _ in range(60):
+        assert door.code(assertion) == "assertion_invalid"
+        door.clock.advance(SECOND)
+    assert door.code(assertion) == "assertion_invalid"
+    assert door.code(CLERK.sign(door.clock, "a")) == ""  # the same name in a later life is another assertion
+
+
+def test_two_agents_may_name_their_assertions_alike() -> None:
+    door = Door()
+    assert [door.code(each.sign(door.clock, "a")) for each in (CLERK, OTHER)] == ["", ""]
+
+
+def test_what_is_remembered_is_bounded_and_a_full_memory_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_assertions, "REPLAYS_MAX", 3)
+    door = Door()
+    lives = {"a": 30, "b": 300, "c": 300}
+    assert [door.code(CLERK.sign(door.clock, jti, life_s)) for jti, life_s in lives.items()] == ["", "", ""]
+    assert door.code(CLERK.sign(door.clock, "d")) == "assertion_invalid"
+    assert door.code(OTHER.sign(door.clock, "d")) == ""  # one agent shuts no other out
+    door.clock.advance(30 * SECOND)
+    assert door.code(CLERK.sign(door.clock, "e")) == ""  # in the room of the one that has expired
+    assert door.code(CLERK.sign(door.clock, "f")) == "assertion_invalid"
+    assert [door.code(CLERK.sign(door.clock, jti)) for jti in "bc"] == ["assertion_invalid"] * 2
+
+
+def test_an_assertion_from_before_the_start_does_not_count() -> None:
+    door = Door()
+    used = CLERK.sign(door.clock, "a")
+    assert door.code(used) == ""
+    door.clock.advance(SECOND)
+    door.restart()
+    assert door.code(used) == "assertion_invalid"
+    assert door.code(CLERK.sign(door.clock, "a")) == ""
+
+
+@pytest.mark.requirement("R2.2")
+def test_while_keys_overlap_both_count_and_one_taken_away_is_gone_at_once() -> None:
+    door = Door()
+    assert door.code(NEW.sign(door.clock, "a")) == "assertion_invalid"
+    door.kept["clerk"] = with_key(door.kept["clerk"], NEW.jwk)
+    assert [door.code(CLERK.sign(door.clock, "b")), door.code(NEW.sign(door.clock, "c"))] == ["", ""]
+    door.kept["clerk"] = without_key(door.kept["clerk"], CLERK.kid)
+    assert [door.code(CLERK.sign(door.clock, "d")), door.code(NEW.sign(door.clock, "e"))] == ["assertion_invalid", ""]
+    assert door.keys.has_key("clerk")
+    door.kept["clerk"] = without_key(door.kept["clerk"], NEW.kid)
+    assert door.code(NEW.sign(door.clock, "f")) == "assertion_invalid"
+    assert not door.keys.has_key("clerk")
+
+
+def test_damaged_keys_authenticate_nobody() -> None:
+    door = Door()
+    door.kept["clerk"] = '{"keys":[{"kty":"oct"}]}'
+    assert door.code(CLERK.sign(door.clock, "a")) == "assertion_invalid"
+    assert door.code(OTHER.sign(door.clock, "a")) == ""

@@ -1,0 +1,541 @@
+"""Approvals: one call, once, in time, by persons who may; and everything that is nearly that, refused."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from remit.core import (
+    REQUESTER,
+    Allow,
+    Consume,
+    Decision,
+    Deny,
+    Hold,
+    InputRefusedError,
+    Json,
+    Reason,
+    Requirement,
+    canonical_bytes,
+    read_canonical,
+)
+from remit.permissions import (
+    Approval,
+    Grant,
+    State,
+    approval_json,
+    approval_of_json,
+    binding_of,
+    call_digest,
+    expires_at,
+    lifted,
+    may_deny,
+    may_grant,
+    missing,
+)
+
+OPENED = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+NOW = OPENED + timedelta(minutes=10)
+FINANCE = Requirement(kind="approval", approvers=("finance",), quorum=1, within_s=3_600)
+PAIR = Requirement(kind="approval", approvers=("finance", "operations"), quorum=2, within_s=3_600)
+CONFIRM = Requirement(kind="confirmation", approvers=(REQUESTER,), quorum=1, within_s=900, typed="ord_1042")
+REVIEW = Requirement(kind="provenance", approvers=("operator",), quorum=1, within_s=86_400)
+
+CALL: Mapping[str, Any] = {
+    "tenant": "acme",
+    "user": "ana",
+    "agent": "refunds",
+    "release": "sha256:r1",
+    "use_case": "refund",
+    "task": "t_1",
+    "operation": "refund_order",
+    "descriptor": "sha256:d1",
+    "endpoint": {"url": "https://orders.example/mcp"},
+    "arguments": b'{"amount_minor":4200,"order_id":"ord_1042","reason":"broken"}',
+}
+DIGEST = call_digest(**CALL)
+CONTROL: dict[str, Json] = {"amount_minor": 4200, "order_id": "ord_1042"}
+BINDING = binding_of("t_1", "refund_order", CONTROL)
+YES = (Grant(person="ben", role="finance", kind="approval", at=NOW),)
+
+
+def approval(*needs: Requirement, **changed: Any) -> Approval:
+    needs = needs or (FINANCE,)
+    base = Approval(
+        id="apr_1",
+        digest=DIGEST,
+        binding=BINDING,
+        task="t_1",
+        user="ana",
+        agent="refunds",
+        owner="olga",
+        use_case="refund",
+        operation="refund_order",
+        requirements=needs,
+        code="approval_required",
+        message="above 100.00",
+        rationale="the parcel came broken",
+        entry=7,
+        opened_at=OPENED,
+        expires_at=expires_at(needs, OPENED),
+    )
+    return replace(base, **changed)
+
+
+def hold(*needs: Requirement) -> Hold:
+    return Hold(Reason("approval_required", "`refund_order` needs approval", "wait"), needs or (FINANCE,))
+
+
+def code(answer: Decision | tuple[Grant, ...]) -> str:
+    match answer:
+        case Allow():
+            return "allow"
+        case Hold() | Deny():
+            return answer.reason.code
+        case _:
+            return "granted"
+
+
+def grants(answer: tuple[Grant, ...] | Deny) -> tuple[Grant, ...]:
+    assert not isinstance(answer, Deny), answer
+    return answer
+
+
+def asks(
+    waiting: Approval,
+    person: str,
+    *roles: str,
+    seen: str = DIGEST,
+    typed: str = "",
+    now: datetime = NOW,
+) -> tuple[Grant, ...] | Deny:
+    return may_grant(waiting, person, frozenset(roles), seen, typed, now)
+
+
+# -- who may say yes
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_person_in_the_role_grants_in_that_role() -> None:
+    assert asks(approval(), "ben", "sales", "finance") == (
+        Grant(person="ben", role="finance", kind="approval", at=NOW),
+    )
+
+
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize(
+    ("changed", "person", "roles", "expected"),
+    [
+        ({"state": State.DENIED}, "ben", ["finance"], "approval_closed"),
+        ({"state": State.USED}, "ben", ["finance"], "approval_closed"),
+        ({"state": State.VOID}, "ben", ["finance"], "approval_closed"),
+        ({"expires_at": NOW}, "ben", ["finance"], "approval_expired"),
+        ({"expires_at": NOW + TICK}, "ben", ["finance"], "granted"),
+        ({"digest": DIGEST[:-1]}, "ben", ["finance"], "approval_digest_mismatch"),
+        ({}, "ana", ["finance"], "approver_is_requester"),
+        ({}, "ANA", ["finance"], "approver_is_requester"),
+        ({}, "olga", ["finance"], "approver_is_owner"),
+        ({}, "Olga", ["finance"], "approver_is_owner"),
+        ({}, "refunds", ["finance"], "approver_is_agent"),
+        ({"grants": YES}, "ben", ["finance"], "approver_twice"),
+        ({"grants": YES}, "Ben", ["finance"], "approver_twice"),
+        ({"grants": YES}, "eva", ["finance"], "granted"),
+        ({}, "ben", ["operator"], "approver_role_missing"),
+        ({}, "ben", [], "approver_role_missing"),
+        ({}, "", ["finance"], "approver_role_missing"),
+        ({"requirements": ()}, "ben", ["finance"], "approver_role_missing"),
+    ],
+)
+def test_a_yes_counts_only_from_who_may_give_it(
+    changed: dict[str, Any], person: str, roles: list[str], expected: str
+) -> None:
+    assert code(asks(approval(**changed), person, *roles)) == expected
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_refusal_says_the_state_and_which_roles_are_asked() -> None:
+    closed = asks(approval(state=State.USED), "ben", "finance")
+    assert isinstance(closed, Deny)
+    assert "is used" in closed.reason.message
+    unfit = asks(approval(PAIR), "ben", "sales")
+    assert isinstance(unfit, Deny)
+    assert "`finance`, `operations`" in unfit.reason.message
+    assert unfit.reason.fix
+
+
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize(
+    ("person", "roles", "typed", "expected"),
+    [
+        ("ana", [], "ord_1042", "granted"),
+        ("ana", [], "ord_1042 ", "confirmation_mismatch"),
+        ("ana", [], "ORD_1042", "confirmation_mismatch"),
+        ("ana", [], "", "confirmation_mismatch"),
+        ("ANA", [], "ord_1042", "approver_is_requester"),
+        ("ben", [REQUESTER], "ord_1042", "approver_role_missing"),  # no role of that name makes a requester
+    ],
+)
+def test_only_the_requester_confirms_and_only_with_the_exact_words(
+    person: str, roles: list[str], typed: str, expected: str
+) -> None:
+    assert code(asks(approval(CONFIRM), person, *roles, typed=typed)) == expected
+
+
+@pytest.mark.requirement("R3.5")
+def test_an_owner_who_is_the_requester_never_counts() -> None:
+    assert code(asks(approval(CONFIRM, owner="ana"), "ana", typed="ord_1042")) == "approver_is_owner"
+
+
+@pytest.mark.requirement("R3.5")
+def test_one_act_grants_everything_a_person_qualifies_for_and_nothing_else() -> None:
+    waiting = approval(FINANCE, REVIEW, CONFIRM)
+    given = grants(asks(waiting, "ben", "finance", "operator"))
+    assert [(grant.kind, grant.role) for grant in given] == [("approval", "finance"), ("provenance", "operator")]
+    only = grants(asks(waiting, "ben", "finance"))
+    assert [grant.kind for grant in only] == ["approval"]
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_wrong_confirmation_grants_nothing_at_all() -> None:
+    typed = replace(CONFIRM, approvers=("finance",))
+    assert code(asks(approval(FINANCE, typed), "ben", "finance", typed="ord_1043")) == "confirmation_mismatch"
+    assert len(grants(asks(approval(FINANCE, typed), "ben", "finance", typed="ord_1042"))) == 2
+
+
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize(
+    ("changed", "person", "roles", "expected"),
+    [
+        ({}, "ben", ["finance"], "allow"),
+        ({}, "ana", [], "allow"),
+        ({"owner": "ana"}, "ana", [], "allow"),
+        ({"grants": YES}, "ben", ["finance"], "allow"),
+        ({}, "ben", ["sales"], "approver_role_missing"),
+        ({}, "olga", ["finance"], "approver_is_owner"),
+        ({}, "refunds", ["finance"], "approver_is_agent"),
+        ({"user": ""}, "", [], "approver_is_requester"),
+        ({"state": State.USED}, "ben", ["finance"], "approval_closed"),
+        ({"expires_at": NOW}, "ana", [], "approval_expired"),
+    ],
+)
+def test_who_might_grant_may_deny_and_so_may_the_requester(
+    changed: dict[str, Any], person: str, roles: list[str], expected: str
+) -> None:
+    assert code(may_deny(approval(**changed), person, frozenset(roles), NOW)) == expected
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_quorum_counts_persons_and_not_grants() -> None:
+    waiting = approval(PAIR, grants=YES)
+    assert missing(waiting) == (PAIR,)
+    assert missing(replace(waiting, grants=(*YES, replace(YES[0], role="operations")))) == (PAIR,)
+    assert missing(replace(waiting, grants=(*YES, replace(YES[0], person="Ben")))) == (PAIR,)
+    assert missing(replace(waiting, grants=(*YES, replace(YES[0], person="eva", role="operations")))) == ()
+
+
+# -- what a yes lets through
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_granted_approval_lifts_the_hold_of_its_own_call() -> None:
+    given = grants(asks(approval(), "ben", "finance"))
+    assert lifted(hold(), DIGEST, BINDING, (approval(grants=given),), NOW) == Allow((Consume("apr_1"),))
+
+
+@pytest.mark.requirement("R3.5")
+def test_all_requirements_met_by_several_persons_lift_the_hold() -> None:
+    needs = (PAIR, CONFIRM, REVIEW)
+    waiting = approval(*needs)
+    for person, roles, typed in [("ben", ["finance"], ""), ("ana", [], "ord_1042"), ("eva", ["operations"], "")]:
+        waiting = replace(waiting, grants=waiting.grants + grants(asks(waiting, person, *roles, typed=typed)))
+        assert code(lifted(hold(*needs), DIGEST, BINDING, (waiting,), NOW)) == "approval_required"
+    waiting = replace(waiting, grants=waiting.grants + grants(asks(waiting, "gus", "operator")))
+    assert lifted(hold(*needs), DIGEST, BINDING, (waiting,), NOW) == Allow((Consume("apr_1"),))
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_hold_that_stays_names_the_approval_and_whom_it_waits_for() -> None:
+    answer = lifted(hold(PAIR, REVIEW), DIGEST, BINDING, (approval(PAIR, REVIEW, grants=YES),), NOW)
+    assert isinstance(answer, Hold)
+    assert answer.reason.message.endswith(
+        "approval `apr_1` still waits for 1 of finance, operations (approval); 1 of operator (provenance)"
+    )
+    assert answer.requirements == (PAIR, REVIEW)
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_call_that_was_made_is_answered_by_its_recorded_outcome() -> None:
+    used = approval(grants=YES, state=State.USED, call="c_9")
+    again = approval(id="apr_2", grants=YES)
+    answer = lifted(hold(), DIGEST, BINDING, (again, used), NOW)
+    assert isinstance(answer, Deny)
+    assert (answer.reason.code, answer.instead) == ("already_executed", "c_9")
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_denial_is_not_reopened_by_another_wording() -> None:
+    denied = approval(state=State.DENIED, by="ben", expires_at=OPENED)
+    reworded = call_digest(**{**CALL, "arguments": b'{"amount_minor":4200,"order_id":"ord_1042","reason":"please"}'})
+    fresh = approval(id="apr_2", digest=reworded, grants=YES)
+    answer = lifted(hold(), reworded, BINDING, (fresh, denied), NOW)
+    assert isinstance(answer, Deny)
+    assert answer.reason.code == "approval_denied"
+    assert "`ben`" in answer.reason.message
+    other = binding_of("t_1", "refund_order", {**CONTROL, "amount_minor": 10})
+    assert code(lifted(hold(), reworded, other, (fresh, denied), NOW)) == "allow"  # control: another call is another
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One thing changed from a call that goes through. `lag_us` moves the time."""
+
+    call: Mapping[str, Any] = field(default_factory=dict)
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    grant: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[Requirement, ...] = (FINANCE,)
+    now: datetime = NOW
+
+
+def argued(**changed: Json) -> dict[str, bytes]:
+    said: dict[str, Json] = {"amount_minor": 4200, "order_id": "ord_1042", "reason": "broken", **changed}
+    return {"arguments": canonical_bytes({key: value for key, value in said.items() if value is not None})}
+
+
+MUTANTS: dict[str, Mutant] = {
+    # every field of the digest
+    "tenant": Mutant(call={"tenant": "acme2"}),
+    "no-tenant": Mutant(call={"tenant": ""}),
+    "user": Mutant(call={"user": "bob"}),
+    "user-case": Mutant(call={"user": "Ana"}),
+    "agent": Mutant(call={"agent": "refunds2"}),
+    "user-and-agent-swapped": Mutant(call={"user": "refunds", "agent": "ana"}),
+    "release": Mutant(call={"release": "sha256:r2"}),
+    "use-case": Mutant(call={"use_case": "complaint"}),
+    "task": Mutant(call={"task": "t_2"}),
+    "task-and-use-case-swapped": Mutant(call={"task": "refund", "use_case": "t_1"}),
+    "operation": Mutant(call={"operation": "refund_all"}),
+    "descriptor": Mutant(call={"descriptor": "sha256:d2"}),
+    "release-and-descriptor-swapped": Mutant(call={"release": "sha256:d1", "descriptor": "sha256:r1"}),
+    "endpoint-host": Mutant(call={"endpoint": {"url": "https://orders.evil.example/mcp"}}),
+    "endpoint-port": Mutant(call={"endpoint": {"url": "https://orders.example:444/mcp"}}),
+    "endpoint-command": Mutant(call={"endpoint": {"command": ["orders"], "artefacts": []}}),
+    "endpoint-more": Mutant(call={"endpoint": {"url": "https://orders.example/mcp", "via": "proxy"}}),
+    "endpoint-none": Mutant(call={"endpoint": {}}),
+    # edits of the arguments
+    "amount-more": Mutant(call=argued(amount_minor=4201)),
+    "amount-less": Mutant(call=argued(amount_minor=4199)),
+    "amount-negative": Mutant(call=argued(amount_minor=-4200)),
+    "amount-as-text": Mutant(call=argued(amount_minor="4200")),
+    "amount-fraction": Mutant(call=argued(amount_minor=4200.5)),
+    "order": Mutant(call=argued(order_id="ord_1043")),
+    "order-case": Mutant(call=argued(order_id="ORD_1042")),
+    "order-space": Mutant(call=argued(order_id="ord_1042 ")),
+    "order-zero-width": Mutant(call=argued(order_id="ord_\u200b1042")),
+    "order-full-width": Mutant(call=argued(order_id="ord_\uff11\uff10\uff14\uff12")),
+    "order-in-a-list": Mutant(call=argued(order_id=["ord_1042"])),
+    "reason": Mutant(call=argued(reason="broken!")),
+    "reason-gone": Mutant(call=argued(reason=None)),
+    "an-argument-more": Mutant(call=argued(to="eva@example.org")),
+    "an-empty-argument-more": Mutant(call=argued(to="")),
+    "no-arguments": Mutant(call={"arguments": b"{}"}),
+    "arguments-not-canonical": Mutant(call={"arguments": CALL["arguments"].replace(b",", b", ")}),
+    # who said yes
+    "by-the-requester": Mutant(grant={"person": "ana"}),
+    "by-the-requester-in-capitals": Mutant(grant={"person": "ANA"}),
+    "by-the-requester-as-requester": Mutant(grant={"person": "ana", "role": REQUESTER}),
+    "by-the-owner": Mutant(grant={"person": "olga"}),
+    "by-the-agent": Mutant(grant={"person": "refunds"}),
+    "by-nobody": Mutant(grant={"person": ""}),
+    "in-another-role": Mutant(grant={"role": "sales"}),
+    "in-a-role-in-capitals": Mutant(grant={"role": "Finance"}),
+    "in-no-role": Mutant(grant={"role": ""}),
+    "as-requester": Mutant(grant={"role": REQUESTER}),
+    "for-another-kind": Mutant(grant={"kind": "confirmation"}),
+    "by-who-became-owner": Mutant(changed={"owner": "ben"}),
+    "by-who-became-requester": Mutant(changed={"user": "ben"}),
+    "by-who-became-the-agent": Mutant(changed={"agent": "ben"}),
+    "by-nobody-at-all": Mutant(changed={"grants": ()}),
+    # time
+    "at-expiry": Mutant(now=OPENED + timedelta(hours=1)),
+    "after-expiry": Mutant(now=OPENED + timedelta(hours=1) + TICK),
+    "a-year-later": Mutant(now=OPENED + timedelta(days=365)),
+    "expires-now": Mutant(changed={"expires_at": NOW}),
+    "expired-a-tick-ago": Mutant(changed={"expires_at": NOW - TICK}),
+    "before-it-was-opened": Mutant(now=OPENED - TICK),
+    "granted-in-the-future": Mutant(grant={"at": NOW + TICK}),
+    "granted-before-it-was-opened": Mutant(grant={"at": OPENED - TICK}),
+    "opened-in-the-future": Mutant(changed={"opened_at": NOW + TICK}),
+    "asked-for-sooner-now": Mutant(needs=(replace(FINANCE, within_s=600),)),
+    "no-time-at-all": Mutant(needs=(replace(FINANCE, within_s=0),)),
+    # replay and state
+    "used": Mutant(changed={"state": State.USED, "call": "c_9"}),
+    "denied": Mutant(changed={"state": State.DENIED, "by": "ben"}),
+    "void": Mutant(changed={"state": State.VOID, "by": "edited"}),
+    "digest-cut": Mutant(changed={"digest": DIGEST[:-1]}),
+    "digest-capitals": Mutant(changed={"digest": DIGEST.upper()}),
+    "digest-empty": Mutant(changed={"digest": ""}),
+    "digest-is-the-binding": Mutant(changed={"digest": BINDING}),
+    # what is asked now
+    "more-persons-now": Mutant(needs=(replace(FINANCE, quorum=2),)),
+    "another-role-now": Mutant(needs=(replace(FINANCE, approvers=("board",)),)),
+    "a-further-role-now": Mutant(needs=(replace(FINANCE, approvers=("finance", "board")),)),
+    "another-kind-now": Mutant(needs=(replace(FINANCE, kind="provenance"),)),
+    "typed-now": Mutant(needs=(replace(FINANCE, typed="ord_1042"),)),
+    "a-review-too": Mutant(needs=(FINANCE, REVIEW)),
+    "a-confirmation-too": Mutant(needs=(FINANCE, CONFIRM)),
+    "only-a-review": Mutant(needs=(REVIEW,)),
+    "nobody-named": Mutant(needs=(replace(FINANCE, approvers=()),)),
+    "nothing-asked": Mutant(needs=()),
+    # what was asked then
+    "asked-for-less-then": Mutant(changed={"requirements": (replace(FINANCE, approvers=("finance", "sales")),)}),
+    "asked-for-nothing-then": Mutant(changed={"requirements": ()}),
+}
+
+
+def played(mutant: Mutant) -> Decision:
+    grant = replace(YES[0], **mutant.grant)
+    given = replace(approval(grants=(grant,)), **mutant.changed)
+    call = {**CALL, **mutant.call}
+    held = Hold(Reason("approval_required", "held", "wait"), mutant.needs)
+    binding = binding_of(call["task"], call["operation"], {"arguments": call["arguments"].decode()})
+    return lifted(held, call_digest(**call), binding, (given,), mutant.now)
+
+
+def test_the_call_that_the_mutants_are_made_from_goes_through() -> None:
+    assert played(Mutant()) == Allow((Consume("apr_1"),))
+    assert played(Mutant(now=OPENED + timedelta(hours=1) - TICK)) == Allow((Consume("apr_1"),))
+    assert played(Mutant(grant={"at": OPENED}, now=OPENED)) == Allow((Consume("apr_1"),))
+    assert len(MUTANTS) >= 60
+
+
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize("name", MUTANTS)
+def test_no_mutant_is_lifted(name: str) -> None:
+    assert not isinstance(played(MUTANTS[name]), Allow)
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_quorum_of_nobody_is_no_quorum() -> None:
+    nobody = replace(FINANCE, quorum=0)
+    assert missing(approval(nobody)) == (nobody,)
+    assert code(lifted(hold(nobody), DIGEST, BINDING, (approval(nobody),), NOW)) == "approval_required"
+    assert code(lifted(hold(nobody), DIGEST, BINDING, (approval(nobody, grants=YES),), NOW)) == "allow"  # control
+
+
+def test_the_grant_of_a_confirmation_does_not_serve_another_word() -> None:
+    given = Grant(person="ana", role=REQUESTER, kind="confirmation", at=NOW)
+    asked_now = replace(CONFIRM, typed="ord_1043")
+    waiting = approval(CONFIRM, grants=(given,))
+    assert code(lifted(hold(asked_now), DIGEST, BINDING, (waiting,), NOW)) == "approval_required"
+    assert code(lifted(hold(CONFIRM), DIGEST, BINDING, (waiting,), NOW)) == "allow"
+
+
+# -- digests, times, JSON
+
+
+def test_the_digest_is_the_same_for_the_same_call_and_another_for_every_part() -> None:
+    assert call_digest(**CALL) == DIGEST
+    assert DIGEST.startswith("sha256:")
+    assert len(DIGEST) == 71
+    parts = [call_digest(**{**CALL, name: {} if name == "endpoint" else type(CALL[name])()}) for name in CALL]
+    assert len({DIGEST, *parts}) == len(CALL) + 1
+
+
+def test_parts_cannot_flow_into_each_other() -> None:
+    left = call_digest(**{**CALL, "tenant": 'a","user":"b', "user": ""})
+    assert left != call_digest(**{**CALL, "tenant": "a", "user": "b"})
+    assert binding_of("t", "op", {"x": 1}) == binding_of("t", "op", {"x": 1})
+    assert binding_of("t", "op", {"x": 1}) != binding_of("t", "op", {"x": "1"})
+
+
+def test_the_shortest_time_counts_and_nothing_asked_is_no_time() -> None:
+    assert expires_at((FINANCE, CONFIRM), OPENED) == OPENED + timedelta(minutes=15)
+    assert expires_at((), OPENED) == OPENED
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: None,
+        lambda value: [value],
+        lambda value: {**value, "digest": 5},
+        lambda value: {**value, "entry": True},
+        lambda value: {**value, "state": "approved"},
+        lambda value: {**value, "opened_at": "yesterday"},
+        lambda value: {**value, "grants": {}},
+        lambda value: {**value, "grants": ["ben"]},
+        lambda value: {**value, "requirements": [{"kind": "approval", "approvers": [5]}]},
+        lambda value: {key: item for key, item in value.items() if key != "binding"},
+    ],
+)
+def test_what_is_not_an_approval_is_not_read_as_one(spoil: Callable[[Any], Any]) -> None:
+    with pytest.raises(InputRefusedError, match="approval_invalid"):
+        approval_of_json(spoil(approval_json(approval(PAIR, grants=YES))))
+
+
+names = st.text(max_size=12)
+times = st.datetimes(min_value=datetime(1970, 1, 2), timezones=st.just(UTC))  # noqa: DTZ001 - the strategy adds the zone
+needs_any = st.builds(
+    Requirement,
+    kind=st.sampled_from(["approval", "provenance", "confirmation"]),
+    approvers=st.lists(st.sampled_from(["finance", "operator", REQUESTER]), max_size=3).map(tuple),
+    quorum=st.integers(0, 3),
+    within_s=st.integers(0, 90_000),
+    typed=names,
+)
+grants_any = st.builds(
+    Grant,
+    person=st.sampled_from(["ben", "eva", "ana", "olga", "refunds", "gus"]),
+    role=st.sampled_from(["finance", "operator", "sales", REQUESTER]),
+    kind=st.sampled_from(["approval", "provenance", "confirmation"]),
+    at=times,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.builds(
+        approval,
+        requirements=st.lists(needs_any, max_size=3).map(tuple),
+        grants=st.lists(grants_any, max_size=4).map(tuple),
+        state=st.sampled_from(State),
+        opened_at=times,
+        expires_at=times,
+        rationale=names,
+        by=names,
+        entry=st.integers(0, 10**12),
+        version=st.integers(1, 99),
+    )
+)
+def test_an_approval_comes_back_from_json_as_it_was(written: Approval) -> None:
+    assert approval_of_json(read_canonical(canonical_bytes(approval_json(written)))) == written
+
+
+@pytest.mark.requirement("R3.5")
+@settings(max_examples=150, deadline=None)
+@given(st.lists(grants_any.map(lambda grant: replace(grant, at=NOW)), max_size=8), needs_any)
+def test_no_grants_lift_a_hold_that_asks_for_something_else(given_: list[Grant], other: Requirement) -> None:
+    waiting = approval(FINANCE, PAIR, grants=tuple(given_))
+    asked = replace(other, approvers=(*other.approvers, "board"))
+    for needs in ((asked,), (FINANCE, asked), (PAIR, asked)):
+        assert not isinstance(lifted(hold(*needs), DIGEST, BINDING, (waiting,), NOW), Allow)
+
+
+@pytest.mark.requirement("R3.5")
+@settings(max_examples=150, deadline=None)
+@given(st.lists(grants_any.map(lambda grant: replace(grant, at=NOW)), max_size=8))
+def test_what_is_lifted_has_a_quorum_of_persons_who_count(given_: list[Grant]) -> None:
+    waiting = approval(PAIR, grants=tuple(given_))
+    persons = {
+        grant.person
+        for grant in given_
+        if grant.kind == "approval" and grant.role == "finance" and grant.person in {"ben", "eva", "gus"}
+    }
+    opened = isinstance(lifted(hold(PAIR), DIGEST, BINDING, (waiting,), NOW), Allow)
+    assert opened == (len(persons) >= 2)
+    assert opened == (missing(waiting) == ())

@@ -1,0 +1,255 @@
+"""The commands that decide held calls and change what runs, typed against a real admin API on the desk."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from click.testing import CliRunner, Result
+from tests.surfaces.admin.admin_stage import WIPING, Stage, compared
+
+from remit.app import LocalWorkshop
+from remit.pipeline import Deployed, Done, Refused
+from remit.records import event
+from remit.surfaces.cli import command_line
+from remit.testing import NOON, POLICY, Desk
+
+READY_S = 60
+Remit = Callable[..., Result]
+
+
+class Server(uvicorn.Server):
+    """A server in a thread. `ready` is set once it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@contextmanager
+def listening(policy: str = POLICY) -> Iterator[Stage]:
+    """Serve the stage on a free loopback port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        stage = Stage(Desk(policy=policy), base=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        server = Server(uvicorn.Config(stage.app, lifespan="off", ws="none", log_level="warning"))
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        assert server.ready.wait(READY_S)
+        try:
+            yield stage
+        finally:
+            server.should_exit = True
+            thread.join(READY_S)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with listening() as served:
+        yield served
+
+
+@pytest.fixture
+def wiping() -> Iterator[Stage]:
+    with listening(WIPING) as served:
+        yield served
+
+
+def remit(stage: Stage, folder: Path, person: str, *words: str, typed: str = "") -> Result:
+    """Run a command as `person`, who types `typed` when asked."""
+    (folder / "var").mkdir(exist_ok=True)
+    (folder / "var/gateway.json").write_text(json.dumps({"data": stage.base, "admin": stage.base}), "utf-8")
+    login = {"person": person, "tokens": {stage.base: person}}
+    (folder / "var/login.json").write_text(json.dumps(login), "utf-8")
+    command = command_line(LocalWorkshop(0), lambda _: 0)
+    return CliRunner().invoke(command, [*words, "-C", str(folder)], input=typed)
+
+
+# --- held calls ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R3.5")
+def test_one_screen_tells_what_is_approved(stage: Stage, tmp_path: Path) -> None:
+    held: Any = stage.call("pay", {"amount": 60, "to": "eve", "note": "a\u202eb\n\x1b[2J"}, rationale="trust\x1b[2Jme")
+    shown = remit(stage, tmp_path, "oli", "approvals", "show", held.approval)
+    assert shown.exit_code == 0, shown.output
+    for told in (
+        "pay, by the agent clerk (owned by ana) for tom",
+        'to = "eve"',
+        "amount = 60",
+        "/to from NOWHERE that the gateway has seen: NOT an accepted source",
+        "which nobody has checked: trust<U+001B>[2Jme",
+        "needs      1 of ops (approval): missing",
+        "needs      1 of operator (provenance): missing",
+        f"digest     {stage.shown(held.approval)['digest']}",
+    ):
+        assert told in shown.output, told
+    assert "\x1b" not in shown.output
+    assert "\u202e" not in shown.output
+    assert "<U+202E>" in shown.output
+    listed = remit(stage, tmp_path, "oli", "approvals", "list")
+    assert held.approval in listed.output
+    assert "waits for 1 of ops (approval)" in listed.output
+    assert remit(stage, tmp_path, "fay", "approvals", "list").output == ""
+    as_json = json.loads(remit(stage, tmp_path, "oli", "approvals", "show", held.approval, "--json").stdout)
+    assert as_json == stage.shown(held.approval)
+
+
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize(("said", "done"), [("y\n", True), ("n\n", False), ("", False)])
+def test_a_yes_is_asked_for(stage: Stage, tmp_path: Path, said: str, done: bool) -> None:
+    approval = stage.held(amount=60)
+    answer = remit(stage, tmp_path, "oli", "approvals", "approve", approval, typed=said)
+    assert "amount = 60" in answer.output
+    assert "approve exactly this?" in answer.output
+    assert (answer.exit_code == 0) is done
+    assert isinstance(stage.call("pay", {"amount": 60}, "c_2"), Done if done else Refused)
+
+
+@pytest.mark.requirement("R3.5")
+def test_what_is_posted_is_the_digest_that_was_shown(stage: Stage, tmp_path: Path) -> None:
+    approval = stage.held(amount=60)
+    answer = remit(stage, tmp_path, "oli", "approvals", "approve", approval, "--yes", "--json")
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["state"] == "approved"
+    assert "amount = 60" in answer.stderr, "what was approved is shown beside the JSON"
+    assert stage.said("approval")["call_digest"] == json.loads(answer.stdout)["digest"]
+    twice = remit(stage, tmp_path, "oli", "approvals", "approve", approval, "--yes")
+    assert (twice.exit_code, "approver_twice" in twice.stderr) == (1, True)
+
+
+def test_who_may_not_is_told_why(stage: Stage, tmp_path: Path) -> None:
+    approval = stage.held()
+    for person, said in (("tom", "approver_is_requester"), ("ana", "approver_is_owner"), ("fay", "approval_unknown")):
+        answer = remit(stage, tmp_path, person, "approvals", "approve", approval, "--yes")
+        assert answer.exit_code == 1
+        assert said in answer.stderr
+    for wrong in ("../stop", "A", "a b", "", "a\x1b[2J"):
+        answer = remit(stage, tmp_path, "oli", "approvals", "approve", wrong, "--yes")
+        assert answer.exit_code == 2
+        assert "\x1b" not in answer.output
+    assert stage.shown(approval)["state"] == "waiting"
+
+
+@pytest.mark.requirement("R7.4")
+def test_a_confirmation_is_typed_and_no_flag_stands_for_it(wiping: Stage, tmp_path: Path) -> None:
+    approval = wiping.held("wipe")
+    words = ("approvals", "approve", approval)
+    for options, typed in ((("--yes",), ""), ((), "y\n"), (("--typed", "yes"), "")):
+        answer = remit(wiping, tmp_path, "tom", *words, *options, typed=typed)
+        assert answer.exit_code == 1, answer.output
+        assert wiping.shown(approval)["state"] == "waiting"
+    assert "it cannot be undone; to confirm, type wipe" in remit(wiping, tmp_path, "tom", *words, typed="\n").output
+    answer = remit(wiping, tmp_path, "tom", *words, typed="wipe\n")
+    assert answer.exit_code == 0, answer.output
+    assert wiping.shown(approval)["state"] == "approved"
+
+
+@pytest.mark.requirement("R7.4")
+def test_a_confirmation_can_be_given_with_the_command(wiping: Stage, tmp_path: Path) -> None:
+    approval = wiping.held("wipe")
+    answer = remit(wiping, tmp_path, "tom", "approvals", "approve", approval, "--typed", "wipe")
+    assert answer.exit_code == 0, answer.output
+
+
+def test_a_no_is_given_with_its_reason(stage: Stage, tmp_path: Path) -> None:
+    approval = stage.held()
+    assert remit(stage, tmp_path, "oli", "approvals", "deny", approval).exit_code == 2
+    denied = remit(stage, tmp_path, "oli", "approvals", "deny", approval, "--reason", "too much")
+    assert denied.output == f"{approval}: denied\n"
+    assert stage.said("approval")["why"] == "too much"
+
+
+# --- agents ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R2.11")
+def test_an_agent_is_shown_cut_off_and_let_act_again(stage: Stage, tmp_path: Path) -> None:
+    approval = stage.held()
+    shown = remit(stage, tmp_path, "ana", "agents", "show", "clerk")
+    assert "clerk, owned by ana: look things up" in shown.output
+    assert "open tasks: t_desk" in shown.output
+    assert f"waiting approvals: {approval}" in shown.output
+    assert remit(stage, tmp_path, "ana", "agents", "revoke", "clerk").exit_code == 2, "without a reason"
+    revoked = remit(stage, tmp_path, "ana", "agents", "revoke", "clerk", "--reason", "odd")
+    assert "revoked clerk: 1 task(s) and 1 approval(s) ended" in revoked.output
+    assert "clerk, owned by ana, REVOKED" in remit(stage, tmp_path, "tom", "agents", "list").output
+    assert "odd" in remit(stage, tmp_path, "ana", "agents", "show", "clerk").output
+    assert remit(stage, tmp_path, "tom", "agents", "restore", "clerk", "--reason", "x").exit_code == 1
+    assert remit(stage, tmp_path, "ana", "agents", "restore", "clerk", "--reason", "mended").exit_code == 0
+    assert "REVOKED" not in remit(stage, tmp_path, "tom", "agents", "list").output
+
+
+@pytest.mark.requirement("R2.2")
+def test_an_agent_gets_a_key_whose_private_half_stays_here(stage: Stage, tmp_path: Path) -> None:
+    words = ("agents", "register", "clerk")
+    for wrong in ((), ("--new-key", str(tmp_path / "a"), "--key", __file__)):
+        assert remit(stage, tmp_path, "ana", *words, *wrong).exit_code == 2
+    private = tmp_path / "clerk.pem"
+    made = remit(stage, tmp_path, "ana", *words, "--new-key", str(private))
+    assert made.exit_code == 0, made.output
+    assert private.stat().st_mode & 0o077 == 0
+    again = remit(stage, tmp_path, "ana", *words, "--new-key", str(private))
+    assert (again.exit_code, "file_exists" in again.stderr) == (1, True)
+    refused = remit(stage, tmp_path, "ana", *words, "--key", str(private))
+    assert (refused.exit_code, "key_private" in refused.stderr) == (1, True)
+    unmade = tmp_path / "unmade.pem"
+    for person, agent in (("tom", "clerk"), ("ana", "nobody")):
+        assert remit(stage, tmp_path, person, "agents", "register", agent, "--new-key", str(unmade)).exit_code == 1
+    assert not unmade.exists(), "no key is made for whom there is none to give"
+    assert len(stage.ask("GET", "/v1/agents/clerk", "ana").json()["keys"]) == 1
+    assert private.read_text("ascii") not in json.dumps(stage.said("control"))
+
+
+# --- the catalogue, releases, stopping -------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R4.7")
+def test_differences_are_read_and_counted(stage: Stage, tmp_path: Path) -> None:
+    asyncio.run(stage.desk.controls.quarantine("look", ['title: + "Leak"']))
+    listed = remit(stage, tmp_path, "ana", "tools", "list")
+    assert "pay 1.0.0, write, of desk" in listed.output
+    assert "signed by eli (engineering), sue (security); pinned by clerk" in listed.output
+    assert 'QUARANTINED: title: + "Leak"' in listed.output
+    for state, exit_code in (("reviewed", 0), ("not_pinned", 0), ("changed", 1), ("unverified", 1)):
+        stage.checked = [compared("look", state, "title: + \x1b[2J")]
+        looked = remit(stage, tmp_path, "ana", "tools", "diff")
+        assert (looked.exit_code, looked.output.startswith(state)) == (exit_code, True)
+        assert "title: + <U+001B>[2J" in looked.output
+        assert json.loads(remit(stage, tmp_path, "ana", "tools", "diff", "--json").stdout) == stage.checked
+    held_back = remit(stage, tmp_path, "ana", "tools", "release", "look", "--reason", "mended")
+    assert (held_back.exit_code, "not_verified" in held_back.stderr) == (1, True)
+    stage.checked = [compared("look", "reviewed")]
+    assert remit(stage, tmp_path, "ana", "tools", "release", "look", "--reason", "mended").exit_code == 0
+
+
+def test_releases_are_told_and_gone_back_from(stage: Stage, tmp_path: Path) -> None:
+    release = Deployed(number=1, bundle="sha256:" + "1" * 64, at=NOON, by="ana", how="deploy")
+    asyncio.run(stage.desk.store.deploy(release, {"agents/x": b"x"}, event("release", at=NOON, by="ana", said={})))
+    told = remit(stage, tmp_path, "ana", "release", "history")
+    assert "2026-11-22T12:00:00.000000Z  sha256:111111111111  deploy by ana" in told.output
+    assert remit(stage, tmp_path, "ana", "release", "rollback").output.startswith("rolled back: sha256:")
+    assert remit(stage, tmp_path, "ana", "release", "rollback", "--to", "sha256:" + "1" * 64).exit_code == 0
+    assert stage.rolled == [("ana", ""), ("ana", "sha256:" + "1" * 64)]
+    wrong = remit(stage, tmp_path, "ana", "release", "rollback", "--to", "sha256:1")
+    assert (wrong.exit_code, "request_invalid" in wrong.stderr) == (1, True)
+
+
+def test_everything_stops_by_one_command(stage: Stage, tmp_path: Path) -> None:
+    assert remit(stage, tmp_path, "ana", "stop-all").exit_code == 2
+    assert remit(stage, tmp_path, "tom", "stop-all", "--reason", "x").exit_code == 1
+    stopped = remit(stage, tmp_path, "ana", "stop-all", "--reason", "fire")
+    assert stopped.output.startswith("stopped: fire")
+    assert isinstance(stage.call("look", {}), Refused)
+    assert remit(stage, tmp_path, "ana", "stop-all", "--lift", "--reason", "out", "--json").exit_code == 0
+    assert isinstance(stage.call("look", {}, "c_2"), Done)

@@ -296,9 +296,9 @@ def test_among_many_at_once_a_conflict_and_a_bad_command_fail_alone(run: Run) ->
 
 def test_a_deployment_is_seen_by_the_very_next_begin(run: Run) -> None:
     async def scenario(store: Store) -> None:
-        deploy = deploy(store, "sha256:b", {"f": b"1"})
+        deployed = deploy(store, "sha256:b", {"f": b"1"})
         late = store.begin(draft("intent", "c_1"), ((RELEASE, 0),))
-        version, answer = await asyncio.gather(deploy, late)
+        version, answer = await asyncio.gather(deployed, late)
         assert (version, answer) == (1, Conflict(RELEASE))
 
     run(scenario)
@@ -379,5 +379,312 @@ def test_a_checkpoint_signs_the_root_over_everything_and_once_for_each_size(run:
         for size in range(7):
             assert await store.root_at(size) == root_of(hashes[:size])
         assert await store.root_at(7) is None
+
+    run(scenario)
+
+
+# --- obligations ------------------------------------------------------------------------------------------------------
+
+MIDNIGHT = NOON + timedelta(hours=12)
+
+
+def at_once(most: int, key: str = "clerk/at_once/agent:clerk@now") -> Reserve:
+    return Reserve("at_once", key, most, None)
+
+
+def a_day(most: int, key: str = "clerk/writes/user:tom@2026-11-22") -> Reserve:
+    return Reserve("writes", key, most, MIDNIGHT)
+
+
+async def begin(store: Store, call: str, *needs: Obligation) -> Committed | Conflict | Full:
+    return await store.begin(draft("intent", call), (), needs)
+
+
+def begun(answers: list[Any]) -> int:
+    return sum(isinstance(answer, Committed) for answer in answers)
+
+
+@pytest.mark.requirement("R6.1", "R6.4")
+@pytest.mark.parametrize("cap", [at_once(4), a_day(4)], ids=["under way", "in a window"])
+def test_of_twenty_at_once_against_a_cap_of_four_exactly_four_begin(run: Run, cap: Reserve) -> None:
+    async def scenario(store: Store) -> None:
+        answers = await asyncio.gather(*(begin(store, f"c_{number}", cap) for number in range(20)))
+        assert begun(answers) == 4
+        assert [answer for answer in answers if not isinstance(answer, Committed)] == [Full(cap, 4)] * 16
+        assert len(await log(store)) == 4, "a full cap writes nothing"
+        assert store.healthy, "a full cap is an answer"
+        assert begun(await asyncio.gather(*(begin(store, f"d_{number}") for number in range(20)))) == 20, "the control"
+
+    run(scenario)
+
+
+@pytest.mark.requirement("R6.1")
+def test_the_end_of_a_call_gives_back_what_was_under_way_and_keeps_what_was_counted(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        for number in range(3):
+            assert isinstance(await begin(store, f"c_{number}", at_once(1), a_day(3)), Committed)
+            assert await begin(store, "late", at_once(1)) == Full(at_once(1), 1)
+            await store.finish(draft("outcome", f"c_{number}"))
+        assert await begin(store, "late", at_once(1), a_day(3)) == Full(a_day(3), 3)
+        assert isinstance(await begin(store, "late", at_once(1)), Committed), "the one under way was not counted"
+
+    run(scenario)
+
+
+def test_a_void_call_gives_back_all_that_it_reserved(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        for number in range(3):
+            assert isinstance(await begin(store, f"c_{number}", at_once(1), a_day(1)), Committed)
+            await store.finish(draft("outcome", f"c_{number}"), void=True)
+        await begin(store, "c_3", a_day(1))
+        await store.finish(draft("outcome", "c_3"))
+        assert await begin(store, "c_4", a_day(1)) == Full(a_day(1), 1), "the control: not void"
+
+    run(scenario)
+
+
+def test_in_one_turn_each_ending_makes_room_for_the_next_call(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        async def one(number: int, *, void: bool) -> bool:
+            answer = await begin(store, f"c_{number}", at_once(100), a_day(30))
+            if isinstance(answer, Committed):
+                await store.finish(draft("outcome", f"c_{number}"), void=void)
+            return isinstance(answer, Committed)
+
+        assert sum(await asyncio.gather(*(one(number, void=True) for number in range(30)))) == 30
+        assert sum(await asyncio.gather(*(one(number, void=False) for number in range(40)))) == 30
+        assert await begin(store, "late", a_day(30)) == Full(a_day(30), 30)
+        assert isinstance(await begin(store, "other", at_once(1)), Committed), "nothing is under way"
+
+    run(scenario)
+
+
+def test_a_sweep_gives_back_what_was_under_way(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await begin(store, "c_1", at_once(1), a_day(1))
+        await store.sweep(lost)
+        assert isinstance(await begin(store, "c_2", at_once(1)), Committed)
+        assert await begin(store, "c_3", a_day(1)) == Full(a_day(1), 1), "the effect may have happened"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["full comes first", "full comes last"])
+def test_of_several_obligations_all_are_met_or_none(run: Run, *, first: bool) -> None:
+    async def scenario(store: Store) -> None:
+        await store.keep(held(), draft("held"))
+        await begin(store, "c_0", at_once(1))
+        needs = (a_day(1), a_day(1, "another"), Consume("a_1"))
+        full = (at_once(1), *needs) if first else (*needs, at_once(1))
+        assert await begin(store, "c_1", *full) == Full(at_once(1), 1)
+        assert await begin(store, "c_1", *needs, Consume("a_2")) == Conflict("approval/a_2")
+        assert await log(store) == [("held", ""), ("intent", "c_0")]
+        assert await begin(store, "c_1", *needs) == Committed(2), "none was counted, none used"
+
+    run(scenario)
+
+
+def test_the_same_counter_twice_counts_twice_and_the_same_approval_twice_is_a_conflict(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await store.keep(held(), draft("held"))
+        assert await begin(store, "c_1", a_day(1), a_day(1)) == Full(a_day(1), 1)
+        assert await begin(store, "c_1", Consume("a_1"), Consume("a_1")) == Conflict("approval/a_1")
+        assert await begin(store, "c_1", a_day(2), a_day(2), Consume("a_1")) == Committed(1)
+
+    run(scenario)
+
+
+def test_a_changed_version_is_told_before_a_full_cap(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await begin(store, "c_1", at_once(1))
+        answer = await store.begin(draft("intent", "c_2"), ((RELEASE, 1),), (at_once(1),))
+        assert answer == Conflict(RELEASE)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_begin_told_to_fail_counts_only_if_it_was_made(run: Run, *, kept: bool) -> None:
+    async def scenario(inner: Store) -> None:
+        store = FailingStore(inner, at=(1,), kept=kept)
+        with pytest.raises(StoreUnavailableError):
+            await begin(store, "c_1", at_once(1))
+        answer = await begin(store, "c_2", at_once(1))
+        assert answer == (Full(at_once(1), 1) if kept else Committed(0))
+        await store.finish(draft("outcome", "c_1" if kept else "c_2"), void=True)
+        assert isinstance(await begin(store, "c_3", at_once(1)), Committed)
+
+    run(scenario)
+
+
+def test_a_refused_begin_counts_nothing_and_takes_no_count_from_its_neighbours(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await begin(store, "c_3", a_day(9))
+        begins = (begin(store, f"c_{number}", a_day(9), at_once(8)) for number in range(8))
+        answers = await asyncio.gather(*begins, return_exceptions=True)
+        assert isinstance(answers[3], StoreUnavailableError), "c_3 is open already"
+        assert begun(answers) == 7
+        assert isinstance(await begin(store, "c_8", a_day(9), at_once(8)), Committed)
+        assert await begin(store, "c_9", a_day(9)) == Full(a_day(9), 9)
+        assert await begin(store, "c_9", at_once(8)) == Full(at_once(8), 8)
+
+    run(scenario)
+
+
+# --- approvals and controls -------------------------------------------------------------------------------------------
+
+
+async def approvals(store: Store) -> dict[str, Approval]:
+    return {approval.id: approval for approval in (await store.state(NOON)).approvals}
+
+
+def test_an_approval_comes_back_whole_with_the_entry_that_opened_it_and_its_version(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await store.open_task(desk_task(), draft("task_opened"))
+        new = held()
+        assert await store.keep(new, draft("held")) == Committed(1)
+        assert await approvals(store) == {"a_1": replace(new, entry=1, version=1)}
+        grant = Grant(person="ben", role="finance", kind="approval", at=NOON)
+        granted = replace(new, grants=(grant,), entry=1, version=2)
+        assert await store.keep(granted, draft("granted"), (("approval/a_1", 1),)) == Committed(2)
+        assert await approvals(store) == {"a_1": granted}, "the entry is the first one's"
+        assert (await store.state(NOON)).controls == {"approval/a_1": (2, "waiting")}
+
+    run(scenario)
+
+
+def test_of_two_answers_to_one_approval_the_second_conflicts_and_writes_nothing(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await store.keep(held(), draft("held"))
+        read = (("approval/a_1", 1),)
+        denied = replace(held(), state=State.DENIED, by="ben", version=2)
+        answers = await asyncio.gather(
+            store.keep(replace(held(), version=2), draft("granted"), read), store.keep(denied, draft("denied"), read)
+        )
+        assert answers == [Committed(1), Conflict("approval/a_1")]
+        assert await log(store) == [("held", ""), ("granted", "")]
+
+    run(scenario)
+
+
+def test_a_new_approval_conflicts_when_what_was_decided_on_has_changed(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        assert await store.keep(held(), draft("held"), ((RELEASE, 1),)) == Conflict(RELEASE)
+        assert (await log(store), (await store.state(NOON)).controls) == ([], {})
+
+    run(scenario)
+
+
+def test_an_approval_raced_by_fifty_calls_is_used_by_one(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await store.open_task(desk_task(), draft("task_opened"))
+        await store.keep(held(), draft("held"))
+        answers = await asyncio.gather(*(begin(store, f"c_{number}", Consume("a_1")) for number in range(50)))
+        assert begun(answers) == 1
+        assert answers.count(Conflict("approval/a_1")) == 49
+        (winner,) = (f"c_{number}" for number, answer in enumerate(answers) if isinstance(answer, Committed))
+        used = (await approvals(store))["a_1"]
+        assert used == replace(held(), state=State.USED, call=winner, entry=1, version=2)
+        assert (await store.state(NOON)).controls["approval/a_1"] == (2, "used")
+        await store.finish(draft("outcome", winner), void=True)
+        assert await begin(store, "late", Consume("a_1")) == Conflict("approval/a_1"), "used for ever"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("state", [State.DENIED, State.USED, State.VOID])
+def test_what_became_of_an_approval_stays(run: Run, state: State) -> None:
+    async def scenario(store: Store) -> None:
+        await store.open_task(desk_task(), draft("task_opened"))
+        ended = replace(held(), state=state, by="ben", entry=1, version=2)
+        await store.keep(held(), draft("held"))
+        await store.keep(ended, draft("ended"))
+        before = await log(store)
+        assert await begin(store, "c_1", Consume("a_1")) == Conflict("approval/a_1")
+        assert await store.keep(replace(held(), version=3), draft("granted")) == Conflict("approval/a_1")
+        assert await log(store) == before
+        void = replace(held(), state=State.VOID, by="ana", version=3)
+        assert await store.control("stop", "fire", draft("stop"), approvals=(void,)) == {"stop": 1}
+        assert await approvals(store) == {"a_1": ended}
+
+    run(scenario)
+
+
+def test_a_control_is_seen_by_the_very_next_begin_and_by_a_later_start(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        read = ((RELEASE, 0), ("stop", 0), ("agent/clerk", 0))
+        raised, late = await asyncio.gather(
+            store.control("agent/clerk", "stolen key", draft("revoked")), store.begin(draft("intent", "c_1"), read)
+        )
+        assert (raised, late) == ({"agent/clerk": 1}, Conflict("agent/clerk"))
+        assert await store.control("agent/clerk", "", draft("restored")) == {"agent/clerk": 2}
+        assert await store.control("stop", "fire", draft("stop")) == {"stop": 1}
+        assert (await store.state(NOON)).controls == {"agent/clerk": (2, ""), "stop": (1, "fire")}
+        assert await store.begin(draft("intent", "c_1"), (*read[:1], ("agent/clerk", 2), ("stop", 1))) == Committed(3)
+
+    run(scenario)
+
+
+def test_a_control_voids_approvals_and_closes_tasks_in_the_same_breath(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        for name in ("t_1", "t_2", "t_3"):
+            await store.open_task(desk_task(name), draft("task_opened", task=name))
+            await store.keep(held(f"a{name}", name), draft("held", task=name))
+        void = [replace(held(f"a{name}", name), state=State.VOID, by="revoked") for name in ("t_1", "t_3")]
+        raised = await store.control("agent/clerk", "why", draft("revoked"), approvals=void, tasks=("t_1",))
+        assert raised == {"agent/clerk": 1, "approval/at_1": 2, "approval/at_3": 2}
+        state = await store.state(NOON)
+        assert sorted(task.id for task in state.tasks) == ["t_2", "t_3"], "a closed task is not returned"
+        assert [(each.id, each.state, each.entry) for each in state.approvals] == [
+            ("at_2", State.WAITING, 3),
+            ("at_3", State.VOID, 5),
+        ]
+        assert len(await store.recent_tasks(9)) == 3, "nor forgotten"
+        for name in ("at_1", "at_3"):
+            assert await begin(store, "c_1", Consume(name)) == Conflict(f"approval/{name}")
+        assert isinstance(await begin(store, "c_1", Consume("at_2")), Committed)
+
+    run(scenario)
+
+
+def test_approvals_are_returned_as_long_as_their_task(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await store.open_task(desk_task(), draft("task_opened"))
+        await store.keep(held(), draft("held"))
+        await store.keep(held("a_2", "t_unknown"), draft("held"))
+        end = desk_task().expires_at
+        assert [each.id for each in (await store.state(end - timedelta(microseconds=1))).approvals] == ["a_1"]
+        assert (await store.state(end)).approvals == ()
+
+    run(scenario)
+
+
+def test_releases_are_told_newest_first_and_count_by_the_control(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        for number, (digest, how) in enumerate(
+            [("sha256:1", "deploy"), ("sha256:2", "deploy"), ("sha256:1", "rollback")]
+        ):
+            assert await deploy(store, digest, {}, how) == number + 1
+        third, second = await store.releases(2)
+        assert third == Deployed(number=3, bundle="sha256:1", at=NOON, by="ana", how="rollback")
+        assert (second.number, second.bundle) == (2, "sha256:2")
+        assert [each.number for each in await store.releases(9)] == [3, 2, 1]
+
+    run(scenario)
+
+
+def test_a_failing_store_fails_the_new_writes_too(run: Run) -> None:
+    async def scenario(inner: Store) -> None:
+        store = FailingStore(inner, at=(1, 2), kept=False)
+        for write in (store.keep(held(), draft("held")), store.control("stop", "fire", draft("stop"))):
+            with pytest.raises(StoreUnavailableError):
+                await write
+        assert (await log(inner), (await inner.state(NOON)).controls) == ([], {})
+        assert not store.healthy
+        assert await store.keep(held(), draft("held"), ((RELEASE, 1),)) == Conflict(RELEASE)
+        assert not store.healthy, "a conflict wrote nothing"
+        assert await store.keep(held(), draft("held")) == Committed(0)
+        assert store.healthy
+        assert await store.releases(1) == ()
 
     run(scenario)

@@ -22,12 +22,12 @@ from remit.adapters.keys import load_or_create, private_text
 from remit.adapters.mcp_upstream import McpUpstream
 from remit.adapters.oauth import (
     AgentKeys,
+    ClientAssertions,
     DevelopmentIssuer,
     TaskTokens,
     Tokens,
+    TokenService,
     ToolTokens,
-    read_agent_key,
-    with_key,
 )
 from remit.adapters.project import Checked, Settings, check_project, compile_snapshot, read_settings, read_sources
 from remit.adapters.sqlite import SqliteStore
@@ -35,7 +35,7 @@ from remit.adapters.system import Bell, SystemClock, random
 from remit.app._watch import Watch, compared_json
 from remit.catalogue import Tool
 from remit.core import JsonObject, Problem, RemitError, StoreUnavailableError, utc_text
-from remit.identity import Person
+from remit.identity import Person, agent_keys, read_agent_key, token_endpoint, with_key
 from remit.pipeline import (
     RELEASE,
     ApprovalDesk,
@@ -47,6 +47,7 @@ from remit.pipeline import (
     Snapshot,
     StoredState,
     TaskDesk,
+    agent_control,
     keys_control,
     recorded,
     replay,
@@ -67,6 +68,7 @@ from remit.surfaces._http import Bounds, Door
 from remit.surfaces.admin import Control
 from remit.surfaces.data import DataPlane
 from remit.surfaces.mcp import McpEndpoint
+from remit.surfaces.oauth import TokenEndpoint, oauth_routes
 from remit.surfaces.tasks import TasksEndpoint
 
 GATEWAY_FILE = "var/gateway.json"  # where a running gateway says how to reach it
@@ -97,8 +99,10 @@ class App:
         self._tokens = TaskTokens(
             load_or_create(keys / "tokens.pem"), self.data_url, f"{self.data_url}/mcp", self.clock
         )
-        self._tool_tokens = ToolTokens(load_or_create(keys / "tools.pem"), self.data_url, self.clock)
-        self._agent_keys = AgentKeys(lambda agent: live.says(keys_control(agent)))
+        self._tool_tokens = ToolTokens(load_or_create(keys / "tools.pem"), self.data_url)
+        known_keys = AgentKeys(lambda agent: live.says(keys_control(agent)))
+        assertions = ClientAssertions(known_keys, token_endpoint(self.data_url), self.clock)
+        self._service = TokenService(self._tokens, known_keys, assertions)
         self._issuer = DevelopmentIssuer(
             load_or_create(keys / "development.pem"), f"{self.admin_url}/development", self.clock
         )
@@ -142,11 +146,21 @@ class App:
             life=timedelta(seconds=self.settings.tasks.life_s),
             open_max=TASKS_OPEN_MAX,
         )
-        mcp = McpEndpoint(self.gateway, self.live, tokens, bounds, __version__)
-        tasks = TasksEndpoint(desk, tokens, self._tokens.mint, self.data_url, bounds)
+        approvals_url = f"{self.admin_url}/approvals"
+        mcp = McpEndpoint(self.gateway, self.live, tokens, bounds, __version__, approvals_url=approvals_url)
+        tasks = TasksEndpoint(desk, tokens, self._service, self.data_url, bounds)
+        exchange = TokenEndpoint(
+            exchange=self._service,
+            task_of=self.live.task,
+            revoked=lambda agent: self.live.says(agent_control(agent)),
+            audience=f"{self.data_url}/mcp",
+            ledger=self.store,
+            clock=self.clock,
+        )
+        routes = oauth_routes(exchange, self.data_url, self._tool_tokens.jwks())
         return DataPlane(
             door_of(self.settings.data.host, self.settings.data.port),
-            {"/mcp": mcp.serve, "/v1/tasks": tasks.serve},
+            {"/mcp": mcp.serve, "/v1/tasks": tasks.serve, **routes},
             self.health,
         )
 
@@ -238,7 +252,9 @@ class App:
         files = await self.store.bundle(target)
         if files is None:
             raise RemitError("bundle_unknown", "no bundle with this digest ever ran", "see `remit release history`")
-        snapshot = self._snapshots.get(target) or await asyncio.to_thread(compile_snapshot, files)
+        snapshot = self._snapshots.get(target)
+        if snapshot is None:
+            snapshot = await asyncio.to_thread(compile_snapshot, files)
         if snapshot.digest != target:
             raise RemitError("bundle_damaged", "the kept files are not those that ran", "restore the store")
         if target != before:
@@ -271,6 +287,9 @@ class App:
         if agent not in self.live.snapshot.charters:
             raise RemitError("agent_unknown", f"there is no agent `{agent[:64]}`", "see `remit agents list`")
         key = read_agent_key(jwk)
+        for other in self.live.snapshot.charters:
+            if other != agent and key["kid"] in agent_keys(self.live.says(keys_control(other))):
+                raise RemitError("key_shared", f"`{other}` has this key already", "give each agent a key of its own")
         keys = with_key(self.live.says(keys_control(agent)), key)
         await self.controls.set_keys(agent, keys, by.name, {"kid": str(key["kid"])})
         return {"agent": agent, "kid": str(key["kid"])}

@@ -49,7 +49,7 @@ class ControlDesk:
             replace(each, state=State.VOID, by=f"agent revoked by {by}", version=each.version + 1)
             for each in self.live.waiting_for(agent)
         ]
-        said = {"why": why[:WHY_CHARS_MAX], "tasks": list(tasks), "approvals": [each.id for each in void]}
+        said: JsonObject = {"why": why[:WHY_CHARS_MAX], "tasks": [*tasks], "approvals": [each.id for each in void]}
         entry = records.control(name, "revoked", at=self.clock.now(), by=by, said=said)
         raised = await self.store.control(name, says, entry, approvals=void, tasks=tasks)
         self.live.set_control(name, raised[name], says)
@@ -93,7 +93,7 @@ class ControlDesk:
         kept = list(differences[:DIFFERENCES_KEPT_MAX])
         says = json.dumps({"digest": self._digest(operation), "differences": kept})
         if self.live.says(operation_control(operation)) != says:
-            await self._say(operation_control(operation), "quarantined", says, "gateway", {"differences": kept})
+            await self._say(operation_control(operation), "quarantined", says, "gateway", {"differences": [*kept]})
 
     async def release_operation(self, operation: str, by: str, why: str) -> Reason | None:
         """Let an operation be called again, which is served as reviewed once more; the caller has looked."""

@@ -19,6 +19,7 @@ from remit.records._entries import (
     refused,
     ruled,
     spoken,
+    task_closed,
     task_opened,
     unknown,
 )

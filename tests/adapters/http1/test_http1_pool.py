@@ -327,6 +327,76 @@ def test_origins_are_bounded_and_unused_ones_make_room(run: Any, serving: Any, p
     run(scenario())
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_new_connection_is_asked_about_before_its_first_request_and_never_again(
+    run: Any, serving: Any, play: Any, refused: bool
+) -> None:
+    no = UpstreamFailure(code="no", sent=Sent.NOT_SENT, detail="")
+
+    async def scenario() -> None:
+        async with serving(lambda _n, _head, _body: play(whole(b"ok"))) as peer:
+            pool, asked = Pool(), []
+
+            async def on_new(deadline: float) -> UpstreamFailure | None:
+                asked.append((deadline > asyncio.get_running_loop().time(), len(peer.bodies)))
+                return no if refused else None
+
+            for _ in range(2):
+                answer = await pool.post(target(peer), b"", b"{}", PATIENT, None, on_new)
+                assert (answer is no) if refused else isinstance(answer, Response)
+            assert asked == [(True, 0)] * (2 if refused else 1)
+            assert (len(peer.bodies), pool.connections) == ((0, 0) if refused else (2, 1))
+            await pool.close()
+            await peer.gone()
+
+    run(scenario())
+
+
+def test_a_connection_that_ends_while_it_is_asked_about_was_sent_nothing(run: Any, serving: Any, play: Any) -> None:
+    async def scenario() -> None:
+        async with serving(lambda _n, _head, _body: play(whole(b"ok"))) as peer:
+            pool = Pool()
+
+            async def on_new(_: float) -> None:
+                while not peer.tasks:
+                    await asyncio.sleep(0)
+                for task in list(peer.tasks):
+                    task.cancel()
+                await peer.gone()
+
+            answer = await pool.post(target(peer), b"", b"{}", PATIENT, None, on_new)
+            assert failed(answer) == ("upstream_closed", Sent.NOT_SENT)
+            assert await body_of(pool, peer) == b"ok"
+            await pool.close()
+
+    run(scenario())
+
+
+def test_a_pool_apart_uses_no_connection_twice_and_waits_for_none(run: Any, serving: Any, play: Any) -> None:
+    async def scenario() -> None:
+        asked = asyncio.Event()
+
+        def script(_count: int, _head: bytes, body: bytes) -> Any:
+            asked.set()
+            return play(b"", then="hang") if body == b"hang" else play(whole(b"ok"))
+
+        async with serving(script) as peer:
+            pool = Pool(PoolLimits(connections_max=1))
+            apart = pool.apart()
+            hanging = asyncio.create_task(ask(pool, peer, b"hang"))
+            await asked.wait()
+            for _ in range(2):
+                assert await body_of(apart, peer) == b"ok"
+                assert apart.connections == 0
+            assert peer.accepted == 3
+            await pool.close()
+            await hanging
+            await apart.close()
+            await peer.gone()
+
+    run(scenario())
+
+
 def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Make a server's context for 127.0.0.1 and a client's context that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -317,3 +317,20 @@ def test_a_failure_never_repeats_the_credential(run: Any, serving: Any, play: An
             await pool.close()
 
     run(scenario())
+
+
+def test_closing_ends_a_verification_that_waits_for_its_answer(run: Any, serving: Any, play: Any) -> None:
+    async def scenario() -> None:
+        asked = asyncio.Event()
+
+        def script(_count: int, _head: bytes, _body: bytes) -> Any:
+            asked.set()
+            return play(b"", "hang")
+
+        async with serving(script) as peer, reviewed() as (one, _, _pool):
+            calling = asyncio.create_task(one.invoke(tool(peer.port), descriptor(), call(), ""))
+            await asked.wait()
+            await one.close()
+            assert failed(await calling) == ("tool_unverified", Sent.NOT_SENT)
+
+    run(scenario())

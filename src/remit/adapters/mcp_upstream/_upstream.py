@@ -152,10 +152,9 @@ class McpUpstream:
     async def close(self) -> None:
         """End every program and wait until they are gone; calls to them fail. Later calls to programs are refused."""
         self._closed = True
-        for verification in self._verifications.values():
-            verification.cancel()
         await asyncio.gather(*(program.close() for program in self._programs.values()), *self._retiring)
         await self._apart.close()
+        await asyncio.gather(*(verification.settled() for verification in self._verifications.values()))
 
     # --- calls -------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from remit.core import RemitError
 
+_SETTLE_S = 2.0
+
 
 class Verification:
     """The verifications of one tool, numbered from 1, at most one under way.
@@ -39,10 +41,10 @@ class Verification:
                 return fault
         return None
 
-    def cancel(self) -> None:
-        """Stop the one under way; whoever waits for it is cancelled."""
+    async def settled(self) -> None:
+        """Wait a moment for the one under way, whose questions nobody answers any more."""
         if self._running is not None:
-            self._running.cancel()
+            await asyncio.wait([self._running], timeout=_SETTLE_S)
 
     async def _run(self, number: int) -> RemitError | None:
         try:

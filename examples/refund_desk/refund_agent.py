@@ -233,7 +233,9 @@ async def carry_out(client: Client, call: Call) -> Outcome:
         return Outcome(call, refused=True, text=error.message, value={})
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
     value: dict[str, Any] = result.structured_content or {}
-    show("result", tool=call.tool, refused=result.is_error, content=value or text)
+    wait_s = (result.meta or {}).get("remit/retry_after_s")
+    hint = {} if wait_s is None else {"retry_after_s": wait_s}
+    show("result", tool=call.tool, refused=result.is_error, **hint, content=value or text)
     return Outcome(call, refused=result.is_error, text=text, value=value)
 
 

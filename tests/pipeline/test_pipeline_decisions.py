@@ -22,7 +22,7 @@ Combine = Callable[[Iterable[Decision]], Decision]
 
 
 def facts(policy: str = POLICY, operation: str = "pay") -> Facts:
-    return facts_for(desk_call(operation), desk_snapshot(policy), 0, desk_task(), NOON)
+    return facts_for(desk_call(operation), desk_snapshot(policy), desk_task(), NOON, tenant="desk")
 
 
 def asked(policy: str, operation: str, arguments: JsonObject) -> Decision:
@@ -141,7 +141,7 @@ def test_the_same_call_on_the_same_facts_has_the_same_ruling(call: tuple[str, Js
 )
 def test_without_any_one_fact_the_call_is_denied(missing: str, code: str) -> None:
     call = desk_call("pay", {"amount": 1})
-    assert decide(call, facts()).decision == Allow(), "the control: with all of them it is allowed"
+    assert isinstance(decide(call, facts()).decision, Allow), "the control: with all of them it is allowed"
     absent: dict[str, Any] = {missing: None}
     match decide(call, replace(facts(), **absent)).decision:
         case Deny(reason):
@@ -164,7 +164,7 @@ def test_what_is_not_granted_is_denied_and_the_trail_ends_there(operation: str, 
     assert isinstance(ruling.decision, Deny)
     assert ruling.decision.reason.code == code
     assert ruling.trail[-1].gate == last_gate
-    assert all(answer.decision == Allow() for answer in ruling.trail[:-1])
+    assert all(isinstance(answer.decision, Allow) for answer in ruling.trail[:-1])
 
 
 @pytest.mark.requirement("R2.9")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remit.catalogue import Descriptor, Tool
-from remit.core import Allow, Decision, JsonObject, Ruling, ToolCall
+from remit.core import Allow, Decision, JsonObject, Obligation, Ruling, ToolCall
 from remit.permissions import Question
 from remit.pipeline import (
     DECISIONS_MAX,
@@ -21,10 +21,13 @@ from remit.pipeline import (
     Answer,
     Committed,
     Conflict,
+    Deployed,
     Done,
     Facts,
     Failed,
+    Full,
     Gateway,
+    Live,
     Refused,
     Sent,
     UpstreamAnswer,
@@ -151,7 +154,7 @@ def test_an_upstream_that_raises_leaves_an_unknown_and_the_fault_is_not_hidden()
 class BeginsWithoutCare(Gateway):
     """The control: a gateway that forgets an intent when it is cut off while waiting for it."""
 
-    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict:
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict | Full:
         return await self.ledger.begin(self._entry("intent", call, facts, ruling), facts.versions)
 
 
@@ -190,7 +193,7 @@ class ForwardsFirst(Gateway):
     async def handle(self, call: ToolCall) -> Answer:
         facts = self.facts.gather(call)
         if facts.tool is not None and facts.descriptor is not None:
-            await self.upstream.invoke(facts.tool, facts.descriptor, call)
+            await self.upstream.invoke(facts.tool, facts.descriptor, call, "")
         return await super().handle(call)
 
 
@@ -204,7 +207,7 @@ class ForwardsAnything(Gateway):
 class WritesAfterwards(Gateway):
     """A control: records its intent once the tool has answered."""
 
-    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict:
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict | Full:
         del call, facts, ruling
         return Committed(0)
 
@@ -277,7 +280,13 @@ def test_every_decision_record_names_user_agent_task_tool_and_trace(operation: s
 # --- a fault while deciding ------------------------------------------------------------------------------------------
 
 
-class BrokenFacts:
+class BrokenFacts(Live):
+    def __init__(self) -> None:
+        """Nothing is there."""
+
+    async def recall(self, task: str) -> None:
+        """Nothing is there to be read back."""
+
     def gather(self, call: ToolCall) -> Facts:
         raise LookupError(call.id)
 
@@ -367,14 +376,17 @@ class Restless(MemoryStore):
         self.desk: Desk | None = None
         self.begun = 0
 
-    async def begin(self, intent: Draft, read: Versions) -> Committed | Conflict:
+    async def begin(
+        self, intent: Draft, read: Versions, obligations: Sequence[Obligation] = ()
+    ) -> Committed | Conflict | Full:
         self.begun += 1
         if self.begun <= self.deployments and self.desk is not None:
             snapshot = desk_snapshot(self.policy)
             said = event(RELEASE, at=NOON, by="ana", said={})
-            version = await self.deploy(snapshot.digest, desk_sources(self.policy), said)
+            release = Deployed(number=0, bundle=snapshot.digest, at=NOON, by="ana", how="deploy")
+            version = await self.deploy(release, desk_sources(self.policy), said)
             self.desk.live.swap(snapshot, version)
-        return await super().begin(intent, read)
+        return await super().begin(intent, read, obligations)
 
 
 def restless(deployments: int, policy: str, kind: type[Gateway] = Gateway) -> tuple[Desk, Restless]:
@@ -402,7 +414,7 @@ def test_a_change_under_a_call_decides_it_again_and_at_most_so_often(deployments
 class ReadsNothing(Gateway):
     """The control: a gateway that does not have what it read compared."""
 
-    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict:
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict | Full:
         return await super()._begin(call, replace(facts, versions=()), ruling)
 
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.requirement("R3.7")
 
 STRICT = POLICY + '@id("never") forbid (principal, action == Action::"look", resource);'
 POLICIES = {desk_snapshot(policy).digest: desk_snapshot(policy) for policy in (POLICY, STRICT)}
+TENANT = "desk"
 FIELDS = ("index", "kind", "task", "call")
 
 
@@ -75,8 +76,8 @@ def test_every_recorded_decision_follows_again_also_after_a_journey(
     desk.clock.advance(timedelta(microseconds=passed_us))
     asyncio.run(desk.gateway.handle(call))
     [entry] = decisions(desk)
-    assert replay(entry, POLICIES.get) == recorded(entry)
-    assert replay(travelled(entry), POLICIES.get) == recorded(entry)
+    assert replay(entry, POLICIES.get, TENANT) == recorded(entry)
+    assert replay(travelled(entry), POLICIES.get, TENANT) == recorded(entry)
 
 
 def test_what_does_not_fit_is_said_in_the_same_words_whatever_order_it_came_in() -> None:
@@ -86,7 +87,7 @@ def test_what_does_not_fit_is_said_in_the_same_words_whatever_order_it_came_in()
         desk = Desk()
         asyncio.run(desk.gateway.handle(desk_call("look", wrong)))
         [entry] = decisions(desk)
-        assert replay(entry, POLICIES.get) == recorded(entry)
+        assert replay(entry, POLICIES.get, TENANT) == recorded(entry)
         said.append(recorded(entry))
     assert said[0] == said[1]
 
@@ -118,8 +119,8 @@ def test_control_a_record_whose_facts_were_altered_does_not_follow(alter: Callab
     desk = Desk()
     asyncio.run(desk.gateway.handle(desk_call("pay", {"amount": 1})))
     [entry] = decisions(desk)
-    assert replay(entry, POLICIES.get) == recorded(entry)
-    again = replay(alter(entry), POLICIES.get)
+    assert replay(entry, POLICIES.get, TENANT) == recorded(entry)
+    again = replay(alter(entry), POLICIES.get, TENANT)
     assert again is not None
     assert again != recorded(entry)
 
@@ -128,7 +129,7 @@ def test_control_another_bundle_decides_otherwise() -> None:
     desk = Desk()
     asyncio.run(desk.gateway.handle(desk_call("look")))
     [entry] = decisions(desk)
-    assert replay(entry, lambda _: desk_snapshot(STRICT)) != recorded(entry)
+    assert replay(entry, lambda _: desk_snapshot(STRICT), TENANT) != recorded(entry)
 
 
 def test_what_cannot_be_replayed_is_said_and_not_guessed() -> None:
@@ -136,6 +137,6 @@ def test_what_cannot_be_replayed_is_said_and_not_guessed() -> None:
     asyncio.run(desk.gateway.handle(desk_call("look")))
     [entry] = decisions(desk)
     nowhere: dict[str, Snapshot] = {}
-    assert replay(entry, nowhere.get) is None, "its bundle is gone"
-    assert replay(replace(entry, payloads=()), POLICIES.get) is None, "its arguments were erased"
-    assert replay(altered(trail=[])(entry), POLICIES.get) is None, "the gates were never asked"
+    assert replay(entry, nowhere.get, TENANT) is None, "its bundle is gone"
+    assert replay(replace(entry, payloads=()), POLICIES.get, TENANT) is None, "its arguments were erased"
+    assert replay(altered(trail=[])(entry), POLICIES.get, TENANT) is None, "the gates were never asked"

@@ -8,6 +8,9 @@ from remit import records
 from remit.core import JsonObject, Reason
 from remit.pipeline._ports import Sent, UpstreamAnswer, UpstreamFailure
 
+SAID_TO_AGENTS = frozenset({"tool_changed", "tool_unverified", "artefact_mismatch"})
+"""Failures whose detail is our own finding and no word of the tool's."""
+
 LOOK_FIRST = "look whether it happened before you try again"
 
 
@@ -50,8 +53,9 @@ def answer_of(call: str, answer: UpstreamAnswer | UpstreamFailure) -> Answer:
     match answer:
         case UpstreamAnswer(result=result):
             return Done(call, result)
-        case UpstreamFailure(code=code, sent=Sent.NOT_SENT):
-            reason = Reason(code, "the tool could not be reached", "tell the tool's owner")
+        case UpstreamFailure(code=code, sent=Sent.NOT_SENT, detail=detail):
+            said = detail if code in SAID_TO_AGENTS else "the tool could not be reached"
+            reason = Reason(code, said, "tell the tool's owner")
             return Failed(call, reason, effect_possible=False)
         case UpstreamFailure(code=code, sent=Sent.UNKNOWN):
             return Failed(call, Reason(code, "whether the tool acted is not known", LOOK_FIRST), effect_possible=True)

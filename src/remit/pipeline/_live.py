@@ -64,6 +64,7 @@ class Live:
         self._entries_of = entries_of
         self._tasks: dict[str, Task] = {}
         self._approvals: dict[str, dict[str, Approval]] = {}  # by task, then id
+        self._ended: dict[str, Approval] = {}  # of tasks that are over, to say what became of them
         self._memories: dict[str, Memory] = {}  # by task; one that is missing here is read back from the log
         self._versions: dict[tuple[str, str], Versions] = {}  # by agent and operation, until anything changes
         self.generation = 0  # rises with every change of the snapshot or a control
@@ -114,7 +115,10 @@ class Live:
         """Let no call act under a task any more."""
         self._tasks.pop(task_id, None)
         self._memories.pop(task_id, None)
-        self._approvals.pop(task_id, None)
+        for approval in self._approvals.pop(task_id, {}).values():
+            if len(self._ended) >= _ENDED_MAX:
+                self._ended.pop(next(iter(self._ended)))
+            self._ended[approval.id] = approval
 
     def task(self, task_id: str) -> Task | None:
         """Return an open task."""
@@ -143,8 +147,9 @@ class Live:
             kept.pop(approval, None)
 
     def approval(self, approval: str) -> Approval | None:
-        """Return an approval of an open task."""
-        return next((kept[approval] for kept in self._approvals.values() if approval in kept), None)
+        """Return an approval of an open task, or of one that ended lately."""
+        found = next((kept[approval] for kept in self._approvals.values() if approval in kept), None)
+        return found or self._ended.get(approval)
 
     def approvals(self) -> tuple[Approval, ...]:
         """Return every approval of the open tasks, the oldest first."""
@@ -225,6 +230,7 @@ def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
+_ENDED_MAX = 1_000  # approvals of ended tasks that are kept
 _PAIRS_MAX = 10_000  # agents and operations whose versions are kept ready
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from remit.adapters.sqlite import SqliteStore, _store
 from remit.core import Allow, RemitError, Ruling, StoreUnavailableError, canonical_bytes
-from remit.pipeline import RELEASE, Committed, Conflict, OpenCall
+from remit.pipeline import RELEASE, Committed, Conflict, Deployed, OpenCall
 from remit.records import (
     Basis,
     Draft,
@@ -32,6 +32,7 @@ from remit.testing import NOON, desk_call, desk_task
 pytestmark = pytest.mark.requirement("R5.1", "R7.6")
 
 LARGE = b"x" * 100_000
+RELEASED = Deployed(number=1, bundle="sha256:a", at=NOON, by="ana", how="deploy")
 DIES = "ignore::pytest.PytestUnhandledThreadExceptionWarning"
 
 
@@ -124,7 +125,7 @@ class Stuck:
 def test_everything_survives_reopening(path: Path) -> None:
     async def scenario() -> None:
         async with opened(path) as store:
-            await store.deploy("sha256:a", {"f": b"1"}, draft(RELEASE))
+            await store.deploy(RELEASED, {"f": b"1"}, draft(RELEASE))
             await store.open_task(desk_task(), draft("task_opened"))
             await store.begin(draft("intent", "c_1", b"payload"), ())
             signed = await store.checkpoint(note)
@@ -135,6 +136,7 @@ def test_everything_survives_reopening(path: Path) -> None:
             assert await store.entries(0, 9) == entries
             assert await store.bundle("sha256:a") == {"f": b"1"}
             assert await store.recent_tasks(1) == (desk_task(),)
+            assert await store.releases(9) == (RELEASED,)
             assert f"3 {(await store.root_at(3) or b'').hex()}" == signed
             assert await store.begin(draft("intent", "c_3"), ((RELEASE, 1),)) == Committed(4)
             assert await store.sweep(lost) == 2

@@ -1,19 +1,30 @@
 """The admin API: every route asks who you are, on loopback too, and most ask for an operator."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from tests.conftest import JSON, Answer, Gateway, Opened, bearer, tool_call
 
 LOGIN = ("POST", "/development/token")  # the one route that nobody has logged in for
-FOR_ANYBODY_KNOWN = {("GET", "/v1/agents"), ("GET", "/v1/whoami"), ("GET", "/openapi.json")}
+FOR_ANYBODY_KNOWN = {
+    ("GET", "/v1/agents"),
+    ("GET", "/v1/approvals"),
+    ("GET", "/v1/whoami"),
+    ("GET", "/openapi.json"),
+}
+FOR_WHO_MAY_DECIDE = {  # everybody is heard, and told of nothing that is not theirs
+    ("GET", "/v1/approvals/x_1"): 404,
+    ("POST", "/v1/approvals/x_1/approve"): 422,
+    ("POST", "/v1/approvals/x_1/deny"): 422,
+}
 
 
 def routes(gateway: Gateway) -> list[tuple[str, str]]:
     """Return every route that is served, as the running gateway describes them, and the description's own."""
     paths = gateway.ask("GET", "/openapi.json").json["paths"]
-    found = [(method.upper(), path.replace("{task}", "t_1")) for path, by in paths.items() for method in by]
+    found = [(method.upper(), re.sub(r"\{\w+\}", "x_1", path)) for path, by in paths.items() for method in by]
     assert LOGIN in found
     assert len(found) >= 6
     return [route for route in [*found, ("GET", "/openapi.json")] if route != LOGIN]
@@ -50,6 +61,8 @@ def test_what_operators_do_is_refused_to_others(desk: Gateway) -> None:
         answer = ask(desk, route, tom)
         if route in FOR_ANYBODY_KNOWN:
             assert answer.status == 200, route
+        elif route in FOR_WHO_MAY_DECIDE:
+            assert answer.status == FOR_WHO_MAY_DECIDE[route], route
         else:
             assert (answer.status, answer.code) == (403, "role_missing"), route
 
@@ -59,6 +72,14 @@ def test_an_operator_is_let_through_everywhere(desk: Gateway) -> None:
     ana = bearer(desk.log_in("ana", desk.admin))
     for route in routes(desk):
         assert ask(desk, route, ana).status in (200, 404, 422), route
+
+
+def test_the_page_that_says_how_to_decide_needs_no_login(desk: Gateway) -> None:
+    approval = f"a_{'0' * 24}"
+    answer = desk.raw(desk.request("GET", f"/approvals/{approval}", b"", admin=True), admin=True)
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert f"remit approvals show {approval}" in answer.body.decode()
 
 
 def test_who_am_i_names_the_person_of_the_login(desk: Gateway) -> None:

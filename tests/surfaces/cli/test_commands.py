@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from click.testing import CliRunner, Result
 
@@ -46,7 +47,7 @@ def remit(desk: Any) -> Iterator[Remit]:
     """Run commands on the running desk's project, as ana unless somebody else logs in."""
 
     def run(*words: object) -> Result:
-        at = 2 if words[0] in ("agents", "records", "release", "tasks") else 1
+        at = 2 if words[0] in ("agents", "approvals", "records", "release", "tasks", "tools") else 1
         return type_in(*words[:at], "-C", desk.project, *words[at:])
 
     assert run("login", "ana").exit_code == 0
@@ -77,6 +78,9 @@ def own(desk: Any, tmp_path: Path) -> Path:
     """A project of its own, in front of the desk's tool server; its ports are the running gateway's plus nothing."""
     project = tmp_path / "own"
     shutil.copytree(desk.project, project, ignore=shutil.ignore_patterns("var", "checkpoints"))
+    if (desk.project / "var/trust.json").exists():  # of all that is in var, the one thing that is not the gateway's own
+        (project / "var").mkdir(mode=0o700)
+        shutil.copy(desk.project / "var/trust.json", project / "var/trust.json")
     import_free = [_free_port(), _free_port()]
     settings = project / "remit.yaml"
     text = settings.read_text("utf-8")
@@ -95,7 +99,7 @@ def test_a_new_project_passes_its_own_check(tmp_path: Path) -> None:
     assert "&& remit check && remit up" in made.output
     checked = type_in("check", "-C", tmp_path / "desk")
     assert checked.exit_code == 0, checked.output
-    assert checked.output.startswith("ok: 1 agent(s)")
+    assert "ok: 1 agent(s)" in checked.output
 
 
 def test_init_never_overwrites(tmp_path: Path) -> None:
@@ -117,12 +121,12 @@ def test_an_existing_client_configuration_becomes_a_project(desk: Any, tmp_path:
     servers = {
         "orders": {"url": url, "headers": {"Authorization": f"Bearer {secret}"}},
         "gone": {"url": "http://127.0.0.1:9/mcp"},
-        "files": {"command": "npx", "args": ["server"]},
+        "files": {"command": "no-such-program", "args": ["server"], "env": {"KEY": secret}},
     }
     (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": servers}), "utf-8")
     made = type_in("init", tmp_path / "shop", "--from", tmp_path / "mcp.json", "--owner", "ana")
     assert made.exit_code == 0, made.output
-    assert "stdio servers are not supported" in made.output
+    assert "server `files`: not imported" in made.output
     assert "server `gone`: not imported" in made.output
     written = "".join(path.read_text("utf-8") for path in (tmp_path / "shop").rglob("*") if path.is_file())
     assert secret not in written + made.output
@@ -247,7 +251,7 @@ def test_try_makes_one_governed_call(remit: Remit, desk: Any) -> None:
     assert done.exit_code == 0, done.output
     assert '"order_id": "ord-1001"' in done.output
     assert len(desk.received()) == before + 1
-    denied = remit("try", "refund_order", "order_id=ord-1001", "amount_minor=10001", "currency=EUR", "reason=x")
+    denied = remit("try", "refund_order", "order_id=ord-1001", "amount_minor=100001", "currency=EUR", "reason=x")
     assert denied.exit_code == 1
     assert "policy_no_permit" in denied.output
     unlisted = remit("try", "close_account", "customer_id=cus-001", "--json")
@@ -273,7 +277,7 @@ def test_a_policy_that_does_not_load_changes_nothing(remit: Remit, desk: Any) ->
         assert "`context.arguments` there has `amount_minor: Long`" in refused.stderr
         assert json.loads(remit("release", "status", "--json").output)["bundle"] == runs
         assert remit("try", "get_order", "order_id=ord-1001").exit_code == 0
-        policy.write_text(right.replace("10000", "100"), "utf-8")
+        policy.write_text(right.replace("<= 100000", "<= 100"), "utf-8")
         assert "deployed: sha256:" in remit("release", "deploy").output
         small = ("order_id=ord-1001", "amount_minor=101", "currency=EUR", "reason=x")
         assert "policy_no_permit" in remit("try", "refund_order", *small).output
@@ -311,7 +315,7 @@ def test_the_log_proves_itself_to_a_stranger(remit: Remit, tmp_path: Path) -> No
 
 def test_refusals_are_summarised(remit: Remit) -> None:
     for _ in range(2):
-        remit("try", "refund_order", "order_id=ord-1002", "amount_minor=10001", "currency=EUR", "reason=x")
+        remit("try", "refund_order", "order_id=ord-1002", "amount_minor=100001", "currency=EUR", "reason=x")
     found = json.loads(remit("records", "refusals", "--json").output)
     most = next(each for each in found if each["code"] == "policy_no_permit")
     assert most["count"] >= 2
@@ -444,6 +448,99 @@ def test_what_the_gateway_writes_is_its_owners_alone(own: Path) -> None:
             assert path.stat().st_mode & 0o077 == 0, path
         with closing(sqlite3.connect(f"file:{own / 'var/remit.db'}?mode=ro", uri=True)) as store:
             assert store.execute("SELECT count(*) FROM entries").fetchone()[0] > 0
+
+
+# --- deciding and cutting off, on a gateway of one's own --------------------------------------------------------------
+
+
+def call_as_agent(project: Path, token: str) -> Any:
+    """Make the look-up of `CALL` under a task's token; return the answer's JSON."""
+    data = json.loads((project / "var/gateway.json").read_text("utf-8"))["data"]
+    headers = {
+        "authorization": f"Bearer {token}",
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": "get_order",
+    }
+    return httpx2.post(f"{data}/mcp", json={**CALL, "id": 1}, headers=headers, timeout=READY_S, trust_env=False).json()
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_held_call_goes_on_after_a_yes(own: Path, desk: Any) -> None:
+    (own / "agents/refunds/policies/look.cedar").write_text(
+        '@id("ask-first")\n@hold("approval")\n@approvers("stewards")\n'
+        'forbid (principal, action == Action::"get_order", resource);\n',
+        "utf-8",
+    )
+    settings = own / "remit.yaml"
+    people = "  people:\n    zoe: {roles: [stewards]}"
+    settings.write_text(settings.read_text("utf-8").replace("  people:", people, 1) + "\nholds: {wait_s: 0}\n", "utf-8")
+    before = len(desk.received())
+    with up(own):
+        assert type_in("login", "tom", "-C", own).exit_code == 0
+        words = ("refunds", "refund_request", "--input", "look at ord-1001", "--json")
+        opened = json.loads(type_in("tasks", "open", "-C", own, *words).stdout)
+        held = call_as_agent(own, opened["token"])
+        (waits,) = json.loads(type_in("approvals", "list", "-C", own, "--json").stdout)
+        assert waits["id"] in json.dumps(held)
+        refused = type_in("approvals", "approve", "-C", own, waits["id"], "--yes")
+        assert (refused.exit_code, "approver_is_requester" in refused.stderr) == (1, True)
+        assert type_in("login", "zoe", "-C", own).exit_code == 0
+        assert 'order_id = "ord-1001"' in type_in("approvals", "show", "-C", own, waits["id"]).output
+        assert len(desk.received()) == before
+        assert type_in("approvals", "approve", "-C", own, waits["id"], "--yes").exit_code == 0
+        done = call_as_agent(own, opened["token"])
+        assert "ord-1001" in json.dumps(done["result"]["content"])
+        assert len(desk.received()) == before + 1
+
+
+@pytest.mark.requirement("R2.11")
+def test_an_agent_is_cut_off_and_everything_is_stopped(own: Path, desk: Any) -> None:
+    look = ("try", "-C", own, "get_order", "order_id=ord-1001")
+    before = len(desk.received())
+    with up(own):
+        assert type_in("login", "ana", "-C", own).exit_code == 0
+        assert type_in(*look).exit_code == 0
+        assert type_in("agents", "revoke", "-C", own, "refunds", "--reason", "odd").exit_code == 0
+        assert type_in(*look).exit_code == 1
+        assert type_in("agents", "restore", "-C", own, "refunds", "--reason", "mended").exit_code == 0
+        assert type_in(*look).exit_code == 0
+        assert type_in("stop-all", "-C", own, "--reason", "fire").exit_code == 0
+    with up(own):  # stopped is stopped, also after a start
+        assert type_in("login", "ana", "-C", own).exit_code == 0
+        assert type_in(*look).exit_code == 1
+        assert type_in("stop-all", "-C", own, "--lift", "--reason", "out").exit_code == 0
+        assert type_in(*look).exit_code == 0
+    assert len(desk.received()) == before + 3
+
+
+@pytest.mark.requirement("R8.6")
+def test_a_release_is_gone_back_from(own: Path) -> None:
+    policy = own / POLICY
+    with up(own):
+        assert type_in("login", "ana", "-C", own).exit_code == 0
+        first = json.loads(type_in("release", "status", "-C", own, "--json").stdout)["bundle"]
+        policy.write_text(policy.read_text("utf-8").replace("<= 100000", "<= 100"), "utf-8")
+        assert "deployed: sha256:" in type_in("release", "deploy", "-C", own).output
+        assert json.loads(type_in("release", "status", "-C", own, "--json").stdout)["bundle"] != first
+        assert type_in("release", "rollback", "-C", own).exit_code == 0
+        assert json.loads(type_in("release", "status", "-C", own, "--json").stdout)["bundle"] == first
+        told = json.loads(type_in("release", "history", "-C", own, "--json").stdout)
+        assert [each["how"] for each in told] == ["rollback", "deploy", "deploy"]
+        nowhere = type_in("release", "rollback", "-C", own, "--to", "sha256:" + "0" * 64)
+        assert (nowhere.exit_code, "bundle_unknown" in nowhere.stderr) == (1, True)
+
+
+@pytest.mark.requirement("R4.2", "R4.7")
+def test_the_running_catalogue_is_told_and_compared(remit: Remit) -> None:
+    listed = {each["operation"]: each for each in json.loads(remit("tools", "list", "--json").stdout)}
+    assert listed["get_order"]["missing"] == ""
+    assert listed["get_order"]["pinned_by"] == ["refunds", "tracker"]
+    compared = remit("tools", "diff", "--json")
+    states = {each["operation"]: each["state"] for each in json.loads(compared.stdout)}
+    assert states.keys() == listed.keys()
+    assert (compared.exit_code, set(states.values())) == (0, {"reviewed"})
 
 
 def _free_port() -> int:

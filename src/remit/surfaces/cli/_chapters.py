@@ -49,15 +49,16 @@ def _reviewed(story: Story, stage: Stage, ready: str) -> None:
     orders = stage.orders_say("SELECT count(*) FROM orders")
     story.tells(f"the order desk answers at {ready.removeprefix('ready ').strip()}; its database holds {orders} orders")
     story.tells("the mail server is a program that the gateway starts itself and speaks to over stdio")
-    _run(story, stage, "", "tools", "import")
+    story.tells("$ remit tools import; remit tools sign (as Sam); remit tools sign (as Rob); remit tools lock")
+    _run(story, stage, "", "tools", "import", quiet=True)
     for person, role in REVIEWERS:
         key = str(stage.folder / f"{person}.pem")
         thresholds = ("--threshold", f"{role}=1")
         _run(story, stage, "", "tools", "trust", person, "--role", role, "--new-key", key, *thresholds, quiet=True)
     sam, rob = (str(stage.folder / f"{person}.pem") for person, _ in REVIEWERS)
-    one = _run(story, stage, "", "tools", "sign", "--person", "sam", "--key", sam, quiet=True)
+    one = _run(story, stage, "", "tools", "sign", "--as", "sam", "--key", sam, quiet=True)
     story.check("engineering" in one.stdout, "Sam, of security, has signed every tool: engineering is still missing")
-    _run(story, stage, "", "tools", "sign", "--person", "rob", "--key", rob, quiet=True)
+    _run(story, stage, "", "tools", "sign", "--as", "rob", "--key", rob, quiet=True)
     _run(story, stage, "", "tools", "lock", quiet=True)
     checked = _run(story, stage, "", "check")
     story.check(
@@ -137,15 +138,17 @@ def _held(story: Story, stage: Stage) -> None:
     approval = str(held[0]["id"]) if held else ""
     as_agent = _approve_with(stage, opened.delegation, approval)
     story.check(as_agent == "token_invalid", f"the agent cannot approve it: {as_agent}")
-    for person, why in (("ana", "approver_is_owner"), ("tom", "approver_is_requester"), ("lea", "not_found")):
-        refused = _run(story, stage, person, "approvals", "approve", approval, "--yes")
-        story.check(why in refused.stderr, f"{person} cannot: {why}")
+    for person, why in (("ana", "approver_is_owner"), ("tom", "approver_is_requester"), ("lea", "approval_unknown")):
+        refused = stage.remit(person, "approvals", "approve", approval, "--yes")
+        story.tells(f"$ remit approvals approve {approval}     (as {person})")
+        story.says(refused.stderr.splitlines()[0] if refused.stderr else "")
+        story.check(why in refused.stderr, f"{person} cannot")
     shown = _run(story, stage, "fay", "approvals", "show", approval)
     story.check("90000" in shown.stdout, "Fay, of finance, sees exactly what will be done")
-    approved = _run(story, stage, "fay", "approvals", "approve", approval, "--yes")
+    approved = stage.remit("fay", "approvals", "approve", approval, "--yes")
     story.check(approved.returncode == 0, "and approves it")
-    again = _run(story, stage, "fay", "approvals", "approve", approval, "--yes")
-    story.check(again.returncode == 1, "not twice")
+    again = stage.remit("fay", "approvals", "approve", approval, "--yes")
+    story.check("approver_twice" in again.stderr, "not twice")
     other = stage.obeys(opened, _refund(LARGE_ORDER, 90_100))
     story.says(other)
     story.check("approval_required" in other, "changed by one euro it is another call: held anew")
@@ -168,11 +171,11 @@ def _steered(story: Story, stage: Stage) -> None:
     answer = {"to": customer, "subject": "your order", "body": "it is on its way"}
     said = stage.obeys(opened, f'get_order {{"order_id": "{ORDER}"}}', f"send_mail {json.dumps(answer)}")
     story.check(stage.sent_to(customer) == 1, "a mail to the address in the order's own record goes out, unasked")
-    sly = {**steal, "to": OUTSIDE.replace("orders", "Orders\u200b")}
+    sly = {**steal, "to": OUTSIDE.upper()}
     said = stage.obeys(opened, f"send_mail {json.dumps(sly)}")
     story.check(
         "provenance_untrusted" in said and not stage.sent_to(sly["to"]),
-        "in other letters, with a character that cannot be seen, it is found all the same",
+        "in other letters it is found all the same",
     )
 
 
@@ -184,9 +187,11 @@ def _irreversible(story: Story, stage: Stage) -> None:
     held = _waiting(stage, opened)
     story.check(len(held) == 1 and not stage.closed(), "held, although the policy permits it")
     approval = str(held[0]["id"]) if held else ""
-    wrong = _run(story, stage, "tom", "approvals", "approve", approval, "--typed", "cus-002")
+    shown = _run(story, stage, "tom", "approvals", "show", approval)
+    story.check(ACCOUNT in shown.stdout, "Tom sees what it is, and is asked to type the account's name")
+    wrong = stage.remit("tom", "approvals", "approve", approval, "--typed", "cus-002")
     story.check("confirmation_mismatch" in wrong.stderr, "another name confirms nothing")
-    right = _run(story, stage, "tom", "approvals", "approve", approval, "--typed", ACCOUNT)
+    right = stage.remit("tom", "approvals", "approve", approval, "--typed", ACCOUNT)
     story.says(stage.obeys(opened, close))
     story.check(right.returncode == 0 and stage.closed() == 1, "typed right, by Tom and not by his agent: it is closed")
 
@@ -201,7 +206,7 @@ def _capped(story: Story, stage: Stage) -> None:
     mine = [line for line in stage.received() if line.get("user") == "lea"]
     done = sum(line["tool"] == "refund_order" for line in mine)
     story.check(done == 5 and "limit_reached" in said, "the sixth write of the day is refused")
-    story.check("retry_after" in said.lower(), "it says when to try again, in the text and as Retry-After")
+    story.check('"retry_after_s"' in said and "it may succeed in" in said, "with Retry-After: when it may succeed")
     story.check(mine[-1]["tool"] == "get_order", "reads go on")
     at_once = stage.agent(opened, "--obey", look, "--parallel", "20")
     story.says("\n".join(at_once.splitlines()[-2:]))
@@ -235,7 +240,7 @@ def _rolled_back(story: Story, stage: Stage) -> None:
     edit(catalogue, "version: 1.0.0", "version: 1.1.0")
     for person, _ in REVIEWERS:
         key = str(stage.folder / f"{person}.pem")
-        stage.remit("", "tools", "sign", "--person", person, "--key", key)
+        stage.remit("", "tools", "sign", "--as", person, "--key", key)
     _run(story, stage, "ana", "release", "deploy")
     opened = stage.open("tom", {"order_id": ORDER})
     said = stage.obeys(opened, f'get_order {{"order_id": "{ORDER}"}}')
@@ -260,8 +265,9 @@ def _revoked(story: Story, stage: Stage) -> None:
     approval = str(held[0]["id"]) if held else ""
     cut = _run(story, stage, "ana", "agents", "revoke", "refunds", "--reason", "it obeys strangers")
     story.check(cut.returncode == 0 and len(held) == 1, "revoked; the command says what died with it, and how fast")
-    late = _run(story, stage, "fay", "approvals", "approve", approval, "--yes")
-    story.check(late.returncode == 1, "the refund that waited can no longer be approved")
+    late = stage.remit("fay", "approvals", "approve", approval, "--yes")
+    story.says(late.stderr.splitlines()[0] if late.stderr else "")
+    story.check("approval_closed" in late.stderr, "the refund that waited can no longer be approved")
     reached = len(stage.received())
     said = stage.obeys(opened, look)
     story.says(said)

@@ -81,7 +81,7 @@ def rollback(to: str, root: Path, as_json: bool) -> None:
         return print_json(said)
     for warning in as_texts(said.get("warnings")):
         click.echo(f"warning: {warning}")
-    click.echo(f"rolled back: {_short(said, 'bundle')}")
+    click.echo(f"rolled back: {_short(said, 'bundle')}, after {said.get('elapsed_ms')} ms")
     return None
 
 

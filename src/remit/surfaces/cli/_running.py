@@ -95,7 +95,7 @@ def open_new(agent: str, use_case: str, given: str, delegation: bool, root: Path
         return print_json(opened)
     what = "delegation, to be exchanged" if delegation else "bearer token"
     click.echo(f"opened {opened['task']} until {opened['expires_at']}; the agent's {what}:", err=True)
-    click.echo(opened["token"])
+    click.echo(opened["delegation" if delegation else "token"])
     return None
 
 

@@ -89,7 +89,15 @@ class Stage:
     def orders(self, *options: str) -> Iterator[str]:
         """Run the shop's order desk."""
         server = [str(self.example / "orders/orders_server.py"), "--database", str(self.folder / "orders.sqlite")]
-        server += ["--port", str(self.orders_port), "--log", str(self.folder / "orders.calls"), *options]
+        server += [
+            "--port",
+            str(self.orders_port),
+            "--log",
+            str(self.folder / "orders.calls"),
+            "--delay-ms",
+            "100",
+            *options,
+        ]
         with running([sys.executable, *server, "--issuer", f"http://127.0.0.1:{self.data_port}"], "ready ") as said:
             yield said
 
@@ -129,7 +137,7 @@ class Stage:
     def agent(self, opened: Opened, *options: str, given: str = "") -> str:
         """Let the agent's own process act in a task; return what it printed."""
         command = [sys.executable, str(self.example / "refund_agent.py"), *options]
-        command += ["--url", f"http://127.0.0.1:{self.data_port}/mcp", "--agent", opened.agent]
+        command += ["--url", f"http://127.0.0.1:{self.data_port}/mcp", "--delegation", "--agent", opened.agent]
         done = subprocess.run(
             [*command, "--key", str(self.folder / f"{opened.agent}.pem")],
             input=given,

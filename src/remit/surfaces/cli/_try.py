@@ -56,7 +56,7 @@ def try_call(client: Client, agent: str, use_case: str, operation: str, argument
 
 
 def open_task(client: Client, agent: str, use_case: str, given: Json, hand: str = "bearer") -> JsonObject:
-    """Open a task as the person logged in; return its id, its token and its end.
+    """Open a task as the person logged in; return its id, its end, and its `token` or its `delegation`.
 
     `hand` is what the agent is to be handed: a `bearer` token that lets it act, or a `delegation` to exchange for one.
 

@@ -5,6 +5,7 @@ that a test can look at it. Nothing is mocked: a token is minted by logging in, 
 """
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
 import pytest
+
+from remit.app import LocalWorkshop
 
 DESK = Path(__file__).parents[1] / "examples" / "refund_desk"
 LISTED_URL = "http://127.0.0.1:9301/mcp"  # where the example's catalogue expects its tool server
@@ -140,7 +143,8 @@ class Gateway:
 
     def open(self, person: str = "tom", use_case: str = "refund_request", given: Any = None) -> Opened:
         """Open a task of the refund agent for `person`."""
-        answer = self.try_open({"agent": "refunds", "use_case": use_case, "input": given}, person)
+        wanted = {"agent": "refunds", "use_case": use_case, "input": GIVEN if given is None else given}
+        answer = self.try_open(wanted, person)
         assert answer.status == 201, answer
         return Opened(answer.json["task"], answer.json["token"])
 
@@ -185,6 +189,8 @@ class Gateway:
         return answer.body.decode("utf-8").splitlines()
 
 
+# What a user's channel gives along unless a test says otherwise: it has the values that calls of the desk steer by.
+GIVEN = {"order_id": "ord-1001", "currency": "EUR", "amounts_minor": [1, 100, 1_000, 2_500, 4_000, 10_000, 10_001]}
 JSON = ("Content-Type", "application/json")
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -222,15 +228,24 @@ def order_desk(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 @contextmanager
-def gateway(folder: Path, tool_url: str, calls: Path, settings: str = "", catalogue: str = "") -> Iterator[Gateway]:
-    """Run a gateway on a copy of the refund desk's project; `settings` and `catalogue` lines are added to its files."""
+def gateway(  # noqa: PLR0913 - each names one thing that a test may want otherwise; the last three have a default
+    folder: Path, tool_url: str, calls: Path, settings: str = "", catalogue: str = "", *, served: bool = False
+) -> Iterator[Gateway]:
+    """Run a gateway on a copy of the refund desk's project; `settings` and `catalogue` lines are added to its files.
+
+    Its tools are signed by two persons and pinned; with `served`, what the servers show now was reviewed as well.
+    """
     project = folder / "project"
     shutil.copytree(DESK / "project", project)
     data_port, admin_port = free_ports(2)
-    ports = f"\ndata: {{port: {data_port}}}\nadmin: {{port: {admin_port}}}\n"
+    ports = f"\ndata: {{port: {data_port}}}\nadmin: {{port: {admin_port}}}\nholds: {{wait_s: 0}}\n"
     eve = "tom: {roles: [user]}\n    eve: {roles: [user]}"  # a person whom only the test of the task cap uses
     _edit(project / "remit.yaml", lambda text: text.replace("tom: {roles: [user]}", eve) + ports + settings)
     _edit(project / "catalogue/orders.yaml", lambda text: text.replace(LISTED_URL, f"{tool_url}\n{catalogue}".rstrip()))
+    mail = [sys.executable, str(DESK / "mail/mail_server.py"), "--database", str(folder / "mail.sqlite")]
+    _edit(project / "catalogue/mail.yaml", lambda text: re.sub(r"command: .*", f"command: {json.dumps(mail)}", text))
+    _edit(project / "agents/refunds/agent.yaml", _without_caps)
+    review(project, folder, served=served)
     command = [sys.executable, "-m", "remit", "up", "-C", str(project)]
     with running(command, folder / "gateway", "ready after"):
         yield Gateway(
@@ -241,6 +256,23 @@ def gateway(folder: Path, tool_url: str, calls: Path, settings: str = "", catalo
             out=folder / "gateway.out",
             err=folder / "gateway.err",
         )
+
+
+def review(project: Path, keys: Path, *, served: bool) -> None:
+    """Have every tool of `project` reviewed by Sam and Rob, with new keys kept in `keys`, and pinned."""
+    workshop = LocalWorkshop(0)
+    if served:
+        workshop.import_served(project, "")
+    for person, role in (("sam", "security"), ("rob", "engineering")):
+        workshop.trust(project, person, (role,), keys / f"{person}.pem", {role: 1})
+    for person in ("sam", "rob"):
+        workshop.sign(project, (), person, keys / f"{person}.pem")
+    workshop.lock(project, "")
+
+
+def _without_caps(charter: str) -> str:
+    """Leave the caps of a charter in place, and out of the way of tests that are not about them."""
+    return re.sub(r"max: \d+}", "max: 1000000}", charter)
 
 
 @contextmanager
@@ -317,7 +349,7 @@ def share(request: pytest.FixtureRequest) -> Callable[[int], int]:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway in front of one order desk, for every test that leaves them as they are but for records."""
     folder = tmp_path_factory.mktemp("desk")
-    with order_desk(folder) as (url, calls), gateway(folder, url, calls) as one:
+    with order_desk(folder) as (url, calls), gateway(folder, url, calls, served=True) as one:
         yield one
     said = one.said()
     assert "Traceback" not in said, said

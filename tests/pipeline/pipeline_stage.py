@@ -1,9 +1,10 @@
 """The desk with its persons, and what a test of the pipeline does with them: present a call, answer it, restart."""
 
+import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -172,6 +173,26 @@ def with_limits(*lines: str) -> Snapshot:
     )
 
 
+Scene = Callable[[Stage], Awaitable[Any]]
+
+
+def play(scene: Scene, desk: Desk | None = None, *, given: bytes = b'{"input":null}', replayed: bool = True) -> Stage:
+    """Play a scene, and see that every decision in it follows again from the log.
+
+    Without `replayed` it need not: a gateway that decides otherwise than it must records what will not follow.
+    """
+
+    async def played() -> Stage:
+        stage = Stage(desk or Desk())
+        await stage.open(given)
+        await scene(stage)
+        return stage
+
+    stage = asyncio.run(played())
+    assert not replayed or stage.otherwise() == []
+    return stage
+
+
 # --- gateways that lack a guard ------------------------------------------------------------------------------------
 
 
@@ -179,9 +200,9 @@ class BeginsBlindly(Gateway):
     """A control: nothing that it read is compared, and nothing that it owes is asked of the store."""
 
     async def _begin(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, *_: JsonObject | None
+        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
     ) -> Committed | Conflict | Full:
-        return await self.ledger.begin(self._entry("intent", call, facts, ruling), ())
+        return await self.ledger.begin(self._entry("intent", call, facts, ruling, more), ())
 
 
 class OpensBlindly(Gateway):

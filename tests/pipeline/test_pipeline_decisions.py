@@ -135,8 +135,12 @@ def test_the_same_call_on_the_same_facts_has_the_same_ruling(call: tuple[str, Js
         ("task", "task_unknown"),
         ("charter", "no_charter"),
         ("descriptor", "operation_not_listed"),
+        ("review", "descriptor_unsigned"),
+        ("pin", "manifest_missing"),
         ("check", "arguments_invalid"),
+        ("flow", "provenance_unknown"),
         ("shard", "policy_missing"),
+        ("caps", "limits_missing"),
     ],
 )
 def test_without_any_one_fact_the_call_is_denied(missing: str, code: str) -> None:

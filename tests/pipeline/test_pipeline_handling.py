@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from remit.catalogue import Descriptor, Tool
 from remit.core import Allow, Decision, JsonObject, Obligation, Ruling, ToolCall
-from remit.permissions import Question
+from remit.permissions import Approval, Question
 from remit.pipeline import (
     DECISIONS_MAX,
     RELEASE,
@@ -27,7 +27,6 @@ from remit.pipeline import (
     Failed,
     Full,
     Gateway,
-    Live,
     Refused,
     Sent,
     UpstreamAnswer,
@@ -154,8 +153,10 @@ def test_an_upstream_that_raises_leaves_an_unknown_and_the_fault_is_not_hidden()
 class BeginsWithoutCare(Gateway):
     """The control: a gateway that forgets an intent when it is cut off while waiting for it."""
 
-    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict | Full:
-        return await self.ledger.begin(self._entry("intent", call, facts, ruling), facts.versions)
+    async def _begin(
+        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
+    ) -> Committed | Conflict | Full:
+        return await self.ledger.begin(self._entry("intent", call, facts, ruling, more), facts.versions)
 
 
 async def cut_off_at_begin(kind: type[Gateway], *, conflict: bool = False) -> Desk:
@@ -207,8 +208,10 @@ class ForwardsAnything(Gateway):
 class WritesAfterwards(Gateway):
     """A control: records its intent once the tool has answered."""
 
-    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict | Full:
-        del call, facts, ruling
+    async def _begin(
+        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
+    ) -> Committed | Conflict | Full:
+        del call, facts, ruling, more
         return Committed(0)
 
     async def _settle(self, call: ToolCall, answer: UpstreamAnswer | UpstreamFailure, elapsed_us: int) -> None:
@@ -280,12 +283,18 @@ def test_every_decision_record_names_user_agent_task_tool_and_trace(operation: s
 # --- a fault while deciding ------------------------------------------------------------------------------------------
 
 
-class BrokenFacts(Live):
-    def __init__(self) -> None:
-        """Nothing is there."""
-
+class BrokenFacts:
     async def recall(self, task: str) -> None:
-        """Nothing is there to be read back."""
+        """Nothing was lost."""
+
+    def put(self, approval: Approval) -> None:
+        """Nothing is kept."""
+
+    def drop(self, approval: str) -> None:
+        """Nothing is kept."""
+
+    def remember(self, call: ToolCall, facts: Facts, result: bytes) -> None:
+        """Nothing is kept."""
 
     def gather(self, call: ToolCall) -> Facts:
         raise LookupError(call.id)
@@ -414,8 +423,10 @@ def test_a_change_under_a_call_decides_it_again_and_at_most_so_often(deployments
 class ReadsNothing(Gateway):
     """The control: a gateway that does not have what it read compared."""
 
-    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict | Full:
-        return await super()._begin(call, replace(facts, versions=()), ruling)
+    async def _begin(
+        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
+    ) -> Committed | Conflict | Full:
+        return await super()._begin(call, replace(facts, versions=()), ruling, more)
 
 
 @pytest.mark.requirement("R3.8")

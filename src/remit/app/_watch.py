@@ -71,9 +71,11 @@ class Watch:
             await self.check_all()
 
     async def _compare(self, tool: Tool) -> list[Compared]:
-        listed = {str(each.get("name")): each for each in await self._list_tools(tool)}
+        operations = self._operations(tool)
+        pinned = any(each.served for each in operations)  # (a server that nobody reviewed is not asked)
+        listed = {str(each.get("name")): each for each in await self._list_tools(tool)} if pinned else {}
         reviewed = self._reviewed(tool)
-        found = [_compared(each, reviewed, listed) for each in self._operations(tool)]
+        found = [_compared(each, reviewed, listed) for each in operations]
         for each in found:
             if each.state == "changed":
                 await self._desk.quarantine(each.operation, each.differences)

@@ -7,6 +7,7 @@ from remit.core import Allow, Consume, Deny, GateAnswer, Json, JsonObject, Requi
 from remit.limits import refused
 from remit.permissions import Approval, Label, Source, Sourced
 from remit.pipeline._facts import Facts
+from remit.pipeline._ports import Full
 
 REQUIREMENTS_TOLD_MAX = 20  # of a hold, in its entry
 
@@ -62,9 +63,9 @@ def consumed_by(ruling: Ruling) -> str:
     return next((need.approval for need in ruling.decision.obligations if isinstance(need, Consume)), "")
 
 
-def limit_json(reserve: Reserve, used: int) -> JsonObject:
+def limit_json(full: Full) -> JsonObject:
     """Write which cap was full when a call came, and how full."""
-    return {"limit": {"key": reserve.key, "used": used}}
+    return {"limit": {"key": full.reserve.key, "used": full.used}}
 
 
 def limited(ruling: Ruling, key: str, used: int, now: datetime) -> Ruling:

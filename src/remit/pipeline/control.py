@@ -4,12 +4,13 @@ A control is durable before anybody hears of it, and every call compares the con
 transaction before its effect: what was decided before the change and has not left by then does not leave.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from remit import records
-from remit.core import JsonObject, Reason, utc_text
+from remit.core import JsonObject, Reason, StoreUnavailableError, utc_text
 from remit.permissions import Approval, State
 from remit.pipeline._live import STOP, Live, agent_control, approval_control, operation_control
 from remit.pipeline._ports import Bell, Clock, Store
@@ -58,12 +59,16 @@ class ControlDesk:
             self.live.put(replace(each, version=raised.get(approval_control(each.id), each.version)))
         for task in tasks:
             self.live.dismiss(task)
-        await self._tell(tasks, void, by)
+        for each in void:
+            self.bell.ring(each.id)
         done = Revoked(agent=agent, tasks=len(tasks), approvals=len(void), elapsed_us=self.clock.elapsed_us() - started)
-        told = {"tasks": done.tasks, "approvals": done.approvals, "elapsed_us": done.elapsed_us}
-        await self.store.append(
-            records.control(name, "revocation_complete", at=self.clock.now(), by="gateway", said=told)
-        )
+        # The revocation is durable, and its entry names all that it ended: whoever gave the command hears that it
+        # stands, also where the store takes no more of the story.
+        with contextlib.suppress(StoreUnavailableError):
+            await self._tell(tasks, void, by)
+            told = {"tasks": done.tasks, "approvals": done.approvals, "elapsed_us": done.elapsed_us}
+            complete = records.control(name, "revocation_complete", at=self.clock.now(), by="gateway", said=told)
+            await self.store.append(complete)
         return done
 
     async def restore_agent(self, agent: str, by: str, why: str) -> Reason | None:
@@ -107,9 +112,8 @@ class ControlDesk:
         await self._say(keys_control(agent), "keys_changed", keys, by, said)
 
     async def _tell(self, tasks: Sequence[str], void: Sequence[Approval], by: str) -> None:
-        """Say in each task's own record that it is over, and wake whoever waits."""
+        """Say in each task's own record that it is over."""
         for each in void:
-            self.bell.ring(each.id)
             said = {"answer": "void", "why": each.by, "call_digest": each.digest}
             await self.store.append(records.answered(each.id, each.task, at=self.clock.now(), by=by, said=said))
         for task in tasks:

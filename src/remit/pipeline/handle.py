@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from remit import records
 from remit.catalogue import Descriptor, Tool
-from remit.core import Allow, Deny, Hold, JsonObject, Reason, Ruling, StoreUnavailableError, ToolCall
+from remit.core import Allow, Deny, Hold, JsonObject, Reason, RemitError, Ruling, StoreUnavailableError, ToolCall
 from remit.permissions import State
 from remit.pipeline._answer import LOOK_FIRST, Answer, Failed, Refused, answer_of, ending_of, repeated
 from remit.pipeline._basis import basis_of, consumed_by, limit_json, limited
@@ -69,15 +69,24 @@ class Gateway:
         waits_until_us = self.clock.elapsed_us() + int(self.hold_wait_s * 1e6)
         try:
             await self.facts.recall(call.delegation.task)
+        except RemitError as error:  # (a log that cannot be read says nothing of whether it can be written)
+            return _failed_before(call, error)
+        try:
             answer = await self._once(call)
-            while isinstance(answer, Refused) and answer.approval:
-                left_us = waits_until_us - self.clock.elapsed_us()
-                if left_us <= 0 or not await self.bell.wait(answer.approval, left_us / 1e6):
-                    break
+            while isinstance(answer, Refused) and answer.approval and await self._woken(call, answer, waits_until_us):
                 answer = await self._once(call)
         except StoreUnavailableError as error:  # unrecorded, so nothing has left
-            return Failed(call.id, Reason(error.code, error.message, error.fix), effect_possible=False)
+            return _failed_before(call, error)
         return answer
+
+    async def _woken(self, call: ToolCall, held: Refused, until_us: int) -> bool:
+        """Wait until somebody answers what `held` waits for; False when nobody did in time."""
+        left_us = until_us - self.clock.elapsed_us()
+        if left_us <= 0:
+            return False
+        # While the hold was being recorded nobody heard the bell: what rang then is seen by looking once more.
+        _, ruling = self._rule(call)
+        return not isinstance(ruling.decision, Hold) or await self.bell.wait(held.approval, left_us / 1e6)
 
     async def _once(self, call: ToolCall) -> Answer:
         for _ in range(DECISIONS_MAX):
@@ -88,14 +97,14 @@ class Gateway:
                 if isinstance(refused, Conflict):
                     continue
                 return refused
-            match await self._begin(call, facts, ruling):
-                case Committed():
-                    return await self._perform(call, facts, ruling, *way)
-                case Full(reserve=reserve, used=used):
-                    full = limited(ruling, reserve.key, used, facts.now)
-                    return await self._deny(call, facts, full, limit_json(reserve, used))
-                case Conflict():
-                    continue
+            begun = await self._begin(call, facts, ruling)
+            if isinstance(begun, Full):
+                ruling, more = limited(ruling, begun.reserve.key, begun.used, facts.now), limit_json(begun)
+                if not self.observe:
+                    return await self._deny(call, facts, ruling, more)
+                begun = await self._begin(call, facts, ruling, more)  # a denial owes nothing, so nothing is full
+            if isinstance(begun, Committed):
+                return await self._perform(call, facts, ruling, *way)
         return await self._deny(call, None, Ruling(_CONFLICT, ()))
 
     def _rule(self, call: ToolCall) -> tuple[Facts | None, Ruling]:
@@ -127,11 +136,19 @@ class Gateway:
                 return await self._hold(call, facts, ruling, hold)
             case Deny(instead=earlier) if earlier:
                 await self._deny(call, facts, ruling)
-                return repeated(call.id, earlier, await self.ledger.entries_of(call.delegation.task))
+                return await self._repeated(call, earlier)
             case Deny():
                 return await self._deny(call, facts, ruling)
             case Hold() | Allow():
                 return await self._deny(call, facts, Ruling(Deny(_NOWHERE), ruling.trail))
+
+    async def _repeated(self, call: ToolCall, earlier: str) -> Answer:
+        """Answer an approved call that was carried out before with what became of it."""
+        try:
+            return repeated(call.id, earlier, await self.ledger.entries_of(call.delegation.task))
+        except RemitError as error:
+            unread = Reason(error.code, "what became of the approved call could not be read", LOOK_FIRST)
+            return Failed(earlier, unread, effect_possible=True)
 
     async def _deny(
         self, call: ToolCall, facts: Facts | None, ruling: Ruling, more: JsonObject | None = None
@@ -158,12 +175,15 @@ class Gateway:
         finally:
             if not isinstance(kept, Committed):
                 self.facts.drop(approval.id)
+                self.bell.ring(approval.id)  # who waits for it already, waits for nothing
         if isinstance(kept, Conflict):
             return kept
         self.facts.put(replace(approval, entry=kept.index))
         return Refused(call.id, hold.reason, held=True, approval=approval.id)
 
-    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling) -> Committed | Conflict | Full:
+    async def _begin(
+        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
+    ) -> Committed | Conflict | Full:
         """Make the intent durable. Cut off or unconfirmed, it may stand all the same: then it gets its outcome here."""
         begun: Committed | Conflict | Full | None = None
         used = consumed_by(ruling)
@@ -173,11 +193,12 @@ class Gateway:
             version = next(each.version for each in facts.approvals if each.id == used)
             read = (*read, (approval_control(used), version))
         try:
-            begun = await self.ledger.begin(self._entry("intent", call, facts, ruling), read, needs)
+            begun = await self.ledger.begin(self._entry("intent", call, facts, ruling, more), read, needs)
         finally:
             if begun is None:
                 with contextlib.suppress(StoreUnavailableError):  # no intent stands, or the next sweep finds it
                     await self._settle(call, _NOT_FORWARDED, 0)
+                    self._use_up(call, facts, ruling)  # it stood, and with it the use
         return begun
 
     async def _perform(
@@ -219,3 +240,7 @@ class Gateway:
         entry = records.outcome(call, ending_of(answer), at=self.clock.now(), elapsed_us=elapsed_us, random=self.random)
         void = isinstance(answer, UpstreamFailure) and answer.sent is Sent.NOT_SENT
         await self.ledger.finish(entry, void=void)
+
+
+def _failed_before(call: ToolCall, error: RemitError) -> Failed:
+    return Failed(call.id, Reason(error.code, error.message, error.fix), effect_possible=False)

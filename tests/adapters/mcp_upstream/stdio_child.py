@@ -123,6 +123,7 @@ DOINGS: dict[str, Callable[[Any], None]] = {
     "die talking": lambda request: die(request, f"token was {credential(request)}" * 1000 + "\nlast"),
     "close output": close_output,
     "hang": lambda _: None,
+    "deaf": lambda _: time.sleep(600),
     "flood": flood,
     "chatter": chatter,
     "another id": lambda request: answer(request | {"id": "r_999"}, "for somebody else"),

@@ -356,6 +356,43 @@ def test_calls_under_way_fail_together_when_the_program_dies(run: Any, tmp_path:
 
 
 @pytest.mark.requirement("R7.6")
+def test_what_waits_for_a_program_is_bounded_in_number_and_in_bytes(run: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with upstream(project(tmp_path)) as one:
+            desk = tool()
+            await one.list_tools(desk)
+            hanging = [asyncio.create_task(one.invoke(desk, LOOK, do("hang"), "")) for _ in range(256)]
+            await asyncio.sleep(0)
+            assert failed(await one.invoke(desk, LOOK, call(), "")) == ("upstream_busy", NOT_SENT)
+            hanging.pop().cancel()
+            await asyncio.sleep(0)
+            assert said(await one.invoke(desk, LOOK, call(), "")) == {}
+            hanging.pop().cancel()
+            big = call(canonical_bytes({"text": "x" * 60_000}))
+            hanging.append(asyncio.create_task(one.invoke(desk, LOOK, do("deaf"), "")))
+            for waiting in hanging[:40]:
+                waiting.cancel()
+            await asyncio.sleep(0)
+            hanging += [asyncio.create_task(one.invoke(desk, LOOK, big, "")) for _ in range(30)]
+            await asyncio.sleep(0)
+            assert failed(await one.invoke(desk, LOOK, call(), "")) == ("upstream_busy", NOT_SENT)
+            await one.close()
+            await asyncio.gather(*hanging, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_arguments_never_become_a_second_message(run: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with upstream(project(tmp_path)) as one:
+            for canonical in (b'{\n"a":1}', b'{\r"a":1}'):
+                assert failed(await one.invoke(tool(), LOOK, call(canonical), "")) == ("upstream_malformed", NOT_SENT)
+            assert said(await one.invoke(tool(), LOOK, call(canonical_bytes({"a": "\n"})), "")) == {"a": "\n"}
+
+    run(scenario())
+
+
+@pytest.mark.requirement("R7.6")
 def test_a_late_answer_is_passed_over_and_the_program_is_told_that_nobody_waits(run: Any, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with upstream(project(tmp_path)) as one:
@@ -467,7 +504,8 @@ def test_closing_ends_a_program_that_is_still_starting(run: Any, tmp_path: Path)
             starting = asyncio.create_task(one.invoke(desk, LOOK, call(), ""))
             while not (tmp_path / "starts").exists():
                 await asyncio.wait([starting], timeout=0.01)
-            await one.close()
+            async with asyncio.timeout(20):  # its handshake alone may take longer
+                await one.close()
             assert failed(await starting)[1] is NOT_SENT
         assert not any(alive(pid) for pid in starts(tmp_path))
 

@@ -122,7 +122,7 @@ class Stage:
 
     async def _rollback(self, by: Person, to: str) -> dict[str, Any]:
         self.rolled.append((by.name, to))
-        return {"bundle": to or "sha256:" + "0" * 64, "before": self.desk.live.snapshot.digest}
+        return {"bundle": to or "sha256:" + "0" * 64, "before": self.desk.live.snapshot.digest, "elapsed_ms": 0.1}
 
     async def _checkpoint(self) -> str:
         return await self.desk.store.checkpoint(

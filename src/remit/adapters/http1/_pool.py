@@ -104,6 +104,7 @@ class Pool:
 
 
 def _gone(connection: Connection) -> UpstreamFailure | None:
+    """Tell a connection that ended while it was asked about, before anything is written to it."""
     if connection.quiet:
         return None
     return failure(Code.CLOSED, Sent.NOT_SENT, "the connection ended before the request was written")

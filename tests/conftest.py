@@ -190,7 +190,12 @@ class Gateway:
 
 
 # What a user's channel gives along unless a test says otherwise: it has the values that calls of the desk steer by.
-GIVEN = {"order_id": "ord-1001", "currency": "EUR", "amounts_minor": [1, 100, 1_000, 2_500, 4_000, 10_000, 10_001]}
+GIVEN = {
+    "order_id": "ord-1001",
+    "other_order_id": "ord-1002",
+    "currency": "EUR",
+    "amounts_minor": [1, 100, 1_000, 2_500, 4_000, 10_000, 100_001],
+}
 JSON = ("Content-Type", "application/json")
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -219,17 +224,24 @@ def tool_call(name: str = "get_order", arguments: Any = None, id_: Any = 1) -> d
 
 
 @contextmanager
-def order_desk(folder: Path) -> Iterator[tuple[str, Path]]:
+def order_desk(folder: Path, *options: str) -> Iterator[tuple[str, Path]]:
     """Run the shop's tool server; yield its address and the file of the calls it receives."""
     calls = folder / "orders.calls"
     program = [str(DESK / "orders" / "orders_server.py"), "--database", str(folder / "orders.sqlite"), "--port", "0"]
-    with running([sys.executable, *program, "--log", str(calls)], folder / "orders", "ready ") as said:
+    with running([sys.executable, *program, "--log", str(calls), *options], folder / "orders", "ready ") as said:
         yield said.split()[-1], calls
 
 
 @contextmanager
 def gateway(  # noqa: PLR0913 - each names one thing that a test may want otherwise; the last three have a default
-    folder: Path, tool_url: str, calls: Path, settings: str = "", catalogue: str = "", *, served: bool = False
+    folder: Path,
+    tool_url: str,
+    calls: Path,
+    settings: str = "",
+    catalogue: str = "",
+    *,
+    served: bool = False,
+    ports: Sequence[int] = (),
 ) -> Iterator[Gateway]:
     """Run a gateway on a copy of the refund desk's project; `settings` and `catalogue` lines are added to its files.
 
@@ -237,15 +249,12 @@ def gateway(  # noqa: PLR0913 - each names one thing that a test may want otherw
     """
     project = folder / "project"
     shutil.copytree(DESK / "project", project)
-    data_port, admin_port = free_ports(2)
+    data_port, admin_port = ports or free_ports(2)
     ports = f"\ndata: {{port: {data_port}}}\nadmin: {{port: {admin_port}}}\nholds: {{wait_s: 0}}\n"
     eve = "tom: {roles: [user]}\n    eve: {roles: [user]}"  # a person whom only the test of the task cap uses
     _edit(project / "remit.yaml", lambda text: text.replace("tom: {roles: [user]}", eve) + ports + settings)
     _edit(project / "catalogue/orders.yaml", lambda text: text.replace(LISTED_URL, f"{tool_url}\n{catalogue}".rstrip()))
-    mail = [sys.executable, str(DESK / "mail/mail_server.py"), "--database", str(folder / "mail.sqlite")]
-    _edit(project / "catalogue/mail.yaml", lambda text: re.sub(r"command: .*", f"command: {json.dumps(mail)}", text))
-    _edit(project / "agents/refunds/agent.yaml", _without_caps)
-    review(project, folder, served=served)
+    stand_in(project, folder, served=served)
     command = [sys.executable, "-m", "remit", "up", "-C", str(project)]
     with running(command, folder / "gateway", "ready after"):
         yield Gateway(
@@ -258,15 +267,21 @@ def gateway(  # noqa: PLR0913 - each names one thing that a test may want otherw
         )
 
 
-def review(project: Path, keys: Path, *, served: bool) -> None:
-    """Have every tool of `project` reviewed by Sam and Rob, with new keys kept in `keys`, and pinned."""
+def stand_in(project: Path, folder: Path, *, served: bool) -> None:
+    """Make a copy of the refund desk's project run from `folder`: its mail server there, its caps out of the way.
+
+    Every tool of it is reviewed by Sam and Rob, with new keys kept in `folder`, and pinned.
+    """
+    mail = [sys.executable, str(DESK / "mail/mail_server.py"), "--database", str(folder / "mail.sqlite")]
+    _edit(project / "catalogue/mail.yaml", lambda text: re.sub(r"command: .*", f"command: {json.dumps(mail)}", text))
+    _edit(project / "agents/refunds/agent.yaml", _without_caps)
     workshop = LocalWorkshop(0)
     if served:
         workshop.import_served(project, "")
     for person, role in (("sam", "security"), ("rob", "engineering")):
-        workshop.trust(project, person, (role,), keys / f"{person}.pem", {role: 1})
+        workshop.trust(project, person, (role,), folder / f"{person}.pem", {role: 1})
     for person in ("sam", "rob"):
-        workshop.sign(project, (), person, keys / f"{person}.pem")
+        workshop.sign(project, (), person, folder / f"{person}.pem")
     workshop.lock(project, "")
 
 

@@ -123,19 +123,23 @@ def _mapping_of(shape: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 def _default(shape: dict[str, Any]) -> str:
     default = shape.get("default")
-    return "none" if default in (None, {}) else f"`{default}`"
+    if default is None or default in ({}, []):
+        return "none"
+    shown = ", ".join(default) if isinstance(default, list) else str(default).lower() if default is False else default
+    return f"`{shown}`"
 
 
 def _type(shape: dict[str, Any], schema: dict[str, Any]) -> str:
-    words = shape.get("enum") or ([shape["const"]] if "const" in shape else None)
-    if words:
-        return ", ".join(f"`{word}`" for word in words)
+    choices = shape.get("enum") or ([shape["const"]] if "const" in shape else None)
+    if choices:
+        return ", ".join(f"`{choice}`" for choice in choices)
     if "patternProperties" in shape:
         return "mapping of names"
     kind = shape.get("type")
     if kind == "array":
         return f"list of {_type(_resolved(shape['items'], schema), schema)}"
-    said = {"string": "text", "integer": "whole number", "number": "number", "object": "mapping"}.get(str(kind), "any")
+    words = {"string": "text", "integer": "whole number", "number": "number", "object": "mapping"}
+    said = words.get(str(kind), "true or false" if kind == "boolean" else "any")
     if "^[a-z0-9]" in str(shape.get("pattern")):
         return "name"
     return said + _bounds(shape)
@@ -166,16 +170,24 @@ EXPLICIT: Mapping[str, str] = {
     "project_invalid": "any number of problems in the project's files, each listed with its own code",
     "upstream_error": "the tool server answered with a JSON-RPC error",
     "upstream_unsupported": "the tool server asked for what this gateway does not offer",
+    "tool_changed": "the tool server no longer serves what was reviewed; nothing was sent",
+    "tool_unverified": "whether the tool server still serves what was reviewed is not known; nothing was sent",
+    "provenance_untrusted": "`<pointer>` was first seen in the result of `<operation>`, which is untrusted",
+    "provenance_unknown_source": "`<pointer>` was never seen in this task, or comes from a source it does not accept",
+    "artefact_mismatch": "a file of the tool server's program is not the one that was reviewed",
     "demo_needs_mcp": "the demo's tool server and agent use the official MCP SDK",
     "io_error": "a file cannot be read or written",
 }
 PLACES = frozenset({"file", "line", "path", "index", "place"})  # what may stand between a code and its message
 MESSAGES = frozenset({"message", "said"})  # names that hold a message made elsewhere
-COMPUTED = (  # codes that are put together
+COMPUTED = (  # codes that are put together, or whose message is
     ("agent_duplicate", "the agent `<name>` is also in <earlier>: one would shadow the other"),
+    ("manifest_unknown_operation", "`<operation>` is not in the catalogue"),
+    ("operation_unknown", "`<operation>` is not in the catalogue"),
     ("operation_duplicate", "the operation `<name>` is also in <earlier>: one would shadow the other"),
     ("tool_duplicate", "the tool `<name>` is also in <earlier>: one would shadow the other"),
 )
+NO_SOURCES = ("remit.testing", "remit.surfaces.cli._chapters")  # the demo only looks for codes of others
 NOT_CODES = frozenset({"further_problems"})  # the verifier's word for what it no longer lists
 
 _WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -184,10 +196,13 @@ _SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Requests and JSON", ("core", "surfaces._http", "surfaces.data")),
     ("MCP messages", ("surfaces.mcp",)),
-    ("Identity, tokens, tasks", ("identity", "adapters.oauth", "surfaces.tasks")),
+    ("Identity, tokens, tasks", ("identity", "adapters.oauth", "surfaces.oauth", "surfaces.tasks")),
     ("1 Charter", ("charter",)),
     ("3 Permissions", ("permissions",)),
     ("4 Catalogue", ("catalogue",)),
+    ("6 Limits", ("limits",)),
+    ("7 Fallbacks", ("fallbacks",)),
+    ("8 Releases", ("releases",)),
     ("The life of a call", ("pipeline",)),
     ("Tool servers", ("adapters.http1", "adapters.mcp_upstream")),
     ("5 Records", ("records", "adapters.checkpoints", "adapters.keys")),
@@ -283,6 +298,8 @@ def _from_values(
 def _message(following: list[ast.expr], names: Mapping[str, list[ast.Assign]]) -> str | None:
     """Return the message, if one comes next; the place where something is wrong may stand before it."""
     for value in following:
+        if ast.unparse(value) == "fix":
+            return None
         template = _template(value, names)
         if template is not None and " " in template:
             return template
@@ -350,7 +367,7 @@ def _assigned(tree: ast.Module) -> Mapping[str, list[ast.Assign]]:
 def _sources() -> Mapping[str, str]:
     files = [*(ROOT / "src/remit").rglob("*.py"), *(ROOT / "src/remit_verifier").rglob("*.py")]
     modules = {".".join(file.relative_to(ROOT / "src").with_suffix("").parts): file for file in sorted(files)}
-    return {name: file.read_text("utf-8") for name, file in modules.items() if not name.startswith("remit.testing")}
+    return {name: file.read_text("utf-8") for name, file in modules.items() if not name.startswith(NO_SOURCES)}
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 
 from remit.surfaces.cli._client import connect, log_in
+from tests.conftest import GIVEN, stand_in
 
 pytestmark = pytest.mark.requirement("R5.1", "R7.6")
 
@@ -75,6 +76,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         data_port, admin_port = _free_ports(2)
         with (project / "remit.yaml").open("a", encoding="utf-8") as settings:
             settings.write(f"\ndata: {{port: {data_port}}}\nadmin: {{port: {admin_port}}}\n")
+        stand_in(project, tmp_path, served=True)
         yield Scene(project, data_port, database)
 
 
@@ -119,7 +121,9 @@ def load_and_kill(scene: Scene, heard: Heard, number: int, dice: random.Random) 
     """Start a gateway, call it from every lane, and kill it in the middle."""
     with gateway(scene) as process, ThreadPoolExecutor(LANES) as lanes:
         log_in(scene.project, "tom")
-        opened = connect(scene.project).post_data("/v1/tasks", {"agent": "refunds", "use_case": "refund_request"})
+        opened = connect(scene.project).post_data(
+            "/v1/tasks", {"agent": "refunds", "use_case": "refund_request", "input": GIVEN}
+        )
         token, answered = str(opened.json()["token"]), Event()
         running = [
             lanes.submit(_lane, scene.data_port, token, f"k{number}-{at}", heard, answered) for at in range(LANES)

@@ -26,12 +26,13 @@ from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 
 WAIT_S = 60  # for one command, or for a server to get ready: generous, the machine may be busy
+STORY_WAIT_S = 280  # for `remit demo`, which starts some sixty programs one after another
 
 _BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]*?) -->\n+)?^```console\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOTES = re.compile(r"exits (?P<code>[0-9])|(?P<own>in a terminal of its own)|not run: (?P<reason>\S.*)")
 
 _FORMS = (  # what differs from run to run, by its form
-    (re.compile(r"\b([tc])_[0-9a-f]{24}\b"), r"\1_<id>"),
+    (re.compile(r"\b([tca])_[0-9a-f]{24}\b"), r"\1_<id>"),
     (re.compile(r"sha256:[0-9a-f]{12,64}"), "sha256:<digest>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}\b"), "<time>"),
@@ -97,8 +98,18 @@ def _block(note: str, body: str) -> Block:
 
 def agrees(shown: str, printed: str) -> bool:
     """Tell whether a page shows what was printed."""
-    lines = _normal(printed)
-    return _pattern(_normal(shown)).fullmatch(f"{lines}\n" if lines else "") is not None
+    lines = _normal(printed).splitlines()
+    first, *others = _parts(_normal(shown))
+    if not _stands(first, lines, 0) or (not others and len(lines) != len(first)):
+        return False
+    at = len(first)
+    for part in others[:-1]:
+        # (The first place where a part stands leaves the most room for those after it.)
+        found = next((place for place in range(at, len(lines)) if _stands(part, lines, place)), None)
+        if found is None:
+            return False
+        at = found + len(part)
+    return not others or (len(lines) - len(others[-1]) >= at and _stands(others[-1], lines, -len(others[-1])))
 
 
 def _normal(text: str) -> str:
@@ -109,14 +120,20 @@ def _normal(text: str) -> str:
     return text
 
 
-def _pattern(shown: str) -> re.Pattern[str]:
-    parts: list[str] = []
+def _parts(shown: str) -> list[list[re.Pattern[str]]]:
+    """Return what is shown as lines that follow one another; between two such parts any lines may stand."""
+    parts: list[list[re.Pattern[str]]] = [[]]
     for line in shown.splitlines():
         if line.strip() == "...":
-            parts.append(r"(?:[^\n]*\n)*")
+            parts.append([])
         else:
-            parts.append(r"[^\n]*?".join(re.escape(piece) for piece in line.split("...")) + r"\n")
-    return re.compile("".join(parts))
+            parts[-1].append(re.compile("[^\n]*?".join(re.escape(piece) for piece in line.split("..."))))
+    return parts
+
+
+def _stands(part: list[re.Pattern[str]], lines: list[str], place: int) -> bool:
+    here = lines[place:] if part else []
+    return len(here) >= len(part) and all(want.fullmatch(line) for want, line in zip(part, here, strict=False))
 
 
 @dataclass(slots=True)
@@ -126,6 +143,7 @@ class Terminal:
     folder: Path
     ports: dict[str, str]  # as the page names them -> free ones
     stack: ExitStack
+    wait_s: int = WAIT_S
     here: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,7 +171,7 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=WAIT_S,
+            timeout=self.wait_s,
             check=False,
         )
         self.here = Path((self.folder / ".here").read_text("utf-8").strip())

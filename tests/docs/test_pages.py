@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.docs.console import Block, PageError, Terminal, agrees, blocks_of
+from tests.docs.console import STORY_WAIT_S, WAIT_S, Block, PageError, Terminal, agrees, blocks_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -32,10 +32,10 @@ def free_ports(count: int) -> list[str]:
         return [str(listener.getsockname()[1]) for listener in taken]
 
 
-def play(blocks: list[Block], folder: Path) -> list[str]:
+def play(blocks: list[Block], folder: Path, wait_s: int = WAIT_S) -> list[str]:
     """Run blocks in `folder`; return why some are not run."""
     with ExitStack() as stack:
-        terminal = Terminal(folder, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)), stack)
+        terminal = Terminal(folder, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)), stack, wait_s)
         for block in blocks:
             if not block.not_run:
                 terminal.run(block)
@@ -58,11 +58,11 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     }
     with ThreadPoolExecutor(3) as pool:
         running = {}
-        for page in sorted(wanted):
+        for page in sorted(wanted, key=lambda page: page != DEMO):  # (the longest first)
             folder = tmp_path_factory.mktemp("page")
             shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__", "var"))
             blocks = demo() if page == DEMO else blocks_of((ROOT / page).read_text("utf-8"))
-            running[page] = pool.submit(play, blocks, folder)
+            running[page] = pool.submit(play, blocks, folder, STORY_WAIT_S if page == DEMO else WAIT_S)
         yield running
 
 
@@ -152,6 +152,13 @@ def test_what_is_volatile_is_compared_by_its_form_and_dots_stand_for_anything() 
     assert not agrees("t_12", "t_" + "a" * 24)
     assert not agrees("one\n...\nfive", "one\ntwo\nthree\nfour")
     assert not agrees("one", "one\ntwo")
+    assert not agrees("one\n...\ntwo", "one")
+    assert not agrees("one\n...\ntwo\n...\ntwo", "one\ntwo")
+    assert not agrees("one\n...\none", "one")
+    assert agrees("...\ntwo\nthree\n...", "one\ntwo\ntwo\nthree")
+    assert agrees("", "")
+    assert agrees("...", "")
+    assert not agrees("", "one")
 
 
 def test_a_block_that_is_not_run_says_why(tmp_path: Path) -> None:

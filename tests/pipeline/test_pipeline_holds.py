@@ -776,6 +776,19 @@ def test_observing_forwards_what_would_be_held_and_asks_nobody() -> None:
     assert len(approvals_of(play(five_at_once_and_two_later))) == 1, "the control: enforcing asks"
 
 
+@pytest.mark.requirement("R2.9")
+def test_a_yes_after_the_task_is_over_brings_nothing_back() -> None:
+    async def scene(stage: Stage) -> None:
+        approval = await stage.held()
+        stage.desk.clock.advance(timedelta(hours=2))
+        stage.desk.live.forget_expired(stage.desk.clock.now())
+        await stage.desk.approvals.approve(OLGA, approval.id, approval.digest, "")
+        assert stage.desk.live.approvals() == ()
+        assert isinstance(await stage.present(), Refused)
+
+    assert play(scene).paid == 0
+
+
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Where a value came from, through the whole gateway: seen in answers, asked before the next call, and after a restart."""
+"""Where a value came from, through the whole gateway: seen in answers, asked for the next call."""
 
 import json
 from collections.abc import Callable
@@ -42,8 +42,8 @@ ANSWERS = {
     "tom@shop.example": "done",
     "ana@shop.example": "done",
     "bob@shop.example": (
-        "provenance_unknown_source: `/to` comes from the result of `look` (call `c_0`), field `/friend`, which is not a "
-        "source it accepts"
+        "provenance_unknown_source: `/to` comes from the result of `look` (call `c_0`), field `/friend`, which is "
+        "not a source it accepts"
     ),
     "eve@evil.example": (
         "provenance_untrusted: `/to` was first seen in the result of `look` (call `c_0`), field `/note`, which is "

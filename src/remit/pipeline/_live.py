@@ -116,9 +116,7 @@ class Live:
         self._tasks.pop(task_id, None)
         self._memories.pop(task_id, None)
         for approval in self._approvals.pop(task_id, {}).values():
-            if len(self._ended) >= _ENDED_MAX:
-                self._ended.pop(next(iter(self._ended)))
-            self._ended[approval.id] = approval
+            self._end(approval)
 
     def task(self, task_id: str) -> Task | None:
         """Return an open task."""
@@ -138,7 +136,10 @@ class Live:
         return sum(task.user == user and task.agent == agent for task in self._tasks.values())
 
     def put(self, approval: Approval) -> None:
-        """See `FactSource.put`."""
+        """See `FactSource.put`. One whose task is over by now opens nothing, and is kept as such."""
+        if approval.task not in self._tasks:
+            self._end(approval)
+            return
         self._approvals.setdefault(approval.task, {})[approval.id] = approval
 
     def drop(self, approval: str) -> None:
@@ -209,6 +210,12 @@ class Live:
             known = tuple((name, self._controls.get(name, _NEVER)[0]) for name in names)
             self._versions[agent, operation] = known
         return known
+
+    def _end(self, approval: Approval) -> None:
+        self._ended.pop(approval.id, None)
+        if len(self._ended) >= _ENDED_MAX:
+            self._ended.pop(next(iter(self._ended)))
+        self._ended[approval.id] = approval
 
     def _relearn(self, memory: Memory, entries: Iterable[Entry]) -> None:
         """Learn again from the log what a task saw before a restart. An erased payload taught nothing: from nowhere."""

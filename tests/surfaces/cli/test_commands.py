@@ -475,7 +475,7 @@ def test_a_held_call_goes_on_after_a_yes(own: Path, desk: Any) -> None:
     )
     settings = own / "remit.yaml"
     people = "  people:\n    zoe: {roles: [stewards]}"
-    settings.write_text(settings.read_text("utf-8").replace("  people:", people, 1) + "\nholds: {wait_s: 0}\n", "utf-8")
+    settings.write_text(settings.read_text("utf-8").replace("  people:", people, 1), "utf-8")
     before = len(desk.received())
     with up(own):
         assert type_in("login", "tom", "-C", own).exit_code == 0

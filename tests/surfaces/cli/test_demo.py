@@ -28,8 +28,8 @@ def test_a_policy_that_lets_the_million_through_is_noticed(
 ) -> None:
     shutil.copytree(DESK, tmp_path / "desk")
     policy = tmp_path / "desk/project/agents/refunds/policies/refunds.cedar"
-    policy.write_text(policy.read_text("utf-8").replace("10000", "1000000000"), "utf-8")
-    monkeypatch.setattr(_demo, "_example", lambda: tmp_path / "desk")
+    policy.write_text(policy.read_text("utf-8").replace("100000", "1000000000"), "utf-8")
+    monkeypatch.setattr(_demo, "example_folder", lambda: tmp_path / "desk")
     assert _demo.demo(keep=False) == 1
     told = capsys.readouterr().out
     assert "FAIL the refund is denied by policy" in told

@@ -3,13 +3,16 @@
 import json
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from tests.conftest import Gateway, Opened, bearer, mirrors, tool_call
+from tests.conftest import Gateway, Opened, bearer, free_ports, gateway, mirrors, order_desk, tool_call
 
 Lines = list[tuple[str, str]]
 NOW = int(time.time())
@@ -218,9 +221,36 @@ def test_a_signed_token_that_disagrees_with_its_task_is_denied(
 
 
 @pytest.mark.requirement("R2.6")
-def test_the_same_token_unspoiled_is_heard_and_never_passed_on(desk: Gateway, opened: Opened) -> None:
-    """The control, and no pass-through: the tool server gets no bearer at all."""
+def test_the_same_token_unspoiled_is_heard(desk: Gateway, opened: Opened) -> None:
+    """The control of this file."""
     reached = len(desk.received())
     for given in (opened.token, changed()(desk, opened.token)):
         assert post(desk, [("authorization", f"bEARER  {given} ")]).code == ""
-    assert [call["bearer"] for call in desk.received()[reached:]] == [False, False]
+    assert len(desk.received()) == reached + 2
+
+
+@pytest.mark.requirement("R2.3", "R2.10")
+def test_the_tool_gets_a_token_of_its_own_and_verifies_it(tmp_path: Path) -> None:
+    ports = free_ports(2)
+    issuer = ("--issuer", f"http://127.0.0.1:{ports[0]}")
+    with order_desk(tmp_path, *issuer) as (url, calls), gateway(tmp_path, url, calls, served=True, ports=ports) as one:
+        opened = one.open()
+        assert one.call(opened.token, tool_call()).code == ""
+        [seen] = one.received()
+        assert (seen["user"], seen["agent"], seen["task"]) == ("tom", "refunds", opened.task)
+        message = json.dumps({"jsonrpc": "2.0", **tool_call()}).encode()
+        for token in (None, opened.token):  # the control: neither nobody nor the agent with its own token gets in
+            lines = [("Authorization", f"Bearer {token}")] if token else []
+            refused = _straight(url, message, [*mirrors(tool_call()), *lines])
+            assert "isError" in refused or "error" in refused, refused
+        assert [seen] == one.received()
+
+
+def _straight(url: str, body: bytes, lines: Sequence[tuple[str, str]]) -> str:
+    """Call the order desk past the gateway."""
+    request = Request(url, body, dict(lines), method="POST")  # noqa: S310 - a loopback address of this test's
+    try:
+        with urlopen(request, timeout=30) as answer:  # noqa: S310 - the same
+            return str(answer.read().decode())
+    except HTTPError as error:
+        return f"error {error.code}"

@@ -12,7 +12,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import INVALID_PARAMS, CallToolResult, TextContent
 from tests.conftest import Gateway, Opened
 
-REFUND = {"order_id": "ord-1001", "amount_minor": 10_001, "currency": "EUR", "reason": "too much"}
+LISTED = ["get_order", "list_payments", "read_inbox", "refund_order", "search_orders", "send_mail"]
+REFUND = {"order_id": "ord-1001", "amount_minor": 100_001, "currency": "EUR", "reason": "too much"}
 
 
 @asynccontextmanager
@@ -47,10 +48,10 @@ def call(gateway: Gateway, opened: Opened, name: str, **arguments: Any) -> CallT
 @pytest.mark.requirement("R4.4")
 def test_the_list_holds_the_use_cases_operations_and_no_others(desk: Gateway, opened: Opened) -> None:
     tools = through(desk, opened.token, lambda client: client.list_tools()).tools
-    assert [tool.name for tool in tools] == ["get_order", "list_payments", "refund_order", "search_orders"]
+    assert [tool.name for tool in tools] == LISTED
     assert all(tool.description and tool.input_schema["additionalProperties"] is False for tool in tools)
-    hints = {tool.name: tool.annotations.read_only_hint for tool in tools}
-    assert hints == {"get_order": True, "list_payments": True, "refund_order": False, "search_orders": True}
+    writes = [tool.name for tool in tools if not tool.annotations.read_only_hint]
+    assert writes == ["refund_order", "send_mail"]
 
 
 def test_an_answer_comes_back_with_its_structured_content(desk: Gateway, opened: Opened) -> None:
@@ -117,7 +118,7 @@ def test_the_client_finds_the_revision_by_itself_or_when_told(desk: Gateway, ope
 
     revision, names, result = through(desk, opened.token, act, mode=mode)
     assert revision == ("2025-11-25" if mode == "legacy" else "2026-07-28")
-    assert names == ["get_order", "list_payments", "refund_order", "search_orders"]
+    assert names == LISTED
     assert result.structured_content["total_minor"] == 12_000
     assert result.meta["remit/call"] in [leaf.get("call") for leaf in desk.records(opened.task)]
 

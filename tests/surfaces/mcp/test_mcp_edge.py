@@ -324,7 +324,7 @@ ARGUMENTS = [
                 ("as true", {"amount_minor": True}, "arguments_invalid"),
                 ("as a list", {"amount_minor": [4_000]}, "arguments_invalid"),
                 ("beyond the schema", {"amount_minor": 100_000_001}, "arguments_invalid"),
-                ("a cent over the policy", {"amount_minor": 10_001}, "policy_no_permit"),
+                ("a cent over what a person decides", {"amount_minor": 100_001}, "policy_no_permit"),
                 ("in another currency", {"currency": "USD"}, "policy_no_permit"),
                 ("in a currency of none", {"currency": "canary"}, "arguments_invalid"),
                 ("for no reason", {"reason": ""}, "arguments_invalid"),
@@ -389,7 +389,7 @@ def test_the_same_call_unspoiled_is_forwarded_once_and_answered(desk: Gateway, o
     assert (answer.status, answer.code) == (200, "")
     assert answer.json["result"]["structuredContent"]["order_id"] == "ord-1001"
     [call] = desk.received()[reached:]
-    assert (call["tool"], call["arguments"], call["bearer"]) == ("get_order", {"order_id": "ord-1001"}, False)
+    assert (call["tool"], call["arguments"]) == ("get_order", {"order_id": "ord-1001"})
     assert [leaf["kind"] for leaf in desk.records(opened.task)] == ["task_opened", "intent", "outcome"]
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from remit.adapters.http1 import Code
 from remit.adapters.mcp_upstream._answers import ascii_line, read_message
+from remit.adapters.mcp_upstream._pipes import ReadEnd, WriteEnd
 from remit.core import InputRefusedError, JsonObject, canonical_bytes, parse_strict
 from remit.pipeline import Sent, UpstreamFailure
 
@@ -41,31 +42,15 @@ Write = Callable[[str], bytes]
 _Answer = asyncio.Future[JsonObject | UpstreamFailure]
 
 
-class _Pipe(asyncio.Protocol):
-    """One end of a pipe; says what comes, and when it is gone."""
-
-    def __init__(self, on_data: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
-        self._on_data = on_data
-        self._on_lost = on_lost
-
-    def data_received(self, data: bytes) -> None:
-        """Pass it on."""
-        self._on_data(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
-        """Pass it on: why a pipe ended makes no difference."""
-        self._on_lost()
-
-
 class Process:
     """A running program. `ended` is set when it is gone; nothing is written to it after `open` is false."""
 
     def __init__(self, program: "subprocess.Popen[bytes]", line_bytes_max: int) -> None:
+        if program.stdin is None or program.stdout is None or program.stderr is None:
+            raise ValueError("a program without pipes")
         self._loop = asyncio.get_running_loop()
         self._program = program
         self._line_bytes_max = line_bytes_max
-        self._stdin: asyncio.WriteTransport | None = None
-        self._transports: list[asyncio.BaseTransport] = []
         self._reading = 2  # its standard output and standard error
         self._gone = False  # whether it has exited
         self._buffer = bytearray()
@@ -82,6 +67,9 @@ class Process:
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.greeting: JsonObject = {}  # what it answered to the first request it understood
         self.modern = True  # whether it speaks 2026-07-28, or an older revision after a handshake
+        self._stdin = WriteEnd(program.stdin, self._cut)
+        self._stdout = ReadEnd(program.stdout, self._hear, self._hung_up)
+        self._stderr = ReadEnd(program.stderr, self._note, self._read_out)
         self.verified_above: int | None = None  # see `Verification.begun`, noted when the process was first used
 
     @classmethod
@@ -95,19 +83,8 @@ class Process:
             ValueError: no command line can hold the words.
         """
         process = cls(await asyncio.to_thread(_popen, command, cwd, environment), line_bytes_max)
-        await process._connect()
+        threading.Thread(target=process._watch, name="remit-program", daemon=True).start()
         return process
-
-    async def _connect(self) -> None:
-        loop, read, program = self._loop, self._loop.connect_read_pipe, self._program
-        ends = (
-            await loop.connect_write_pipe(lambda: _Pipe(_drop, self._cut), program.stdin),
-            await read(lambda: _Pipe(self._hear, self._hung_up), program.stdout),
-            await read(lambda: _Pipe(self._note, self._read_out), program.stderr),
-        )
-        self._stdin = ends[0][0]
-        self._transports = [transport for transport, _ in ends]
-        threading.Thread(target=self._watch, name="remit-program", daemon=True).start()
 
     @property
     def open(self) -> bool:
@@ -117,8 +94,8 @@ class Process:
     async def request(self, write: Write, deadline: float) -> JsonObject | UpstreamFailure:
         """Send a request, once, and return its result, or what kept it from coming before `deadline` (loop time)."""
         refused = self._refusal(deadline)
-        if refused is not None or self._stdin is None:
-            return refused or _unsent(Code.CLOSED, "the program has not started")
+        if refused is not None:
+            return refused
         request_id = f"r_{next(self._count)}"
         line = write(request_id)
         if b"\n" in line or b"\r" in line:
@@ -156,7 +133,7 @@ class Process:
             return _unsent(Code.TIMEOUT, "the time was up before the request was written")
         if len(self._waiting) >= _WAITING_MAX:
             return _unsent(Code.BUSY, f"{_WAITING_MAX} calls wait already")
-        if self._unread() > _UNREAD_BYTES_MAX:
+        if self._stdin.unread_bytes > _UNREAD_BYTES_MAX:
             return _unsent(Code.BUSY, "the program does not read its requests")
         return None
 
@@ -177,13 +154,10 @@ class Process:
             self.notify("notifications/cancelled", {"requestId": request_id})
 
     def _send(self, message: JsonObject) -> None:
-        if self.open and self._stdin is not None:
+        if self.open:
             self._stdin.write(canonical_bytes(message) + b"\n")
-            if self._unread() > 2 * _UNREAD_BYTES_MAX:
+            if self._stdin.unread_bytes > 2 * _UNREAD_BYTES_MAX:
                 self._break(Code.TOO_LARGE, "the program asks and does not read")
-
-    def _unread(self) -> int:
-        return 0 if self._stdin is None else self._stdin.get_write_buffer_size()
 
     # What the program says.
 
@@ -244,8 +218,7 @@ class Process:
         self._waiting.clear()
 
     async def _end(self) -> None:
-        if self._stdin is not None:
-            self._stdin.close()
+        self._stdin.close()
         self._signal(signal.SIGTERM)
         _, running = await asyncio.wait([self.ended], timeout=_STOP_S)
         if running:
@@ -269,8 +242,8 @@ class Process:
             self._timer.cancel()
         self._fail(Code.CLOSED, self._last_words())
         self._signal(signal.SIGKILL)
-        for transport in self._transports:
-            transport.close()
+        for end in (self._stdin, self._stdout, self._stderr):
+            end.close()
         self.ended.set_result(None)
 
     def _last_words(self) -> str:
@@ -340,10 +313,6 @@ def _popen(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) ->
     return subprocess.Popen(  # noqa: S603 - running the reviewed command of the catalogue is what this is for
         command, cwd=cwd, env=environment, start_new_session=True, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe
     )
-
-
-def _drop(data: bytes) -> None:
-    """Nothing comes out of a pipe that is written to."""
 
 
 def _unsent(code: Code, detail: str) -> UpstreamFailure:

@@ -170,12 +170,17 @@ def _changed_artefact(root: Path, artefacts: tuple[tuple[str, str], ...]) -> str
     """Return the first file that is not as it was reviewed, or is not there."""
     for name, digest in artefacts:
         path = root / name
-        if not path.is_file():
-            return name
-        with path.open("rb") as file:
-            if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" != digest:
+        try:
+            if not path.is_file() or _digest(path) != digest:
                 return name
+        except OSError:  # it may not be read
+            return name
     return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def _new_home() -> Path:

@@ -16,10 +16,16 @@ from bench.processes import ROOT, free_ports, running
 from bench import project
 from remit.adapters.project import check_project
 from remit.adapters.sqlite import SqliteStore
+from remit.adapters.system import SystemClock
 from remit.core import Allow, Delegation, Task, ToolCall, Trace, canonical_bytes
-from remit.pipeline import Facts, decide, facts_for
-from remit.records import event
+from remit.limits import is_capped
+from remit.permissions import Memory, provenance_suffices
+from remit.pipeline import Facts, Live, decide
+from remit.records import Entry, event
 
+_RESULT = canonical_bytes(
+    {"content": [{"type": "text", "text": "refunded"}], "structuredContent": {f"f{n}": f"value {n}" for n in range(8)}}
+)
 _BLOCK = 1024
 _FILE_BYTES = 4 << 20
 _DECISIONS = 400  # in one block, before the other catalogue has its turn
@@ -74,7 +80,7 @@ def decisions_us(sizes: tuple[int, ...], blocks: int) -> dict[int, list[float]]:
 def _case(size: int) -> tuple[ToolCall, Callable[[], Facts]]:
     names = [f"refund_{at}" for at in range(size)]
     tools = {f"tool_{at}": ("http://127.0.0.1:9/mcp", names[at * 10 : at * 10 + 10]) for at in range(size // 10)}
-    sources = {path: text.encode() for path, text in project.files(tools).items()}
+    sources = project.reviewed(project.files(tools))
     now = datetime.now(UTC)
     task = Task(
         id="t_1",
@@ -93,14 +99,56 @@ def _case(size: int) -> tuple[ToolCall, Callable[[], Facts]]:
         operation=names[min(size, 500) - 1],  # (the last of the first use case)
         canonical=canonical_bytes(project.ARGUMENTS),
     )
-    snapshot = check_project(sources).snapshot
+    live = Live(
+        SystemClock(),
+        check_project(sources).snapshot,
+        {},
+        tenant="bench",
+        memory_key=os.urandom(32),
+        entries_of=_nothing,
+    )
+    live.admit(task, canonical_bytes({"input": project.GIVEN}))
+    if not isinstance(decide(call, live.gather(call)).decision, Allow):
+        raise TypeError(f"the measured call is not allowed: {decide(call, live.gather(call))}")
+    return call, lambda: live.gather(call)
 
-    def gather() -> Facts:
-        return facts_for(call, snapshot, 1, task, now)
 
-    if decide(call, gather()).decision != Allow():
-        raise RuntimeError(f"the measured call is not allowed: {decide(call, gather())}")
-    return call, gather
+async def _nothing(_task: str) -> tuple[Entry, ...]:
+    return ()
+
+
+def gates_us(times: int) -> dict[str, list[float]]:
+    """Time what provenance and limits cost one call, each apart: they are in the governed call's figure as well."""
+    call, gather = _case(10)
+    facts = gather()
+    memory = Memory(os.urandom(32))
+    memory.learn_input(canonical_bytes({"input": project.GIVEN}))
+    flow, delegation = facts.flow, call.delegation
+    if flow is None:
+        raise TypeError("the measured call has no flow")
+
+    def provenance() -> None:
+        provenance_suffices(flow, memory.sources(call.arguments, flow))
+        memory.learn_result(call.operation, call.id, flow, call.arguments, _RESULT)
+
+    def limits() -> None:
+        is_capped(
+            facts.caps,
+            agent=delegation.agent,
+            user=delegation.user,
+            tool="tool_0",
+            task=delegation.task,
+            effect="write",
+            now=facts.now,
+        )
+
+    found: dict[str, list[float]] = {"provenance of a call": [], "limits of a call": []}
+    for _ in range(times):
+        for name, run in zip(found, (provenance, limits), strict=True):
+            started = time.perf_counter()
+            run()
+            found[name].append((time.perf_counter() - started) * 1e6)
+    return found
 
 
 def start_s(folder: Path, times: int) -> list[float]:

@@ -63,6 +63,7 @@ class Found:
     fdatasync_us: list[float] = field(default_factory=list)
     commit_us: list[float] = field(default_factory=list)
     decision_us: dict[int, list[float]] = field(default_factory=dict)
+    gates_us: dict[str, list[float]] = field(default_factory=dict)
     start_s: list[float] = field(default_factory=list)
     sizes: dict[str, float] = field(default_factory=dict)  # MB
     faults: list[str] = field(default_factory=list)
@@ -80,6 +81,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=given.dir or RESULTS, prefix="run-") as folder:
         found.start_s = local.start_s(Path(folder), plan.starts)
         found.decision_us = local.decisions_us(CATALOGUES, plan.blocks)
+        found.gates_us = local.gates_us(plan.disk * plan.blocks)
         _measure(Path(folder), generator, plan, found)
         if given.install:
             found.sizes["install"] = local.install_mb(Path(folder))
@@ -207,7 +209,7 @@ def _unrecorded(path: Path, answered: int) -> list[str]:
 def _said(found: Found, generator: Generator, plan: Plan) -> dict[str, object]:
     """Print what was found, and return it for the file."""
     measured = report.summaries(found.samples)
-    local_us = {"fdatasync": found.fdatasync_us, "commit": found.commit_us}
+    local_us = {"fdatasync": found.fdatasync_us, "commit": found.commit_us, **found.gates_us}
     local_us |= {f"decision, {size:,} tools": times for size, times in found.decision_us.items()}
     percentiles = {name: {f"p{n}": round(local.p(times, n), 1) for n in (50, 99)} for name, times in local_us.items()}
     p99_us = {size: local.p(times, 99) for size, times in found.decision_us.items()}

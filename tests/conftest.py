@@ -190,7 +190,7 @@ class Gateway:
 
 
 # What a user's channel gives along unless a test says otherwise: it has the values that calls of the desk steer by.
-GIVEN = {
+GIVEN: Any = {
     "order_id": "ord-1001",
     "other_order_id": "ord-1002",
     "currency": "EUR",
@@ -250,9 +250,9 @@ def gateway(  # noqa: PLR0913 - each names one thing that a test may want otherw
     project = folder / "project"
     shutil.copytree(DESK / "project", project)
     data_port, admin_port = ports or free_ports(2)
-    ports = f"\ndata: {{port: {data_port}}}\nadmin: {{port: {admin_port}}}\nholds: {{wait_s: 0}}\n"
+    lines = f"\ndata: {{port: {data_port}}}\nadmin: {{port: {admin_port}}}\nholds: {{wait_s: 0}}\n"
     eve = "tom: {roles: [user]}\n    eve: {roles: [user]}"  # a person whom only the test of the task cap uses
-    _edit(project / "remit.yaml", lambda text: text.replace("tom: {roles: [user]}", eve) + ports + settings)
+    _edit(project / "remit.yaml", lambda text: text.replace("tom: {roles: [user]}", eve) + lines + settings)
     _edit(project / "catalogue/orders.yaml", lambda text: text.replace(LISTED_URL, f"{tool_url}\n{catalogue}".rstrip()))
     stand_in(project, folder, served=served)
     command = [sys.executable, "-m", "remit", "up", "-C", str(project)]

@@ -18,7 +18,7 @@ import pytest
 from remit.adapters.http1 import Pool
 from remit.adapters.mcp_upstream import McpUpstream
 from remit.adapters.system import SystemClock
-from remit.catalogue import Descriptor, Effect, Tool
+from remit.catalogue import Controls, Descriptor, Effect, Tool
 from remit.core import ToolCall, canonical_bytes, parse_strict
 from remit.pipeline import Clock, Sent, Upstream, UpstreamAnswer, UpstreamFailure
 from remit.testing import NOON, Hang, ManualClock, UpstreamSimulator, desk_call
@@ -198,16 +198,19 @@ def descriptor(operation: str) -> Descriptor:
         version="1",
         title="",
         description="",
-        effect=Effect.READ,
         input_schema={"type": "object"},
         output_schema=None,
+        endpoint={},
+        served="",
+        author="",
+        controls=Controls(effect=Effect.READ),
         digest="sha256:0",
     )
 
 
 async def invoke(world: World, operation: str = "look", act: Act = "fine", canonical: bytes = b"{}") -> Ending:
     call = replace(desk_call(operation, call=f"c_{operation}"), canonical=canonical)
-    return await world.upstream.invoke(world.tool(act), descriptor(operation), call)
+    return await world.upstream.invoke(world.tool(act), descriptor(operation), call, "")
 
 
 def assert_answers(ending: Ending, operation: str, act: Act = "fine") -> None:
@@ -319,8 +322,8 @@ class Liar:
 
     inner: Upstream
 
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall) -> Ending:
-        return self.tell(await self.inner.invoke(tool, descriptor, call))
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
+        return self.tell(await self.inner.invoke(tool, descriptor, call, credential))
 
     def tell(self, ending: Ending) -> Ending:
         if isinstance(ending, UpstreamFailure):
@@ -366,14 +369,14 @@ class MakesErrorAFailure(Liar):
 
 
 class WritesAnew(Liar):
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall) -> Ending:
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
         anew = canonical_bytes({"args": parse_strict(call.canonical)})[8:-1]
-        return await self.inner.invoke(tool, descriptor, replace(call, canonical=anew))
+        return await self.inner.invoke(tool, descriptor, replace(call, canonical=anew), credential)
 
 
 class SendsOurName(Liar):
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall) -> Ending:
-        return await self.inner.invoke(tool, replace(descriptor, upstream_name=call.operation), call)
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
+        return await self.inner.invoke(tool, replace(descriptor, upstream_name=call.operation), call, credential)
 
 
 class SaysNothingLeft(Liar):
@@ -402,10 +405,10 @@ class Raises(Liar):
 
 
 class TriesAgain(Liar):
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall) -> Ending:
-        ending = await self.inner.invoke(tool, descriptor, call)
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
+        ending = await self.inner.invoke(tool, descriptor, call, credential)
         if isinstance(ending, UpstreamFailure):
-            await self.inner.invoke(tool, descriptor, call)
+            await self.inner.invoke(tool, descriptor, call, credential)
         return ending
 
 
@@ -419,9 +422,9 @@ class GivesTheFirstAnswerToAll(Liar):
 
 
 class SwallowsCancelling(Liar):
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall) -> Ending:
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
         try:
-            return await self.inner.invoke(tool, descriptor, call)
+            return await self.inner.invoke(tool, descriptor, call, credential)
         except asyncio.CancelledError:
             return UpstreamFailure(code="upstream_timeout", sent=Sent.UNKNOWN, detail="")
 
@@ -430,11 +433,11 @@ class SwallowsCancelling(Liar):
 class IsSpentByCancelling(Liar):
     spent: bool = False
 
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall) -> Ending:
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
         if self.spent:
             return UpstreamFailure(code="upstream_busy", sent=Sent.NOT_SENT, detail="")
         try:
-            return await self.inner.invoke(tool, descriptor, call)
+            return await self.inner.invoke(tool, descriptor, call, credential)
         except asyncio.CancelledError:
             self.spent = True
             raise

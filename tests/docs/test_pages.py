@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 DEMO = "the demo"
 Played = dict[str, Future[list[str]]]
-PORTS = ("8700", "8701", "9301")  # as the pages name them
+PORTS = ("8700", "8701", "9301", "9302")  # as the pages name them
 
 
 def name_of(page: Path) -> str:

@@ -354,12 +354,13 @@ def test_the_catalogue_closes_every_schema() -> None:
     assert operations["close_account"]["effect"] == "irreversible"
 
 
-def test_the_charter_lists_catalogued_operations_and_not_close_account() -> None:
+def test_the_charter_keeps_refunds_and_closing_accounts_apart() -> None:
     charter = yaml.safe_load((PROJECT / "agents" / "refunds" / "agent.yaml").read_text())
     people = yaml.safe_load((PROJECT / "remit.yaml").read_text())["development"]["people"]
     assert charter["owner"] in people
-    [operations] = [use_case["operations"] for use_case in charter["use_cases"].values()]
-    assert set(operations) == set(_catalogue()["operations"]) - {"close_account"}
+    cases = {name: set(use_case["operations"]) for name, use_case in charter["use_cases"].items()}
+    assert cases["refund_request"] == set(_catalogue()["operations"]) - {"close_account"} | {"read_inbox", "send_mail"}
+    assert cases["account_closing"] == {"get_order", "close_account"}
 
 
 CEDAR_SCHEMA = """
@@ -413,4 +414,4 @@ def test_the_policy_permits_look_ups_and_is_silent_on_closing_accounts(permits: 
 def test_every_policy_has_an_id_of_its_own() -> None:
     policies = json.loads(cedarpy.policies_to_json_str(_policy()))["staticPolicies"].values()
     ids = [policy["annotations"]["id"] for policy in policies]
-    assert ids == sorted(set(ids))
+    assert len(ids) == len(set(ids)) >= 5

@@ -253,3 +253,26 @@ def test_a_quarantine_is_for_one_operation_as_it_was_reviewed_and_is_written_onc
     assert [(leaf["control"], leaf["word"]) for leaf in stage.leaves("control")] == [
         (operation_control("pay"), word) for word in ("quarantined", "released", "quarantined")
     ]
+
+
+@pytest.mark.requirement("R4.7")
+def test_a_quarantine_ends_with_the_review_of_what_is_served_now() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.desk.controls.quarantine("pay", ["its title differs"])
+        assert code_of(await stage.present("pay", LITTLE)) == "operation_quarantined"
+        await stage.deploy(reviewed_anew(stage.desk.live.snapshot))
+        assert isinstance(await stage.present("pay", LITTLE), Done)
+
+    assert play(scene).paid == 1
+
+
+def reviewed_anew(snapshot: Snapshot) -> Snapshot:
+    """Return the bundle as it is once `pay` was reviewed and pinned as it is served now."""
+    pay = replace(snapshot.descriptors["pay"], digest="sha256:anew")
+    pins = snapshot.manifests["clerk"]
+    return replace(
+        snapshot,
+        digest="sha256:another",
+        descriptors={**snapshot.descriptors, "pay": pay},
+        manifests={"clerk": {**pins, "pay": replace(pins["pay"], digest=pay.digest)}},
+    )

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit.core import Allow, Decision, Deny, Hold, JsonObject, Reason, Requirement, strictest
+from remit.core import Allow, Decision, Deny, Hold, JsonObject, Reason, Requirement, ToolCall, Trace, strictest
 from remit.pipeline import Facts, decide, facts_for
+from remit.pipeline._digest import digest_of
 from remit.testing import NOON, POLICY, desk_call, desk_delegation, desk_snapshot, desk_task
 
 STRICTNESS = {Allow: 0, Hold: 1, Deny: 2}
@@ -188,6 +189,42 @@ def test_a_token_and_a_task_end_to_the_microsecond() -> None:
 def test_a_token_that_names_other_parties_than_its_task_is_denied() -> None:
     stranger = desk_call("look", delegation=desk_delegation(user="eve"))
     assert _code(decide(stranger, facts(operation="look")).decision) == "delegation_mismatch"
+
+
+# --- what an approval is bound to ------------------------------------------------------------------------------------
+
+
+PARTIES = ("user", "agent", "task", "use_case")
+BOUND = (*PARTIES, "operation", "arguments", "descriptor", "endpoint", "bundle", "tenant")
+
+
+def changed(what: str) -> tuple[ToolCall, Facts]:
+    """Return a call and its facts with one thing changed; with nothing, the ones that the others are compared to."""
+    call, found = desk_call("pay", {"amount": 1}), facts()
+    other: dict[str, Any] = {what: "another"}
+    pay = found.descriptor
+    assert pay is not None
+    if what in PARTIES:
+        call = replace(call, delegation=replace(call.delegation, **other))
+    elif what == "operation":
+        call = replace(call, operation="wipe")
+    elif what == "arguments":
+        call = desk_call("pay", {"amount": 1, "note": ""})
+    elif what == "descriptor":
+        found = replace(found, descriptor=replace(pay, digest="sha256:0"))
+    elif what == "endpoint":
+        found = replace(found, descriptor=replace(pay, endpoint={"url": "http://127.0.0.1:10/mcp"}))
+    elif what:
+        found = replace(found, **other)
+    return call, found
+
+
+@pytest.mark.requirement("R3.5", "R3.6")
+def test_whatever_changes_in_a_call_or_under_it_an_approval_is_for_another_one() -> None:
+    digests = [digest_of(*changed(what)) for what in ("", *BOUND)]
+    assert len(set(digests)) == len(BOUND) + 1
+    again = replace(desk_call("pay", {"amount": 1}), id="c_2", rationale="because", trace=Trace("c" * 32, "d" * 16))
+    assert digest_of(again, facts()) == digests[0], "but the same call presented again is the same call"
 
 
 def _code(decision: Decision) -> str:

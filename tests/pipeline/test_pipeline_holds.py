@@ -157,6 +157,23 @@ def test_an_approval_is_opened_for_what_runs_when_it_is_kept() -> None:
     assert [leaf["bundle"] for leaf in stage.leaves("intent")] == [desk_snapshot(ANOTHER).digest]
 
 
+def test_who_waits_for_an_approval_that_was_not_kept_waits_for_the_one_that_was() -> None:
+    async def scene(stage: Stage) -> None:
+        assert isinstance(stage.desk.store, DeploysUnder)
+        stage.desk.store.stage = stage
+        calls = [asyncio.ensure_future(stage.present()) for _ in range(2)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        [approval] = stage.desk.live.approvals()
+        await stage.approve(approval)
+        assert sorted(type(answer).__name__ for answer in await asyncio.gather(*calls)) in (
+            ["Done", "Done"],
+            ["Done", "Refused"],  # under way
+        )
+
+    assert play(scene, Desk(store=DeploysUnder(), hold_wait_s=LONG_S)).paid == 1
+
+
 # --- exactly that call, once -----------------------------------------------------------------------------------------
 
 
@@ -430,6 +447,19 @@ def test_also_when_the_call_was_decided_before_it_happened(event_: Scene, code: 
         assert answer.reason.code == "conflict"
 
     assert play(scene).paid == 0
+
+
+async def another_yes(stage: Stage) -> None:
+    [approval] = stage.desk.live.approvals()
+    await stage.approve(approval, replace(OLGA, name="oda"))
+
+
+def test_an_approval_that_changed_since_it_was_looked_at_is_looked_at_again() -> None:
+    async def scene(stage: Stage) -> None:
+        assert code_of(await decided_on_what_was(stage, another_yes)) == "conflict"
+        assert isinstance(await stage.present(), Done)
+
+    assert play(scene).paid == 1
 
 
 @pytest.mark.parametrize(("event_", "code"), AFTER)

@@ -114,12 +114,18 @@ REQUIREMENTS = (
     Requirement(
         "R2.2",
         "Every agent has its own machine identity (key pair or workload identity), never shared, never the user's.",
-        "step 3: an agent is named by its task token; it has no key of its own",
+        (
+            "step 3: an agent may have keys of its own and proves itself with one; none is demanded of it, and a "
+            "channel may still ask for a bearer token"
+        ),
     ),
     Requirement(
         "R2.3",
         ("Every tool has an identity: a call carries a credential minted for that tool alone (audience), short-lived."),
-        "step 3: no credential is sent to a tool server",
+        (
+            "step 3: each call carries a token for its tool alone, for 120 seconds; that it is over by then is "
+            "not shown through a real surface"
+        ),
     ),
     Requirement(
         "R2.4",
@@ -127,10 +133,7 @@ REQUIREMENTS = (
             "On behalf of: OAuth 2.0 Token Exchange (RFC 8693) with `sub` = user, `act` = agent, and rich "
             "authorization details (RFC 9396) for the task."
         ),
-        (
-            "step 3: a task token names user and agent; there is no token exchange and there are no rich "
-            "authorization details"
-        ),
+        "step 3: token exchange with `sub` and `act` stands; there are no rich authorization details",
     ),
     Requirement(
         "R2.5",
@@ -143,18 +146,21 @@ REQUIREMENTS = (
     Requirement(
         "R2.6",
         (
-            "No confused deputy: a low-privileged user cannot get more through a high-privileged agent; "
-            "tokens are never passed through; every audience and issuer is checked."
+            "No confused deputy: a low-privileged user cannot get more through a high-privileged agent; tokens "
+            "are never passed through; every audience and issuer is checked."
         ),
         (
-            "step 3: audience, issuer and signature are checked and no token is passed on; of the user only the "
-            "role `user` is known, so every user gets the same through an agent"
+            "step 3: audience, issuer and signature are checked, and tools get tokens of their own; of the user "
+            "only the role `user` is known, so every user gets the same through an agent"
         ),
     ),
     Requirement(
         "R2.7",
         "Agents are tracked, audited and limited on their own, independently of their users.",
-        "step 3: records name the agent and refusals are summarised by agent; it cannot be limited on its own",
+        (
+            "step 3: caps, keys and revocation are by agent, and so is the summary of refusals; no command shows "
+            "what an agent has used"
+        ),
     ),
     Requirement(
         "R2.8",
@@ -167,33 +173,38 @@ REQUIREMENTS = (
             "Chain of custody: every request and state change names user, agent, tool, approver and the "
             "delegation that joined them."
         ),
-        "step 4: user, agent, tool and task are named; approvers come with approvals",
+        (
+            "step 3: records name user, agent, tool, task and approver; which key an agent exchanged a "
+            "delegation with is not recorded"
+        ),
     ),
     Requirement(
         "R2.10",
         ("Downstream services can apply their own policy: they receive a verifiable token with who asks and who acts."),
-        "step 3: a tool server receives no token",
     ),
     Requirement(
         "R2.11",
         (
             "One agent's credentials can be revoked at once, everywhere (in-flight work, pending approvals, "
-            "cached tokens, minted tool tokens), without touching any user or other agent; the time it took "
-            "is measured and recorded."
+            "cached tokens, minted tool tokens), without touching any user or other agent; the time it took is "
+            "measured and recorded."
         ),
-        "step 3: nothing can be revoked; a task ends by its time",
+        (
+            "step 3: tasks, waiting approvals and the next call end at once, and the time is recorded; a tool "
+            "token that was sent lives on for its 120 seconds, and an agent's key cannot be taken away"
+        ),
     ),
     # 3 permissions
     Requirement("R3.1", "Permission is per operation (read an account, change a phone number), never per system."),
     Requirement(
         "R3.2",
         (
-            "Every call is evaluated against fine-grained rules over user, agent, operation, resource, "
-            "arguments and context; read, write, execute and irreversible are distinct."
+            "Every call is evaluated against fine-grained rules over user, agent, operation, resource, arguments "
+            "and context; read, write, execute and irreversible are distinct."
         ),
         (
-            "step 4: policies see user, agent, operation, tool, use case and arguments, no facts of the resource; "
-            "read, write, execute and irreversible are a word in the catalogue that decides nothing"
+            "step 4: policies see user, agent, operation, tool, use case and arguments, no facts of the "
+            "resource; the effect decides on confirmation, provenance and caps, and policies do not see it"
         ),
     ),
     Requirement(
@@ -204,12 +215,14 @@ REQUIREMENTS = (
     Requirement(
         "R3.4",
         "Thresholds: automatic below an amount, a person above it, never above another.",
-        "step 4: a call over a threshold is held or denied; a held call cannot be approved",
     ),
     Requirement(
         "R3.5",
         "Approval requirements differ per operation: who, how many, how soon, and who may not (no self-approval).",
-        "step 4: who, how many and how soon are stated and checked at load; nobody can approve",
+        (
+            "step 4: who, how many and who may not hold; how soon holds only within the task's life, with which "
+            "an approval ends"
+        ),
     ),
     Requirement(
         "R3.6",
@@ -236,7 +249,10 @@ REQUIREMENTS = (
             "Where a value came from counts: an argument taken from untrusted content cannot steer a "
             "consequential call without a person."
         ),
-        "step 4: the origin of values is not tracked",
+        (
+            "step 4: a text or number from untrusted content is held; true and false have no origin, and labels "
+            "end with the task"
+        ),
     ),
     # 4 catalogue
     Requirement(
@@ -245,23 +261,29 @@ REQUIREMENTS = (
     Requirement(
         "R4.2",
         (
-            "Every entry is signed, versioned and reviewed, by security and by engineering (N of M signatures "
-            "by distinct persons, by role; the author cannot sign)."
+            "Every entry is signed, versioned and reviewed, by security and by engineering (N of M signatures by "
+            "distinct persons, by role; the author cannot sign)."
         ),
-        "step 5: descriptors have a version and a digest; no signatures",
+        (
+            "step 5: N of M distinct persons by role, never the author, are asked for on every call; in the only "
+            "profile one signer is enough, and `remit init` signs by itself"
+        ),
     ),
     Requirement(
         "R4.3",
         (
-            "The catalogue is a policy file: it lives in version control, changes by review, and `remit` "
-            "shows a readable diff."
+            "The catalogue is a policy file: it lives in version control, changes by review, and `remit` shows a "
+            "readable diff."
         ),
-        "step 5: the catalogue is files and `remit check` reads them; no command shows a diff",
+        (
+            "step 5: files, signatures and manifests change by review, and `remit tools` shows how servers and "
+            "pins differ; no command shows a diff of the catalogue itself"
+        ),
     ),
     Requirement(
         "R4.4",
         "Gate 1 on every call: the tool is on the list for this agent and this user.",
-        "step 3: the list is per agent and use case and the same for every user; policies may name a user",
+        "step 5: the list is per agent and use case and the same for every user; policies may name a user",
     ),
     Requirement(
         "R4.5",
@@ -269,24 +291,26 @@ REQUIREMENTS = (
             "Gate 2 on every call: the descriptor's signatures hold, and the tool served is the tool reviewed "
             "(name, description, schemas, annotations, endpoint or artefact)."
         ),
-        "step 5: no signatures, and the tool served is not compared with the tool reviewed",
+        (
+            "step 5: signatures are asked for on every call; what is served is compared on new connections and "
+            "every ten seconds, and not at all where nothing of it was kept"
+        ),
     ),
     Requirement(
         "R4.6",
         "Gate 3 on every call: the version equals the deployed manifest's, exactly.",
-        "step 5: there is no deployed manifest to compare versions with",
     ),
     Requirement(
         "R4.7",
         "A changed tool is quarantined until reviewed, never silently refreshed.",
-        "step 5: a changed tool is not noticed; what agents see stays the reviewed text",
+        "step 5: a changed tool is quarantined; one of which nothing was kept is not compared, only warned of",
     ),
     Requirement(
         "R4.8",
         "A tool's security parameters change without touching prompt, model or agent.",
         (
-            "step 5: schemas and time limits change by a deployment of the catalogue; tiers and control "
-            "arguments do not exist yet"
+            "step 5: controls are signed and deployed apart from the interface, also for running tasks; tiers do "
+            "not exist yet"
         ),
     ),
     # 5 records
@@ -312,7 +336,10 @@ REQUIREMENTS = (
             "Contextual: versions of retrieved documents, limit and rate state (ours and the upstream's own "
             "rate-limit headers), the resource's state, user, release, at that moment."
         ),
-        "step 7: user, task and bundle are recorded; documents, limits and the resource's state are not",
+        (
+            "step 7: user, task, bundle, approvals, origins of values and a full cap are recorded; documents, "
+            "the upstream's own limits and the resource's state are not"
+        ),
     ),
     Requirement(
         "R5.4",
@@ -344,7 +371,10 @@ REQUIREMENTS = (
     Requirement(
         "R6.1",
         "Concurrency caps per agent, user, tool.",
-        "step 6: connections to tool servers and open tasks are bounded; calls are not, per agent, user or tool",
+        (
+            "step 6: caps at once count by agent, and by user or tool within one agent; nothing caps a user or a "
+            "tool over all agents"
+        ),
     ),
     Requirement(
         "R6.2",
@@ -365,12 +395,10 @@ REQUIREMENTS = (
     Requirement(
         "R6.4",
         "Asymmetric: reads and writes have their own limits (500 reads, 5 writes a day).",
-        "step 6: no limits by effect",
     ),
     Requirement(
         "R6.5",
         "Limits live outside the agent: nothing it sends can change, reset or evade them.",
-        "step 6: there are no limits to evade yet, except sizes and open tasks",
     ),
     Requirement(
         "R6.6",
@@ -405,12 +433,14 @@ REQUIREMENTS = (
     Requirement(
         "R7.4",
         "Irreversible actions are confirmed out of band by a person, outside the agent's autonomy, always.",
-        "step 8: an irreversible operation is decided as any other",
     ),
     Requirement(
         "R7.5",
         "The user gets clear feedback on what happened and what is next.",
-        "step 8: every refusal has a code and a fix for the agent; nothing reaches the user through Remit",
+        (
+            "step 8: every refusal has a code and a fix for the agent, and users see held calls made for them; "
+            "nothing tells them how it ended"
+        ),
     ),
     Requirement(
         "R7.6",
@@ -425,8 +455,8 @@ REQUIREMENTS = (
             "content-addressed, signed bundle; deployed, tested and reverted as one."
         ),
         (
-            "step 9: a bundle of charters, catalogue and policies is one digest, deployed whole; it is "
-            "not signed and holds no code, model or prompt"
+            "step 9: charters, limits, manifests, catalogue, reviews, policies and trust root are one digest, "
+            "deployed and reverted as one; it is not signed and holds no code, model or prompt"
         ),
     ),
     Requirement(
@@ -450,7 +480,7 @@ REQUIREMENTS = (
     Requirement(
         "R8.6",
         "Rollback in seconds, complete, under load, with no request ever seeing a mix.",
-        "step 9: a deployment swaps whole; there is no rollback command",
+        "step 9: one command brings back a whole bundle and says how long it took; it is not shown under load",
     ),
     Requirement(
         "R8.7",

@@ -357,6 +357,7 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
             tenant=settings.name,
             memory_key=random(32),
             entries_of=store.entries_of,
+            later=asyncio.get_running_loop().call_soon,
         )
         app = App(root, settings, store, live, observe=observe)
         anew = await _guard(app, state)

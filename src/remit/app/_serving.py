@@ -18,6 +18,7 @@ from remit.app._protocol import BoundedProtocol
 from remit.core import RemitError
 from remit.surfaces.admin import admin_app
 
+GC_THRESHOLDS = (50_000, 20, 20)  # a call leaves no cycles: collecting every 700 objects cost an eighth of its time
 STOP_WAIT_S = 10  # for requests under way when the gateway is told to stop
 
 _log = logging.getLogger("remit")
@@ -69,6 +70,7 @@ async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, 
                 await asyncio.gather(*(server.ready.wait() for server in servers))
                 gc.collect()
                 gc.freeze()  # what is loaded now lives as long as the process: no collection need look at it again
+                gc.set_threshold(*GC_THRESHOLDS)
                 write_whole(root / GATEWAY_FILE, json.dumps({"data": app.data_url, "admin": app.admin_url}))
                 try:
                     yield address, stop

@@ -46,6 +46,8 @@ WITHIN_S = 86_400  # how long a hold for provenance waits
 _DIGEST_BYTES = 16
 _KEY_BYTES = range(16, 65)  # blake2b takes no longer one (RFC 7693, section 2.1)
 _ANYONE = ("user", "records")  # what an argument accepts whose sources nobody has named
+_BAD = (Label.UNTRUSTED, Label.NOWHERE)
+_JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')  # what a JSON text can begin with (RFC 8259, section 2)
 _NUMBER_MARK = b"\xff"  # no UTF-8 text begins with it, so the number 5 is never the text `5`
 _SAID_MAX = 3  # values that a hold's message names
 _SHOWN_CHARS_MAX = 120  # of a pointer in a message
@@ -107,8 +109,18 @@ class Memory:
                     return
                 room -= self._trust(_exact(form), (origin, pointer))
 
-    def learn_result(self, operation: str, call: str, flow: Flow, arguments: JsonObject, result: bytes) -> None:
+    def learn_result(  # noqa: PLR0913, PLR0917 - one answer, with all that says how far to trust it
+        self,
+        operation: str,
+        call: str,
+        flow: Flow,
+        arguments: JsonObject,
+        result: bytes,
+        sourced: tuple[Sourced, ...] | None = None,
+    ) -> None:
         """Take in what a call answered: `result` is its CallToolResult, canonical.
+
+        `sourced` is what `sources` said of the same arguments when the call was decided; without it that is looked up.
 
         Values come from `structuredContent`, by pointers relative to it, or, where there is none, from text blocks that
         are JSON. Everything else, and everything in an error, is untrusted.
@@ -118,7 +130,7 @@ class Memory:
             return
         seen = _Result(said, flow)
         room = min(RESULT_VALUES_MAX, self._room())
-        if seen.records and not self._chosen_badly(arguments, flow):
+        if seen.records and not self._chosen_badly(arguments, flow, sourced):
             room = self._learn_records(seen.records, (Label.RECORD, operation, call), _Echo(arguments), room)
         else:
             seen.untrusted += seen.records
@@ -229,12 +241,16 @@ class Memory:
     def _is_trusted(self, value: Scalar) -> bool:
         return self._digest(_exact(value)) in self._trusted
 
-    def _chosen_badly(self, arguments: JsonObject, flow: Flow) -> bool:
+    def _chosen_badly(self, arguments: JsonObject, flow: Flow, sourced: tuple[Sourced, ...] | None) -> bool:
         """Say whether some argument makes the whole result untrusted.
 
         An untrusted one does. One from nowhere does if it steers an operation that changes the world, which may write
         it into the record that it returns; and, once untrusted content went by unremembered, any control argument does.
         """
+        if sourced is not None and flow.consequential:
+            if any(one.source.label in _BAD for one in sourced):
+                return True
+            arguments = {name: value for name, value in arguments.items() if name in flow.content}
         looked_at = 0
         for name, value in arguments.items():
             taints = self._content_taints if name in flow.content else self._control_taints
@@ -386,6 +402,9 @@ class _Result:
     def _sort_text(self, text: Json, pointer: str, nodes: tuple[_Node, ...], *, trusted: bool) -> None:
         if not isinstance(text, str):
             self._sort(text, pointer, (), trusted=False)
+            return
+        if text[:1] not in _JSON_STARTS:
+            self._put(pointer, text, trusted=trusted)
             return
         try:
             value = parse_strict(text.encode("utf-8", "surrogatepass"))

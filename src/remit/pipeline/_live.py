@@ -55,6 +55,7 @@ class Live:
         tenant: str,
         memory_key: bytes,
         entries_of: EntriesOf,
+        later: Callable[[Callable[[], None]], object] = lambda run: run(),
     ) -> None:
         self._clock = clock
         self._snapshot = snapshot
@@ -66,6 +67,8 @@ class Live:
         self._approvals: dict[str, dict[str, Approval]] = {}  # by task, then id
         self._ended: dict[str, Approval] = {}  # of tasks that are over, to say what became of them
         self._memories: dict[str, Memory] = {}  # by task; one that is missing here is read back from the log
+        self._later = later  # runs something soon, once whoever waits for an answer has it
+        self._unlearned: list[tuple[ToolCall, Facts, bytes]] = []
         self._versions: dict[tuple[str, str], Versions] = {}  # by agent and operation, until anything changes
         self.generation = 0  # rises with every change of the snapshot or a control
 
@@ -172,12 +175,25 @@ class Live:
 
     def remember(self, call: ToolCall, facts: Facts, result: bytes) -> None:
         """See `FactSource.remember`."""
-        memory = self._memories.get(call.delegation.task)
-        if memory is not None:
-            memory.learn_result(call.operation, call.id, facts.flow or _SAYS_NOTHING, call.arguments, result)
+        task = call.delegation.task
+        if task in self._memories:
+            self._unlearned.append((call, facts, result))
+            if len(self._unlearned) == 1:
+                self._later(self._learn_all)
+
+    def _learn_all(self) -> None:
+        """Take in every answer that waits: soon after it is given, and before any call is decided on what is known."""
+        unlearned, self._unlearned = self._unlearned, []
+        for call, facts, result in unlearned:
+            memory = self._memories.get(call.delegation.task)
+            if memory is not None:
+                flow, sourced = facts.flow or _SAYS_NOTHING, facts.sourced if facts.flow else None
+                memory.learn_result(call.operation, call.id, flow, call.arguments, result, sourced)
 
     def gather(self, call: ToolCall) -> Facts:
         """Return what `call` is to be decided on, all read at this moment."""
+        if self._unlearned:
+            self._learn_all()
         task, agent = call.delegation.task, call.delegation.agent
         kept = self._approvals.get(task)
         flow = self._snapshot.flows.get((agent, call.operation))

@@ -1,6 +1,6 @@
 """The decision point: pure, and the same for a live call, a shadow and a replay."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from remit import catalogue, charter, fallbacks, identity, limits, permissions, releases
 from remit.core import Allow, Decision, Deny, GateAnswer, Hold, Reason, Ruling, ToolCall, strictest
@@ -14,7 +14,8 @@ def decide(call: ToolCall, facts: Facts) -> Ruling:
     The same call and facts give the same ruling, for ever: a record can be replayed (R3.7).
     """
     trail: list[GateAnswer] = []
-    for gate, answer in _gates(call, facts):
+    for gate, ask in _GATES:
+        answer = ask(call, facts)
         trail.append(GateAnswer(gate, answer))
         if isinstance(answer, Deny):
             break
@@ -29,45 +30,42 @@ def decide(call: ToolCall, facts: Facts) -> Ruling:
     return Ruling(decision, tuple(trail))
 
 
-def _gates(call: ToolCall, facts: Facts) -> Iterator[tuple[str, Decision]]:
-    """Yield each gate's answer, lazily, in the order a reader should check them."""
-    delegation, operation, descriptor = call.delegation, call.operation, facts.descriptor
+def _is_running(_call: ToolCall, facts: Facts) -> Decision:
+    return releases.is_running(facts.stopped)
+
+
+def _delegation_is_live(call: ToolCall, facts: Facts) -> Decision:
+    return identity.delegation_is_live(call.delegation, facts.task, facts.revoked, facts.now)
+
+
+def _within_use_case(call: ToolCall, facts: Facts) -> Decision:
+    return charter.within_use_case(facts.charter, call.delegation.use_case, call.operation)
+
+
+def _is_listed(call: ToolCall, facts: Facts) -> Decision:
     listed = frozenset[str]() if facts.charter is None else facts.charter.operations
-    yield "releases.is_running", releases.is_running(facts.stopped)
-    yield (
-        "identity.delegation_is_live",
-        identity.delegation_is_live(delegation, facts.task, facts.revoked, facts.now),
-    )
-    yield "charter.within_use_case", charter.within_use_case(facts.charter, delegation.use_case, operation)
-    yield "catalogue.is_listed", catalogue.is_listed(descriptor, operation, listed)
-    if descriptor is None:  # (a denial above; said again for whoever changes that)
-        return
-    yield "catalogue.signatures_hold", catalogue.signatures_hold(facts.review, facts.quarantined)
-    yield "catalogue.version_matches", catalogue.version_matches(facts.pin, descriptor)
-    yield "catalogue.arguments_fit", catalogue.arguments_fit(facts.check, call.arguments)
-    yield "permissions.provenance_suffices", permissions.provenance_suffices(facts.flow, facts.sourced)
-    yield "permissions.policy_permits", _policy_permits(call, facts, descriptor.tool)
-    yield (
-        "fallbacks.irreversible_is_confirmed",
-        fallbacks.irreversible_is_confirmed(descriptor.effect, descriptor.controls.confirm, operation, call.arguments),
-    )
-    yield (
-        "limits.is_capped",
-        limits.is_capped(
-            facts.caps,
-            agent=delegation.agent,
-            user=delegation.user,
-            tool=descriptor.tool,
-            task=delegation.task,
-            effect=descriptor.effect,
-            now=facts.now,
-        ),
-    )
+    return catalogue.is_listed(facts.descriptor, call.operation, listed)
 
 
-def _policy_permits(call: ToolCall, facts: Facts, tool: str) -> Decision:
+def _signatures_hold(_call: ToolCall, facts: Facts) -> Decision:
+    return catalogue.signatures_hold(facts.review, facts.quarantined)
+
+
+def _version_matches(_call: ToolCall, facts: Facts) -> Decision:
+    return _UNLISTED if facts.descriptor is None else catalogue.version_matches(facts.pin, facts.descriptor)
+
+
+def _arguments_fit(call: ToolCall, facts: Facts) -> Decision:
+    return catalogue.arguments_fit(facts.check, call.arguments)
+
+
+def _provenance_suffices(_call: ToolCall, facts: Facts) -> Decision:
+    return permissions.provenance_suffices(facts.flow, facts.sourced)
+
+
+def _policy_permits(call: ToolCall, facts: Facts) -> Decision:
     """Ask the operation's policies. No policy, no call."""
-    if facts.shard is None:
+    if facts.shard is None or facts.descriptor is None:
         return Deny(Reason("policy_missing", f"no policy is loaded for `{call.operation}`", "deploy one"))
     return facts.shard.decide(
         permissions.Question(
@@ -75,7 +73,47 @@ def _policy_permits(call: ToolCall, facts: Facts, tool: str) -> Decision:
             agent=call.delegation.agent,
             use_case=call.delegation.use_case,
             operation=call.operation,
-            tool=tool,
+            tool=facts.descriptor.tool,
             arguments=call.arguments,
         )
     )
+
+
+def _irreversible_is_confirmed(call: ToolCall, facts: Facts) -> Decision:
+    if facts.descriptor is None:
+        return _UNLISTED
+    controls = facts.descriptor.controls
+    return fallbacks.irreversible_is_confirmed(controls.effect, controls.confirm, call.operation, call.arguments)
+
+
+def _is_capped(call: ToolCall, facts: Facts) -> Decision:
+    delegation, descriptor = call.delegation, facts.descriptor
+    if descriptor is None:
+        return _UNLISTED
+    return limits.is_capped(
+        facts.caps,
+        agent=delegation.agent,
+        user=delegation.user,
+        tool=descriptor.tool,
+        task=delegation.task,
+        effect=descriptor.controls.effect,
+        now=facts.now,
+    )
+
+
+_UNLISTED = Deny(Reason("operation_not_listed", "nothing describes this operation", "have it described"))
+
+_GATES: tuple[tuple[str, Callable[[ToolCall, Facts], Decision]], ...] = (
+    ("releases.is_running", _is_running),
+    ("identity.delegation_is_live", _delegation_is_live),
+    ("charter.within_use_case", _within_use_case),
+    ("catalogue.is_listed", _is_listed),
+    ("catalogue.signatures_hold", _signatures_hold),
+    ("catalogue.version_matches", _version_matches),
+    ("catalogue.arguments_fit", _arguments_fit),
+    ("permissions.provenance_suffices", _provenance_suffices),
+    ("permissions.policy_permits", _policy_permits),
+    ("fallbacks.irreversible_is_confirmed", _irreversible_is_confirmed),
+    ("limits.is_capped", _is_capped),
+)
+"""Every gate by its name, which says what must be true, in the order a reader should check them."""

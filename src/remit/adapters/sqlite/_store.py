@@ -137,7 +137,7 @@ class SqliteStore:
             transaction.open_call(OpenCall(intent.call, intent.task, index), reserves)
             return Committed(index)
 
-        return await self._writer.submit(run)
+        return await self._writer.submit(run, small=True)
 
     async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
         """See `Ledger.finish`."""
@@ -146,7 +146,7 @@ class SqliteStore:
             closed = transaction.close_call(outcome.call, void=void)
             return Committed(transaction.append(outcome)) if closed else None
 
-        done = await self._writer.submit(run)
+        done = await self._writer.submit(run, small=True)
         if done is None:
             raise StoreUnavailableError(
                 "call_not_open", f"call {outcome.call} has no intent without outcome", "begin it"
@@ -155,7 +155,7 @@ class SqliteStore:
 
     async def append(self, entry: Draft) -> Committed:
         """See `Ledger.append`."""
-        return await self._writer.submit(lambda transaction: Committed(transaction.append(entry)))
+        return await self._writer.submit(lambda transaction: Committed(transaction.append(entry)), small=True)
 
     async def open_task(self, task: Task, entry: Draft) -> Committed:
         """See `Store.open_task`."""

@@ -263,11 +263,12 @@ _UPSERT_COUNTERS = _sized(
 
 
 class _Command(Generic[T]):
-    __slots__ = ("future", "run")
+    __slots__ = ("future", "run", "small")
 
-    def __init__(self, run: Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
+    def __init__(self, run: Callable[[Transaction], T], future: asyncio.Future[T], *, small: bool) -> None:
         self.run = run
         self.future = future
+        self.small = small
 
 
 class Writer:
@@ -286,6 +287,8 @@ class Writer:
         self._last = False
         self._gathered: list[_Command[object]] = []
         self._queue: queue.SimpleQueue[list[_Command[object]] | None] = queue.SimpleQueue()
+        self._handed = 0  # commands that the thread has and has not answered; while there are none, it touches nothing
+        self._loop_thread = threading.get_ident()
         self._thread = threading.Thread(target=self._run, name="remit-store-writer", daemon=True)
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -297,13 +300,16 @@ class Writer:
         """Whether the last batch that failed or wrote anything was confirmed, and the thread lives."""
         return self._confirmed and not self._closed
 
-    def submit(self, run: Callable[[Transaction], T]) -> asyncio.Future[T]:
-        """Queue a command. The future ends once its effect is durable, or with `StoreUnavailableError`."""
+    def submit(self, run: Callable[[Transaction], T], *, small: bool = False) -> asyncio.Future[T]:
+        """Queue a command. The future ends once its effect is durable, or with `StoreUnavailableError`.
+
+        A `small` one, which writes an entry or two and waits for nothing, may be run in the event loop itself.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
         if self._closed:
             future.set_exception(_unavailable("the store is closed"))
             return future
-        self._gathered.append(_Command(run, future))  # type: ignore[arg-type]  # the list forgets each command's type
+        self._gathered.append(_Command(run, future, small=small))  # type: ignore[arg-type]  # the list forgets each command's type
         if len(self._gathered) == 1:
             self._loop.call_soon(self._hand_over)
         return future
@@ -313,11 +319,23 @@ class Writer:
         gathered, self._gathered = self._gathered, []
         if not gathered:
             return
+        if self._is_alone(gathered):
+            self._commit(gathered)
+            return
         with self._gate:
             if not self._closed:
+                self._handed += len(gathered)
                 self._queue.put(gathered)
                 return
         _resolve([(command, None, _unavailable("the writer has stopped")) for command in gathered])
+
+    def _is_alone(self, gathered: list[_Command[object]]) -> bool:
+        """Whether to commit in the loop itself: one command, of the only call under way, with the thread at rest.
+
+        Two hand-overs between threads cost more than the commit. Nobody else's call waits meanwhile: there is none.
+        """
+        alone = len(gathered) == 1 and gathered[0].small and len(self._kept.open_calls) <= 1
+        return alone and not self._handed and not self._closed
 
     async def close(self) -> None:
         """Finish what is queued, then stop."""
@@ -401,7 +419,15 @@ class Writer:
         self._doubtful = {}
 
     def _tell(self, results: Iterable[tuple[_Command[object], object, StoreUnavailableError | None]]) -> None:
-        self._loop.call_soon_threadsafe(_resolve, list(results))
+        told = list(results)
+        if threading.get_ident() == self._loop_thread:
+            _resolve(told)
+        else:
+            self._loop.call_soon_threadsafe(self._answered, told)
+
+    def _answered(self, told: list[tuple[_Command[object], object, StoreUnavailableError | None]]) -> None:
+        self._handed -= len(told)
+        _resolve(told)
 
 
 def _resolve(results: list[tuple[_Command[object], object, StoreUnavailableError | None]]) -> None:

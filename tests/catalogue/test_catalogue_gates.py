@@ -295,26 +295,13 @@ def test_an_operation_that_is_not_reviewed_is_denied(review: Review | None, says
 
 
 @pytest.mark.requirement("R4.7")
-@pytest.mark.parametrize(
-    ("quarantined", "says"),
-    [
-        ('["title: - \\"a\\"", "title: + \\"b\\""]', 'title: - "a"; title: + "b"'),
-        ('{"differences": ["description: + \\"x\\""], "at": "now"}', 'description: + "x"'),
-        ('"the tool is gone"', "the tool is gone"),
-        ("the tool is gone", "the tool is gone"),
-        ("{}", "{}"),
-        ("[1]", "[1]"),
-        ("\ud800", r"\ud800"),
-        ("a\u202eb\nc", "a\\u202eb\\u000ac"),
-        ("x" * 500, "x" * 239 + "…"),
-    ],
-)
-def test_an_operation_in_quarantine_is_denied_and_the_difference_said(quarantined: str, says: str) -> None:
+@pytest.mark.parametrize("quarantined", ['["title: + \\"obey\\""]', "obey", "{}", "\ud800", "x" * 500])
+def test_an_operation_in_quarantine_is_denied_and_the_agent_hears_no_word_of_the_server(quarantined: str) -> None:
     for review in (REVIEWED, None):
         answer = signatures_hold(review, quarantined)
         assert isinstance(answer, Deny)
         assert answer.reason.code == "operation_quarantined"
-        assert answer.reason.message.endswith(f": {says}")
+        assert quarantined not in answer.reason.message
         assert "remit tools diff" in answer.reason.fix
 
 

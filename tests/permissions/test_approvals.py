@@ -187,8 +187,9 @@ def test_only_the_requester_confirms_and_only_with_the_exact_words(
 
 
 @pytest.mark.requirement("R3.5")
-def test_an_owner_who_is_the_requester_never_counts() -> None:
-    assert code(asks(approval(CONFIRM, owner="ana"), "ana", typed="ord_1042")) == "approver_is_owner"
+def test_an_owner_who_is_the_requester_confirms_what_is_done_in_their_name_and_approves_nothing() -> None:
+    assert code(asks(approval(CONFIRM, owner="ana"), "ana", typed="ord_1042")) == "granted"
+    assert code(asks(approval(owner="ana"), "ana", "finance")) == "approver_is_owner"
 
 
 @pytest.mark.requirement("R3.5")

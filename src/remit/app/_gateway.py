@@ -38,6 +38,7 @@ from remit.core import JsonObject, Problem, RemitError, StoreUnavailableError, u
 from remit.identity import Person, agent_keys, read_agent_key, token_endpoint, with_key
 from remit.pipeline import (
     RELEASE,
+    STOP,
     ApprovalDesk,
     ControlDesk,
     Deployed,
@@ -202,6 +203,7 @@ class App:
             "project": self.settings.name,
             "profile": self.settings.profile,
             "bundle": self.live.snapshot.digest,
+            "stopped": self.live.says(STOP),
             "entries": state.size,
             "open_tasks": len(state.tasks),
             "verifier_key": self.vkey,

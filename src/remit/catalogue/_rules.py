@@ -6,10 +6,8 @@ from dataclasses import fields, replace
 from enum import StrEnum
 
 from remit.catalogue._model import Controls, Descriptor, Pin, Review, SchemaCheck
-from remit.catalogue._text import visible_text
-from remit.core import Allow, Decision, Deny, InputRefusedError, Json, Reason, canonical_bytes, parse_strict
+from remit.core import Allow, Decision, Deny, Json, Reason, canonical_bytes
 
-DIFFERENCE_CHARS_MAX = 240  # of a difference, in a refusal
 DIGEST_CHARS = 7 + 12  # of a digest, in a refusal: `sha256:` and enough digits to tell two apart
 
 _DERIVED = frozenset({"interface", "controls_digest", "digest"})  # said by the other fields
@@ -47,15 +45,15 @@ def is_listed(descriptor: Descriptor | None, operation: str, listed: frozenset[s
 def signatures_hold(review: Review | None, quarantined: str) -> Decision:
     """Gate 2: allow only what the persons asked have signed, served as they saw it (R4.2, R4.5, R4.7).
 
-    `quarantined` says how the served definition differs from the reviewed one: a JSON array of lines, or an object
-    with such an array as `differences`, or plain text; empty: it does not differ. A quarantine is asked first, because
-    no signature mends it.
+    `quarantined` says how the served definition differs from the reviewed one; empty: it does not. None of it is said
+    to the agent, since a stranger wrote it and a model would read it. A quarantine is asked first, because no signature
+    mends it.
     """
     if quarantined:
         return Deny(
             Reason(
                 "operation_quarantined",
-                f"the tool server shows another definition than the one reviewed: {_shortened(quarantined)}",
+                "the tool server no longer shows the definition that was reviewed",
                 "a person compares it with `remit tools diff`, and reviews the new definition or has the old one back",
             )
         )
@@ -159,16 +157,3 @@ def _content(value: Descriptor | Controls, without: frozenset[str] = frozenset()
     """Take every field by its name: one that is added to the model later is signed without anybody thinking of it."""
     found = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in without}
     return {name: dict(inner) if isinstance(inner, Mapping) else inner for name, inner in found.items()}
-
-
-def _shortened(quarantined: str) -> str:
-    """Say a recorded difference on one line, whatever was recorded: this is said while denying, and never fails."""
-    try:
-        value = parse_strict(quarantined.encode("utf-8", "replace"))
-    except InputRefusedError:
-        value = quarantined
-    if isinstance(value, dict):
-        value = value.get("differences")
-    lines = [line for line in value if isinstance(line, str)] if isinstance(value, list) else []
-    text = visible_text("; ".join(lines) or (value if isinstance(value, str) else quarantined))
-    return text if len(text) <= DIFFERENCE_CHARS_MAX else text[: DIFFERENCE_CHARS_MAX - 1] + "…"

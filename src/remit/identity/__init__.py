@@ -10,7 +10,7 @@ with a key of its own (R2.2).
 
 from remit.identity._keys import KEYS_MAX, agent_keys, read_agent_key, with_key, without_key
 from remit.identity._ports import Authenticator, Exchange, Hands, Person, TokenRefusedError
-from remit.identity._rules import delegation_is_live, may_have_agents_act
+from remit.identity._rules import agent_is_live, delegation_is_live, may_have_agents_act
 from remit.identity._urls import JWKS_PATH, METADATA_PATH, TOKEN_PATH, token_endpoint
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Hands",
     "Person",
     "TokenRefusedError",
+    "agent_is_live",
     "agent_keys",
     "delegation_is_live",
     "may_have_agents_act",

@@ -24,6 +24,14 @@ def may_have_agents_act(person: Person) -> Decision:
     )
 
 
+def agent_is_live(agent: str, revoked: str) -> Decision:
+    """Allow only while nobody has cut the agent off; `revoked` says why somebody did (R2.11)."""
+    if not revoked:
+        return Allow()
+    fix = "ask an operator; `remit agents restore`"
+    return Deny(Reason("agent_revoked", f"the agent `{agent[:64]}` is revoked: {revoked}", fix))
+
+
 def delegation_is_live(delegation: Delegation, task: Task | None, revoked: str, now: datetime) -> Decision:
     """Allow only while the token and the task it names both live and agree on who, for whom and what for (R2.9).
 
@@ -31,8 +39,7 @@ def delegation_is_live(delegation: Delegation, task: Task | None, revoked: str, 
     outlives a revocation, the agent's authority does not (R2.11).
     """
     if revoked:
-        fix = "ask an operator; `remit agents restore`"
-        return Deny(Reason("agent_revoked", f"the agent `{delegation.agent}` is revoked: {revoked}", fix))
+        return agent_is_live(delegation.agent, revoked)
     if now >= delegation.expires_at:
         return Deny(Reason("token_expired", "the task token has expired", _REOPEN))
     if task is None:

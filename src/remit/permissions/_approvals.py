@@ -154,10 +154,15 @@ def _other_digest(approval: Approval, digest_seen: str) -> Deny | None:
 def _insider(approval: Approval, person: str) -> Deny | None:
     if _same(person, approval.agent):
         return _deny("approver_is_agent", "an agent never approves its own call", "ask a person")
-    if _same(person, approval.owner):
+    if _same(person, approval.owner) and not _confirms(approval, person):
         message = f"`{person}` owns the agent `{approval.agent}` and never counts for its calls"
         return _deny("approver_is_owner", message, f"ask another of {_approvers(approval.requirements)}")
     return None
+
+
+def _confirms(approval: Approval, person: str) -> bool:
+    """Say whether `person` is the user, who confirms what is done in their name, whosever the agent is."""
+    return person == approval.user and any(REQUESTER in need.approvers for need in approval.requirements)
 
 
 def _excluded(approval: Approval, person: str) -> Deny | None:

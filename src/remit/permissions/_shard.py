@@ -27,6 +27,7 @@ from remit.permissions._model import Question
 
 _NO_ENTITIES = cedarpy.Entities.from_json_str("[]")
 _DETAIL_CHARS_MAX = 200
+_WAIT = "wait for a person to decide, then send exactly the same call again"
 _ASK = "ask the agent's owner, who finds the policy by its id"  # the agent hears it: no guide to our files
 
 
@@ -100,7 +101,7 @@ class CedarShard:
         needs = tuple(dict.fromkeys(self.terms[name] for name in ids))
         asked = "; ".join(f"{need.quorum} of {', '.join(need.approvers)} within {need.within_s} s" for need in needs)
         message = f"`{self.operation}` needs approval ({asked}), by {self._named(ids)}"
-        return Hold(Reason("approval_required", message, _ASK), needs)
+        return Hold(Reason("approval_required", message, _WAIT), needs)
 
     def _named(self, ids: list[str]) -> str:
         return ", ".join(f"`{name}` ({text})" if (text := self.texts[name]) else f"`{name}`" for name in ids)

@@ -1,11 +1,12 @@
 """What a ruling was made on, for its entry: enough to make it again, and nothing that the bundle says already."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from remit import permissions, records
 from remit.core import Allow, Consume, Deny, GateAnswer, Json, JsonObject, Requirement, Reserve, Ruling, strictest
 from remit.limits import refused
-from remit.permissions import Approval, Label, Source, Sourced
+from remit.permissions import Approval, Label, Source, Sourced, State
 from remit.pipeline._facts import Facts
 from remit.pipeline._ports import Full
 
@@ -33,8 +34,21 @@ def _looked_at(facts: Facts) -> JsonObject:
     if facts.sourced:
         more["sources"] = [_source_json(each) for each in facts.sourced]
     if facts.approvals:
-        more["approvals"] = [permissions.approval_json(each) for each in facts.approvals]
+        more["approvals"] = [
+            permissions.approval_json(_bare(each)) for each in facts.approvals if _counted(each, facts)
+        ]
     return more
+
+
+def _counted(approval: Approval, facts: Facts) -> bool:
+    """Say whether an approval can matter to a decision: it waits, or it was answered and stands for ever."""
+    return approval.state is not State.VOID and (approval.state is not State.WAITING or facts.now < approval.expires_at)
+
+
+def _bare(approval: Approval) -> Approval:
+    """Leave out what a leaf must not hold, because it could never be erased (R5.7), and what no decision looks at."""
+    needs = tuple(replace(need, typed="") for need in approval.requirements)
+    return replace(approval, requirements=needs, message="", rationale="")
 
 
 def looked_at(leaf: JsonObject) -> tuple[tuple[Sourced, ...], tuple[Approval, ...]]:

@@ -1,5 +1,7 @@
 """Opening an approval for a call that is held: one for each call digest, and only so many that wait in a task."""
 
+from datetime import datetime
+
 from remit import permissions, records
 from remit.core import Deny, GateAnswer, Hold, JsonObject, Reason, Ruling, ToolCall, new_id
 from remit.permissions import Approval, State
@@ -50,7 +52,7 @@ def opened(call: ToolCall, facts: Facts, hold: Hold, random: records.Random) -> 
         rationale=call.rationale,
         entry=0,
         opened_at=facts.now,
-        expires_at=permissions.expires_at(hold.requirements, facts.now),
+        expires_at=_until(permissions.expires_at(hold.requirements, facts.now), facts),
     )
 
 
@@ -61,3 +63,8 @@ def held_json(approval: Approval) -> JsonObject:
         "call_digest": approval.digest,
         "requirements": requirements_json(approval.requirements),
     }
+
+
+def _until(asked: datetime, facts: Facts) -> datetime:
+    """Return when an approval ends: with its task at the latest."""
+    return asked if facts.task is None else min(asked, facts.task.expires_at)

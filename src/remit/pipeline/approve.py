@@ -13,6 +13,7 @@ from remit.pipeline._ports import Bell, Clock, Conflict, Store
 TRIES_MAX = 3  # times an answer is looked at afresh because somebody else answered at the same moment
 
 _UNKNOWN = Reason("approval_unknown", "no open task waits for such an approval", "see `remit approvals list`")
+_OVER = Reason("approval_closed", "the task that asked for it is over", "nothing is left to decide")
 _CONFLICT = Reason("conflict", "others keep answering at the same moment", "look at it again, then answer again")
 
 
@@ -58,6 +59,11 @@ class ApprovalDesk:
 
         return await self._answer(person, approval, change)
 
+    def _goes_on(self, found: Approval) -> bool:
+        """Whether a yes could still lead to anything; of what is decided already, the rules say what became of it."""
+        task = self.live.task(found.task)
+        return found.state is not State.WAITING or (task is not None and self.clock.now() < task.expires_at)
+
     async def _answer(
         self,
         person: Person,
@@ -68,7 +74,7 @@ class ApprovalDesk:
             found = self.live.approval(approval)
             if found is None:
                 return _UNKNOWN
-            made = change(found)
+            made = change(found) if self._goes_on(found) else _OVER
             if isinstance(made, Reason):
                 return made
             changed, said = made

@@ -6,7 +6,7 @@ from datetime import timedelta
 from remit import charter, identity, records
 from remit.core import Allow, Deny, Hold, Reason, Task, new_id, strictest
 from remit.identity import Person
-from remit.pipeline._live import Live
+from remit.pipeline._live import Live, agent_control
 from remit.pipeline._ports import Clock, Store
 
 
@@ -33,6 +33,7 @@ class TaskDesk:
         open_already = self.live.open_tasks_of(person.name, agent)
         gates = (
             identity.may_have_agents_act(person),
+            identity.agent_is_live(agent, self.live.says(agent_control(agent))),
             charter.may_open_task(job, use_case, open_already, self.open_max),
         )
         match strictest(gates):

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from remit.core import Delegation, Hold, Json, JsonObject, Ruling, Task, ToolCall, Trace, parse_utc
+from remit.permissions import Approval
 from remit.pipeline._basis import limited, looked_at
+from remit.pipeline._digest import digest_of
 from remit.pipeline._facts import Facts, Snapshot
 from remit.pipeline._holding import too_many
 from remit.pipeline._live import facts_for
@@ -58,8 +61,30 @@ def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None], tenant: 
         sourced=sourced,
         approvals=approvals,
     )
+    facts = replace(facts, approvals=_typed_again(call, facts))
     ruling = _after(decide(call, facts), facts, leaf)
     return [spoken(ruling.decision), [[answer.gate, *spoken(answer.decision)] for answer in ruling.trail]]
+
+
+def _typed_again(call: ToolCall, facts: Facts) -> tuple[Approval, ...]:
+    """Give this very call's approvals back what was to be typed, which no leaf holds: it stands in the arguments."""
+    held = decide(call, replace(facts, approvals=())).decision if facts.approvals else None
+    if not isinstance(held, Hold):
+        return facts.approvals
+    typed = {(need.kind, need.approvers, need.quorum): need.typed for need in held.requirements}
+    digest = digest_of(call, facts)
+    return tuple(
+        replace(
+            each,
+            requirements=tuple(
+                replace(need, typed=typed.get((need.kind, need.approvers, need.quorum), ""))
+                for need in each.requirements
+            ),
+        )
+        if each.digest == digest
+        else each
+        for each in facts.approvals
+    )
 
 
 def _after(ruling: Ruling, facts: Facts, leaf: JsonObject) -> Ruling:

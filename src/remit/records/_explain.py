@@ -78,6 +78,15 @@ def _control(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
         yield f"  {line}"
 
 
+def _release(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
+    yield f"{leaf.get('how', 'deploy')} of {str(leaf['bundle'])[:19]} by {leaf['by']}"
+
+
+def _began(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
+    swept = f", {leaf['swept']} call(s) with unknown outcome" if leaf.get("swept") else ""
+    yield f"the gateway {leaf['kind']}, {leaf['mode']}{swept}"
+
+
 def _outcome(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
     milliseconds = f"{float(str(leaf['elapsed_us'])) / 1000:.1f} ms"
     code = f", {leaf['code']}: {leaf['detail']}" if "code" in leaf else ""
@@ -104,6 +113,9 @@ _TELLERS = {
     "approval": _approval,
     "task_closed": _task_closed,
     "control": _control,
+    "release": _release,
+    "started": _began,
+    "stopped": _began,
 }
 _MARKS = {"allow": "+", "hold": "~", "deny": "x"}
 

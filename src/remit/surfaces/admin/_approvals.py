@@ -66,6 +66,7 @@ def approval_routes(control: Control, access: Access) -> APIRouter:
     async def approvals(found: person, *, all: bool = False) -> list[Said]:  # noqa: A002 - the query's own word
         control.live.forget_expired(control.clock.now())
         seen = [each for each in control.live.approvals() if _may_see(found, each)]
+        seen.sort(key=lambda each: not missing(each))  # what still needs somebody comes first
         return [_brief(control, each) for each in seen if all or _state(control, each) in _OPEN]
 
     @routes.get("/v1/approvals/{approval}")

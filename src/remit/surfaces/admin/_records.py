@@ -14,6 +14,7 @@ from remit.surfaces.admin._control import Control, Said
 from remit.surfaces.admin._export import export_lines
 
 TASKS_SHOWN = 50
+CONTROLLING = frozenset({"control", "release", "started", "stopped"})  # what happened to the gateway itself
 ENTRIES_SUMMARISED = 20_000  # the newest ones
 
 
@@ -43,6 +44,13 @@ def record_routes(control: Control, access: Access) -> APIRouter:
         size = (await control.store.state(control.clock.now())).size
         entries = await control.store.entries(max(0, size - ENTRIES_SUMMARISED), size, payloads=False)
         return [asdict(refusal) for refusal in refusals(entries)]
+
+    @routes.get("/v1/records/controls")
+    async def controls() -> Said:
+        size = (await control.store.state(control.clock.now())).size
+        entries = await control.store.entries(max(0, size - ENTRIES_SUMMARISED), size, payloads=False)
+        told = explain(entry for entry in entries if entry.kind in CONTROLLING)
+        return {"told": list[JsonValue](told)}
 
     @routes.get("/v1/records/export")
     async def export() -> StreamingResponse:

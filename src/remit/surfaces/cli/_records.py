@@ -48,6 +48,20 @@ def explain(task: str, root: Path, as_json: bool) -> None:
     return None
 
 
+@records.command("controls")
+@project_option
+@json_option
+@answering
+def list_controls(root: Path, as_json: bool) -> None:
+    """Tell what happened to the gateway itself: releases, revocations, quarantines, stops, keys, by whom and why."""
+    said = as_object(connect(root).get("/v1/records/controls"))
+    if as_json:
+        return print_json(said)
+    for line in as_texts(said.get("told")):
+        click.echo(line)
+    return None
+
+
 @records.command("refusals")
 @project_option
 @json_option

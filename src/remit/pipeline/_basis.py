@@ -6,7 +6,7 @@ from datetime import datetime
 from remit import permissions, records
 from remit.core import Allow, Consume, Deny, GateAnswer, Json, JsonObject, Requirement, Reserve, Ruling, strictest
 from remit.limits import refused
-from remit.permissions import Approval, Label, Source, Sourced, State
+from remit.permissions import Approval, Label, Source, Sourced
 from remit.pipeline._facts import Facts
 from remit.pipeline._ports import Full
 
@@ -34,15 +34,8 @@ def _looked_at(facts: Facts) -> JsonObject:
     if facts.sourced:
         more["sources"] = [_source_json(each) for each in facts.sourced]
     if facts.approvals:
-        more["approvals"] = [
-            permissions.approval_json(_bare(each)) for each in facts.approvals if _counted(each, facts)
-        ]
+        more["approvals"] = [permissions.approval_json(_bare(each)) for each in facts.approvals]
     return more
-
-
-def _counted(approval: Approval, facts: Facts) -> bool:
-    """Say whether an approval can matter to a decision: it waits, or it was answered and stands for ever."""
-    return approval.state is not State.VOID and (approval.state is not State.WAITING or facts.now < approval.expires_at)
 
 
 def _bare(approval: Approval) -> Approval:

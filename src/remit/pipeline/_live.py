@@ -197,18 +197,19 @@ class Live:
         task, agent = call.delegation.task, call.delegation.agent
         kept = self._approvals.get(task)
         flow = self._snapshot.flows.get((agent, call.operation))
+        now = self._clock.now()
         return facts_for(
             call,
             self._snapshot,
             self._tasks.get(task),
-            self._clock.now(),
+            now,
             versions=self._versions_for(agent, call.operation),
             tenant=self._tenant,
             stopped=self.says(STOP),
             revoked=self.says(agent_control(agent)),
             quarantined=self.quarantined(call.operation),
             sourced=self._sources(task, call, flow),
-            approvals=tuple(kept.values()) if kept else (),
+            approvals=tuple(each for each in kept.values() if _counts(each, now)) if kept else (),
         )
 
     def _sources(self, task: str, call: ToolCall, flow: Flow | None) -> tuple[Sourced, ...]:
@@ -247,6 +248,11 @@ class Live:
                 agent, operation, arguments = asked.pop(entry.call)
                 flow = self._snapshot.flows.get((agent, operation), _SAYS_NOTHING)
                 memory.learn_result(operation, entry.call, flow, arguments, bodies["result"])
+
+
+def _counts(approval: Approval, now: datetime) -> bool:
+    """Say whether an approval can matter to a decision: it waits, or it was answered and stands as long as its task."""
+    return approval.state is not State.VOID and (approval.state is not State.WAITING or now < approval.expires_at)
 
 
 def _list(value: Json) -> list[Json]:

@@ -10,7 +10,7 @@ import pytest
 from remit.surfaces.cli import _demo
 
 DESK = Path(__file__).parents[3] / "examples" / "refund_desk"
-WAIT_S = 180
+WAIT_S = 400
 
 
 @pytest.mark.requirement("R1.2", "R3.2", "R3.8", "R4.1", "R5.1", "R5.6")

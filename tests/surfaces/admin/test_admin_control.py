@@ -44,6 +44,7 @@ OPERATORS = {
     ("GET", "/v1/status"),
     ("GET", "/v1/tasks"),
     ("GET", "/v1/tasks/x_1/records"),
+    ("GET", "/v1/records/controls"),
     ("GET", "/v1/records/refusals"),
     ("GET", "/v1/records/export"),
 }

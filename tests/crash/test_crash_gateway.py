@@ -23,9 +23,9 @@ from threading import Event
 from typing import Any
 
 import pytest
+from tests.conftest import GIVEN, stand_in
 
 from remit.surfaces.cli._client import connect, log_in
-from tests.conftest import GIVEN, stand_in
 
 pytestmark = pytest.mark.requirement("R5.1", "R7.6")
 

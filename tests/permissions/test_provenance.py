@@ -29,6 +29,7 @@ def flow(
         sources=sources,
         labels=labels,
         reviewers=("finance",),
+        names=frozenset({"to", "mail", "cc", "x", "y"}),
     )
 
 

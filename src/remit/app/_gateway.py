@@ -107,6 +107,7 @@ class App:
         self._issuer = DevelopmentIssuer(
             load_or_create(keys / "development.pem"), f"{self.admin_url}/development", self.clock
         )
+        self._registering = asyncio.Lock()  # a key is compared with all others, then kept: one after another
         self.secret = _secret(root)
         self.checkpoints = CheckpointFile(root / settings.records.checkpoint_file)
         self.vkey = verifier_key(self.origin, self._log_key.public_key())
@@ -118,7 +119,7 @@ class App:
             live=live, store=store, clock=self.clock, bell=self._bell, forget_agent=self._tool_tokens.forget_agent
         )
         self.approvals = ApprovalDesk(live=live, store=store, clock=self.clock, bell=self._bell)
-        self.watch = Watch(live, self.controls, self._upstream.list_tools)
+        self.watch = Watch(live, self.controls, self._upstream.list_tools, self._upstream.distrust)
         self.gateway = Gateway(
             facts=live,
             ledger=store,
@@ -138,7 +139,7 @@ class App:
     def data_plane(self) -> DataPlane:
         """Build what agents and channels reach."""
         bounds = Bounds(body_bytes_max=self.settings.input.body_bytes_max)
-        tokens = Tokens(self._tokens, self._issuer)
+        tokens = self._authenticator()
         desk = TaskDesk(
             live=self.live,
             store=self.store,
@@ -165,12 +166,15 @@ class App:
             self.health,
         )
 
+    def _authenticator(self) -> Tokens:
+        return Tokens(self._tokens, self._issuer, self.settings.development.people)
+
     def admin(self) -> Control:
         """Build what people and the command line can do."""
         return Control(
             store=self.store,
             clock=self.clock,
-            authenticator=Tokens(self._tokens, self._issuer),
+            authenticator=self._authenticator(),
             audience=self.admin_url,
             log_in=self.log_in,
             status=self.status,
@@ -229,7 +233,7 @@ class App:
         Raises:
             ProjectInvalidError: the files do not load; the running release stays.
         """
-        settings, checked = await asyncio.to_thread(_read, self.root)
+        settings, checked = await asyncio.to_thread(_read, self.root, self.settings.catalogue.trust)
         warnings = [str(warning) for warning in checked.warnings]
         if settings != self.settings:
             warnings.append("remit.yaml has changed since the start: settings are read only then, so start again")
@@ -289,11 +293,14 @@ class App:
         if agent not in self.live.snapshot.charters:
             raise RemitError("agent_unknown", f"there is no agent `{agent[:64]}`", "see `remit agents list`")
         key = read_agent_key(jwk)
-        for other in self.live.snapshot.charters:
-            if other != agent and key["kid"] in agent_keys(self.live.says(keys_control(other))):
-                raise RemitError("key_shared", f"`{other}` has this key already", "give each agent a key of its own")
-        keys = with_key(self.live.says(keys_control(agent)), key)
-        await self.controls.set_keys(agent, keys, by.name, {"kid": str(key["kid"])})
+        async with self._registering:
+            for other in self.live.snapshot.charters:
+                if other != agent and key["kid"] in agent_keys(self.live.says(keys_control(other))):
+                    raise RemitError(
+                        "key_shared", f"`{other}` has this key already", "give each agent a key of its own"
+                    )
+            keys = with_key(self.live.says(keys_control(agent)), key)
+            await self.controls.set_keys(agent, keys, by.name, {"kid": str(key["kid"])})
         return {"agent": agent, "kid": str(key["kid"])}
 
     async def checkpoint(self) -> str:
@@ -387,9 +394,10 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
     return app, Checked(snapshot, (*warning, *checked.warnings))
 
 
-def _read(root: Path) -> tuple[Settings, Checked]:
+def _read(root: Path, trust: str = "") -> tuple[Settings, Checked]:
+    """Read the project; `trust` is where the trust root was at the start, which no later setting moves."""
     settings = read_settings(root)
-    return settings, check_project(read_sources(root, root / settings.catalogue.trust))
+    return settings, check_project(read_sources(root, root / (trust or settings.catalogue.trust)))
 
 
 async def _rolled_back(

@@ -204,15 +204,26 @@ def lifted(hold: Hold, digest: str, binding: str, approvals: tuple[Approval, ...
     if used is not None:
         message = f"this very call was approved and made once, as `{used.call}`"
         return Deny(Reason("already_executed", message, "use the recorded outcome of that call"), instead=used.call)
-    denied = next((one for one in approvals if one.state is State.DENIED and _is_about(one, digest, binding)), None)
-    if denied is not None:
-        message = f"`{denied.operation}` with these arguments was denied by `{denied.by}` (approval `{denied.id}`)"
-        return _deny("approval_denied", message, "do not ask again; tell the user that it was denied")
+    refused = denied(digest, binding, approvals)
+    if refused is not None:
+        return refused
     waiting = [approval for approval in mine if approval.state is State.WAITING and now < approval.expires_at]
     for approval in waiting:
         if hold.requirements and all(_is_met(approval, need, now) for need in hold.requirements):
             return Allow((Consume(approval.id),))
     return _still_held(hold, waiting[0], now) if waiting else hold
+
+
+def denied(digest: str, binding: str, approvals: tuple[Approval, ...]) -> Deny | None:
+    """Return the denial that a person's no means for this call, for as long as its task lives; None without one.
+
+    It is asked also where nothing would hold the call any more: what a person refused does not become right by itself.
+    """
+    no = next((one for one in approvals if one.state is State.DENIED and _is_about(one, digest, binding)), None)
+    if no is None:
+        return None
+    message = f"`{no.operation}` with these arguments was denied by `{no.by}` (approval `{no.id}`)"
+    return _deny("approval_denied", message, "do not ask again; tell the user that it was denied")
 
 
 def _is_about(approval: Approval, digest: str, binding: str) -> bool:

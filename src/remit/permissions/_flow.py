@@ -23,7 +23,8 @@ class Flow:
     there accepts the user and every system of record. A source is `user`, `records`, `<operation>`, or
     `<operation>/<pointer>`. `labels` are (pointer pattern, label) of result fields, `*` for any one step; the longest
     that fits a field or stands above it counts, and what none covers is untrusted. `reviewers` are the roles that lift
-    a hold for provenance.
+    a hold for provenance. `closed` are the top-level arguments whose schema lists every value they can have; `names`
+    are the property names of the whole input schema: any other key in a call is a value that somebody chose.
     """
 
     consequential: bool
@@ -31,6 +32,8 @@ class Flow:
     sources: Mapping[str, tuple[str, ...]]
     labels: tuple[tuple[str, Label], ...]
     reviewers: tuple[str, ...]
+    closed: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

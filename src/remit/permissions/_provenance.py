@@ -40,6 +40,9 @@ RESULT_VALUES_MAX = 2_000  # of them, from one result
 TEXT_CHARS_MAX = 1 << 16  # of one text, what is taken apart into tokens
 ARGUMENT_VALUES_MAX = 2_000  # values in one call's control arguments that are looked at; the rest is from nowhere
 SOURCES_MAX = 8  # places remembered for one value
+CALL_WORK_MAX = 1 << 16  # characters of one call's arguments that are folded, a letter beyond ASCII counted as 18
+RESULT_WORK_MAX = 1 << 18  # the same of one result: a stranger must not be able to make this gateway slow
+FOLDS_TO_MAX = 18  # characters that one character may become under NFKC (U+FDFA, Unicode Standard Annex 15)
 TOKEN_CHARS_MIN = 4  # shorter ones are everywhere by chance
 WITHIN_S = 86_400  # how long a hold for provenance waits
 
@@ -59,7 +62,6 @@ _Seen = tuple[_Origin, str]  # where from, and the pointer there
 _SEPARATORS = re.compile(r"[\s<>()\[\]{}\"',;|]+")
 _SEPARATORS_WIDE = re.compile(r"[\s<>()\[\]{}\"',;|`*\u00ab\u00bb\u2018-\u201f\u2039\u203a]+")
 _DIGITS = re.compile(r"([+-]?)0*([0-9]+)(?:\.([0-9]*))?", re.ASCII)
-_KEY_OF_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 # What takes no room on a screen: control and format characters (general categories Cc and Cf, but for white space),
 # variation selectors, fillers and the grapheme joiner.
 _INVISIBLE = re.compile(
@@ -140,14 +142,23 @@ class Memory:
 
     def _learn_records(self, leaves: "list[_Leaf]", origin: _Origin, echo: "_Echo", room: int) -> int:
         is_echo, trust = echo.has, self._trust
+        work = RESULT_WORK_MAX
         for pointer, value in leaves:
-            if room <= 0:
+            work -= _work(value)
+            if room <= 0 or work < 0:
                 break  # forgotten: from nowhere
             if not is_echo(value):
                 room -= trust(value.encode() if type(value) is str else _exact(value), (origin, pointer))
         return room
 
     def _learn_untrusted(self, leaves: "list[_Leaf]", origin: _Origin, room: int) -> None:
+        work = RESULT_WORK_MAX
+        for place, (_, value) in enumerate(leaves):
+            work -= _work(value)
+            if work < 0:
+                self._blind = True
+                leaves = leaves[:place]
+                break
         for pointer, value in leaves:  # whole values first, so that a long text cannot crowd them out
             room -= self._distrust(_loose(value), (origin, pointer), room)
         for pointer, value in leaves:
@@ -205,20 +216,22 @@ class Memory:
         nothing and are left out. Values beyond the first 2,000 are from nowhere.
         """
         found: list[Sourced] = []
+        work = CALL_WORK_MAX
         for name, value in arguments.items():
             if name in flow.content:
                 continue
             accepted = flow.sources.get(name, _ANYONE)
-            for pointer, leaf in _leaves(value, _under("", name), keys=True):
+            for pointer, leaf in _leaves(value, _under("", name), names=flow.names):
                 if len(found) == ARGUMENT_VALUES_MAX:
                     return (*found, Sourced(pointer, Source(Label.NOWHERE), accepted=False))
-                found.append(self._sourced(pointer, leaf, accepted))
+                work -= _work(leaf)
+                found.append(self._sourced(pointer, leaf, accepted, looks=work >= 0))
         return tuple(found)
 
-    def _sourced(self, pointer: str, value: Scalar, accepted: tuple[str, ...]) -> Sourced:
+    def _sourced(self, pointer: str, value: Scalar, accepted: tuple[str, ...], *, looks: bool) -> Sourced:
         places = self._trusted.get(self._digest(_exact(value)))
         if places is None:
-            suspect = self._suspect(value, parts=True)
+            suspect = self._suspect(value, parts=True) if looks else None
             return Sourced(pointer, Source(Label.NOWHERE) if suspect is None else _source(suspect), accepted=False)
         for place in places:
             if _accepts(accepted, place):
@@ -244,26 +257,30 @@ class Memory:
     def _chosen_badly(self, arguments: JsonObject, flow: Flow, sourced: tuple[Sourced, ...] | None) -> bool:
         """Say whether some argument makes the whole result untrusted.
 
-        An untrusted one does. One from nowhere does if it steers an operation that changes the world, which may write
-        it into the record that it returns; and, once untrusted content went by unremembered, any control argument does.
+        A control argument that neither the user nor a record gave does, if it steers an operation that changes the
+        world, which may write it into the record that it returns, or once untrusted content has entered the task: it
+        may be a part of that, in whatever form. A content argument does if it is untrusted as it stands.
         """
         if sourced is not None and flow.consequential:
             if any(one.source.label in _BAD for one in sourced):
                 return True
             arguments = {name: value for name, value in arguments.items() if name in flow.content}
-        looked_at = 0
+        looked_at, work = 0, CALL_WORK_MAX
         for name, value in arguments.items():
             taints = self._content_taints if name in flow.content else self._control_taints
-            for _, leaf in _leaves(value, "", keys=True):
+            if name in flow.closed and not flow.consequential:
+                continue  # a reviewer has listed every value it can have: choosing one of them is no stranger's word
+            for _, leaf in _leaves(value, "", names=flow.names):
                 looked_at += 1
-                if looked_at > ARGUMENT_VALUES_MAX or (not self._is_trusted(leaf) and taints(leaf, flow)):
+                work -= _work(leaf)
+                if looked_at > ARGUMENT_VALUES_MAX or work < 0 or (not self._is_trusted(leaf) and taints(leaf, flow)):
                     return True
         return False
 
     def _control_taints(self, value: Scalar, flow: Flow) -> bool:
-        if flow.consequential or self._blind or (isinstance(value, str) and len(value) > TEXT_CHARS_MAX):
-            return True
-        return self._suspect(value, parts=True) is not None
+        # A value that neither the user nor a record gave may be a stranger's in another form, once one has been heard.
+        del value
+        return flow.consequential or self._blind or bool(self._distrusted)
 
     def _content_taints(self, value: Scalar, _flow: Flow) -> bool:
         # A short one is a page number, say: a reviewer has signed that it may be anything.
@@ -435,6 +452,8 @@ class _Result:
             if nodes:
                 below, label = _step(nodes, key, trusted)
             at = _under(pointer, key) if "~" in key or "/" in key else f"{pointer}/{key}"
+            if not label and isinstance(value, dict) and len(key) >= TOKEN_CHARS_MIN:
+                self.untrusted.append((at, key))
             if isinstance(item, str):  # (the shortest way for what there is most of)
                 (self.records if label else self.untrusted).append((at, item))
             else:
@@ -485,17 +504,20 @@ class _Echo:
 
     def __init__(self, arguments: JsonObject) -> None:
         said: list[str] = []
-        for value in arguments.values():
+        work = sum(_work(leaf) for value in arguments.values() for _, leaf in _leaves(value, "", names=frozenset()))
+        self._all = work > CALL_WORK_MAX  # too much to look through: then everything is an echo
+        for value in () if self._all else arguments.values():
             _echoed(value, said)
         self._said = "\n".join(said)
-        self._all = len(self._said) > TEXT_CHARS_MAX  # too much to look through: then everything is an echo
         self._short: frozenset[str] | None = None
 
     def has(self, value: Scalar) -> bool:
         """Tell whether `value` stands in the arguments: anywhere, or, when it is short, as a word of its own."""
+        if self._all:
+            return True
         loose = _folded(value) if isinstance(value, str) else str(value)
-        if loose not in self._said or self._all:
-            return self._all
+        if loose not in self._said:
+            return False
         return len(loose) >= TOKEN_CHARS_MIN or _number_form(loose) in self._words()
 
     def _words(self) -> frozenset[str]:
@@ -522,19 +544,19 @@ def _echoed(value: Json, said: list[str]) -> None:
 # -- forms of one value
 
 
-def _leaves(value: Json, pointer: str, *, keys: bool = False) -> Iterator[_Leaf]:
-    """Walk the texts and numbers under `value`; with `keys` also keys that are no names a schema would give."""
+def _leaves(value: Json, pointer: str, *, names: frozenset[str] | None = None) -> Iterator[_Leaf]:
+    """Walk the texts and numbers under `value`; given a schema's `names`, also the keys that are none of them."""
     if isinstance(value, str):
         yield pointer, value
     elif isinstance(value, dict):
         for key, item in value.items():
             below = _under(pointer, key)
-            if keys and not _KEY_OF_SCHEMA.fullmatch(key):
+            if names is not None and key not in names:
                 yield below, key
-            yield from _leaves(item, below, keys=keys)
+            yield from _leaves(item, below, names=names)
     elif isinstance(value, list):
         for place, item in enumerate(value):
-            yield from _leaves(item, f"{pointer}/{place}", keys=keys)
+            yield from _leaves(item, f"{pointer}/{place}", names=names)
     elif value is not None and not isinstance(value, bool):
         yield pointer, value
 
@@ -544,6 +566,13 @@ def _under(pointer: str, key: str) -> str:
     if "~" in key or "/" in key:
         key = key.replace("~", "~0").replace("/", "~1")
     return f"{pointer}/{key}"
+
+
+def _work(value: Scalar) -> int:
+    """Return how much there is to fold in a value, at the worst."""
+    if not isinstance(value, str):
+        return 1
+    return len(value) if value.isascii() else len(value) * FOLDS_TO_MAX
 
 
 def _exact(value: Scalar) -> bytes:

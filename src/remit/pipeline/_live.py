@@ -93,9 +93,9 @@ class Live:
             return ""
         found = self._snapshot.descriptors.get(operation)
         said: JsonObject = json.loads(says)
-        if found is None or said.get("digest") != found.digest:
+        if found is None or found.digest not in said:
             return ""
-        return "; ".join(str(line) for line in _list(said.get("differences"))) or "it differs from what was reviewed"
+        return "; ".join(str(line) for line in _list(said[found.digest])) or "it differs from what was reviewed"
 
     def set_control(self, name: str, version: int, says: str) -> None:
         """Take in what a control says now."""
@@ -197,7 +197,7 @@ class Live:
         task, agent = call.delegation.task, call.delegation.agent
         kept = self._approvals.get(task)
         flow = self._snapshot.flows.get((agent, call.operation))
-        now = self._clock.now()
+        now, revoked = self._clock.now(), self.says(agent_control(agent))
         return facts_for(
             call,
             self._snapshot,
@@ -206,9 +206,9 @@ class Live:
             versions=self._versions_for(agent, call.operation),
             tenant=self._tenant,
             stopped=self.says(STOP),
-            revoked=self.says(agent_control(agent)),
+            revoked=revoked,
             quarantined=self.quarantined(call.operation),
-            sourced=self._sources(task, call, flow),
+            sourced=() if revoked or task not in self._tasks else self._sources(task, call, flow),
             approvals=tuple(each for each in kept.values() if _counts(each, now)) if kept else (),
         )
 

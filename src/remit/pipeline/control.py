@@ -16,6 +16,7 @@ from remit.pipeline._live import STOP, Live, agent_control, approval_control, op
 from remit.pipeline._ports import Bell, Clock, Store
 
 DIFFERENCES_KEPT_MAX = 50  # lines of how an operation differs from what was reviewed
+REVIEWS_KEPT_MAX = 20  # of one operation, whose quarantine is remembered
 WHY_CHARS_MAX = 500
 
 
@@ -96,7 +97,9 @@ class ControlDesk:
     async def quarantine(self, operation: str, differences: Sequence[str]) -> None:
         """Let nobody call an operation that is no longer served as it was reviewed (R4.7)."""
         kept = list(differences[:DIFFERENCES_KEPT_MAX])
-        says = json.dumps({"digest": self._digest(operation), "differences": kept})
+        before = json.loads(self.live.says(operation_control(operation)) or "{}")
+        others = list(before.items())[-REVIEWS_KEPT_MAX:]  # reviews that may come back by a rollback
+        says = json.dumps({**dict(others), self._digest(operation): kept})
         if self.live.says(operation_control(operation)) != says:
             await self._say(operation_control(operation), "quarantined", says, "gateway", {"differences": [*kept]})
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from remit import catalogue, charter, fallbacks, identity, limits, permissions, releases
 from remit.core import Allow, Decision, Deny, GateAnswer, Hold, Reason, Ruling, ToolCall, strictest
+from remit.permissions import State
 from remit.pipeline._digest import binding_of, digest_of
 from remit.pipeline._facts import Facts
 
@@ -27,6 +28,11 @@ def decide(call: ToolCall, facts: Facts) -> Ruling:
         trail.append(GateAnswer("permissions.approval_stands", stands))
         permitted = [answer.decision for answer in trail if isinstance(answer.decision, Allow)]
         decision = strictest(permitted) if isinstance(stands, Allow) else stands
+    elif isinstance(decision, Allow) and any(each.state is State.DENIED for each in facts.approvals):
+        refused = permissions.denied(digest_of(call, facts), binding_of(call, facts), facts.approvals)
+        if refused is not None:
+            trail.append(GateAnswer("permissions.approval_stands", refused))
+            decision = refused
     return Ruling(decision, tuple(trail))
 
 

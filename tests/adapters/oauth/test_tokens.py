@@ -169,7 +169,7 @@ def test_a_minted_login_names_the_person_and_their_roles() -> None:
 
 
 def test_both_kinds_stand_behind_one_port() -> None:
-    both = Tokens(tasks(), people())
+    both = Tokens(tasks(), people(), {"ana": ANA})
     assert both.delegation(tasks().mint(TASK)).task == "t_1"
     assert both.person(people().mint(ANA, ADMIN), ADMIN) == ANA
 

@@ -42,7 +42,9 @@ class Channel:
             life=timedelta(hours=1),
             open_max=10,
         )
-        endpoint = TasksEndpoint(desk, Tokens(self.tokens, people), hands, ISSUER, Bounds())
+        endpoint = TasksEndpoint(
+            desk, Tokens(self.tokens, people, {"tom": Person("tom", frozenset({"user"}))}), hands, ISSUER, Bounds()
+        )
         self.plane = DataPlane(Door([HOST]), {"/v1/tasks": endpoint.serve}, dict)
 
     def open(self, **wanted: Any) -> tuple[int, Any]:

@@ -88,6 +88,13 @@ def without_credential(ending: UpstreamFailure, credential: str) -> UpstreamFail
     return UpstreamFailure(code=ending.code, sent=ending.sent, detail="withheld: it repeats the credential")
 
 
+def repeats_credential(answer: UpstreamAnswer, credential: str) -> bool:
+    """Say whether `answer` holds the credential that was sent, or its signature (RFC 7515, section 7.1), by itself."""
+    signature = credential.rpartition(".")[2]
+    told = signature if len(signature) >= _PIECE_CHARS else credential  # who repeats all repeats its end
+    return bool(told) and canonical_bytes(told)[1:-1] in answer.result
+
+
 def _parsed(body: bytes) -> "Json | UpstreamFailure":
     try:
         return parse_strict(body)

@@ -2,6 +2,7 @@
 
 Rules: messages are JSON-RPC, one on a line (MCP, transports, "stdio"), read as strictly as over HTTP. A program that
 breaks this framing cannot be followed any more: it is ended, and whatever waits for it fails with its effect unknown.
+A line that is merely too long is skipped: it costs the request it answers, and no other, and not the process.
 What it writes to standard error is read and dropped, but for the last of it, which explains its end.
 
 It is started by `subprocess`, not by the loop: uvloop's own way hands a program every descriptor that may be inherited.
@@ -29,6 +30,7 @@ _WAITING_MAX = 256  # requests under way
 _UNREAD_BYTES_MAX = 1 << 20  # written to the program and not yet read by it
 _GIVEN_UP_MAX = 1024  # ids whose late answers are passed over
 _UNASKED_FACTOR = 4  # bytes it may send unasked between two answers, in answers of the greatest size
+_SKIPPED_FACTOR = 64  # bytes of overlong lines between two answers, in answers of the greatest size
 _SILENT_MAX = 3  # requests in a row that time out without one line from it
 _STDERR_BYTES = 2048  # kept of standard error
 _END_S = 0.2  # seconds between its exit and the end of its pipes, which a child of its own may hold open
@@ -58,8 +60,10 @@ class Process:
         self._errors = bytearray()
         self._count = itertools.count(1)
         self._waiting: dict[str, _Answer] = {}
-        self._given_up: OrderedDict[str, None] = OrderedDict()
-        self._unasked_bytes = self._silent = 0
+        self._given_up: OrderedDict[str, bool] = OrderedDict()  # whether an overlong line was taken for the answer
+        self._unasked_bytes = self._skipped_bytes = self._silent = 0
+        self._skipping = False  # whether what comes is the rest of an overlong line
+        self._suspect = ""  # the one request that this line can answer
         self._fault: UpstreamFailure | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -147,11 +151,14 @@ class Process:
 
     def _give_up(self, request_id: str) -> None:
         """Tell the program that nobody waits any more, and be ready for its answer all the same."""
-        self._given_up[request_id] = None
-        if len(self._given_up) > _GIVEN_UP_MAX:
-            self._given_up.popitem(last=False)
+        self._expect_late(request_id, taken=False)
         if self.open:
             self.notify("notifications/cancelled", {"requestId": request_id})
+
+    def _expect_late(self, request_id: str, *, taken: bool) -> None:
+        self._given_up[request_id] = taken
+        if len(self._given_up) > _GIVEN_UP_MAX:
+            self._given_up.popitem(last=False)
 
     def _send(self, message: JsonObject) -> None:
         if self.open:
@@ -183,7 +190,7 @@ class Process:
         if answer is None:
             self._break(Code.MALFORMED, "an answer to another request")
             return
-        self._unasked_bytes = 0
+        self._unasked_bytes = self._skipped_bytes = 0
         del self._waiting[str(request_id)]
         if not answer.done():  # its time may be up since a moment
             answer.set_result(read_message(message, str(request_id)))
@@ -200,6 +207,28 @@ class Process:
             else:
                 answer["error"] = {"code": _METHOD_NOT_FOUND, "message": "this client answers nothing but ping"}
             self._send(answer)
+
+    def _skip(self, size: int) -> None:
+        """Pass over a piece of an overlong line, which is not kept."""
+        if not self._skipping:
+            self._skipping = True
+            unanswered = [*self._waiting, *(late for late, taken in self._given_up.items() if not taken)]
+            self._suspect = unanswered[0] if len(unanswered) == 1 else ""
+        self._skipped_bytes += size
+        if self._skipped_bytes > _SKIPPED_FACTOR * self._line_bytes_max:
+            self._break(Code.TOO_LARGE, f"lines over {self._line_bytes_max} bytes, {self._skipped_bytes} in all")
+
+    def _skipped(self) -> None:
+        """Fail the request that the overlong line answered, if only one can be meant; others wait for their answers."""
+        self._skipping = False
+        answer = self._waiting.pop(self._suspect, None)
+        if answer is None:
+            return
+        self._expect_late(self._suspect, taken=True)  # (if the line was no answer, that is still to come)
+        self._unasked_bytes = self._skipped_bytes = 0
+        if not answer.done():
+            said = f"a line over {self._line_bytes_max} bytes"
+            answer.set_result(UpstreamFailure(code=Code.TOO_LARGE.value, sent=Sent.UNKNOWN, detail=said))
 
     # Its end.
 
@@ -271,13 +300,18 @@ class Process:
         start = 0
         while self._fault is None:
             end = self._buffer.find(b"\n", max(start, self._looked))
-            if (len(self._buffer) if end < 0 else end) - start > self._line_bytes_max:
-                self._break(Code.TOO_LARGE, f"a line over {self._line_bytes_max} bytes")
-            elif end < 0:
+            stop = len(self._buffer) if end < 0 else end
+            overlong = self._skipping or stop - start > self._line_bytes_max
+            if overlong:
+                self._skip(stop - start)
+                start = stop
+            if end < 0 or self._fault is not None:
                 break
+            if overlong:
+                self._skipped()
             else:
                 self._line(bytes(self._buffer[start:end]))
-                start = self._looked = end + 1
+            start = self._looked = end + 1
         del self._buffer[: len(self._buffer) if self._fault is not None else start]
         self._looked = len(self._buffer)
 

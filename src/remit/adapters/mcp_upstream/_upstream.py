@@ -11,8 +11,10 @@ from remit.adapters.http1 import Bounds, Code, Pool, prepare_target
 from remit.adapters.mcp_upstream._answers import (
     UNSUPPORTED,
     ascii_line,
+    malformed,
     read_answer,
     read_result,
+    repeats_credential,
     without_credential,
 )
 from remit.adapters.mcp_upstream._events import EventReader
@@ -97,14 +99,22 @@ class McpUpstream:
     async def invoke(
         self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str
     ) -> UpstreamAnswer | UpstreamFailure:
-        """See `Upstream.invoke`. Never raises for the tool's faults, and no failure repeats `credential`."""
+        """See `Upstream.invoke`. Never raises for the tool's faults, and nothing that it returns repeats `credential`."""
         try:
             way = self._way(tool, descriptor)
             ending = await self._standing(way) or await self._call(way, call, credential)
         except RemitError as error:
             return UpstreamFailure(code=error.code, sent=Sent.NOT_SENT, detail=error.message)
         answer = ending if isinstance(ending, UpstreamFailure) else read_answer(ending)
-        return without_credential(answer, credential) if isinstance(answer, UpstreamFailure) else answer
+        if isinstance(answer, UpstreamFailure):
+            return without_credential(answer, credential)
+        return malformed("the answer repeats the credential") if repeats_credential(answer, credential) else answer
+
+    def distrust(self, tool: Tool) -> None:
+        """Ask what `tool` serves anew before its next call, whatever connection or process that goes over."""
+        verification = self._verification(tool)
+        if verification is not None:
+            verification.distrust()
 
     async def discover(self, tool: Tool) -> Discovery:
         """Ask `tool` who it is and which revisions it speaks. A program may speak one with a handshake.
@@ -189,14 +199,21 @@ class McpUpstream:
         return await process.request(lambda request_id: body.write(request_id, call, credential), deadline)
 
     async def _standing(self, way: _Way) -> UpstreamFailure | None:
-        """Refuse an operation that was found changed, whatever connection is open; look again once a second."""
+        """Refuse an operation that was found changed, whatever connection is open; look again once a second.
+
+        A tool that is distrusted is looked at before anything is said of it.
+        """
         verification = way.verification
-        if verification is None or way.descriptor.operation not in verification.changed:
+        if verification is None:
             return None
-        now = asyncio.get_running_loop().time()
+        operation, now = way.descriptor.operation, asyncio.get_running_loop().time()
+        if verification.finished <= verification.distrusted:
+            return await _verified(verification, operation, verification.distrusted, now + way.tool.timeout_s)
+        if operation not in verification.changed:
+            return None
         if now - verification.done_at < _REASK_S:
             return _changed()
-        return await _verified_anew(verification, way.descriptor.operation, now + way.tool.timeout_s)
+        return await _verified_anew(verification, operation, now + way.tool.timeout_s)
 
     def _way(self, tool: Tool, descriptor: Descriptor) -> _Way:
         known = self._ways.get(id(descriptor))
@@ -209,7 +226,9 @@ class McpUpstream:
         if len(self._ways) >= _PREPARED_MAX:
             self._ways.clear()
             self._verifications = {
-                each: found for each, found in self._verifications.items() if found.changed or each == tool
+                each: found
+                for each, found in self._verifications.items()
+                if found.changed or found.finished <= found.distrusted or each == tool
             }
         self._ways[id(descriptor)] = way
         return way

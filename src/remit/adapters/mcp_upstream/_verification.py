@@ -15,7 +15,7 @@ class Verification:
     has made it notes `begun` at once, and then waits for a number above that. No clock is involved in the comparison.
     """
 
-    __slots__ = ("_ask", "_loop", "_running", "begun", "changed", "done_at", "finished")
+    __slots__ = ("_ask", "_loop", "_running", "begun", "changed", "distrusted", "done_at", "finished")
 
     def __init__(self, ask: Callable[[], Awaitable[frozenset[str]]]) -> None:
         self._ask = ask
@@ -25,6 +25,11 @@ class Verification:
         self.finished = 0  # the number of the last one that was answered
         self.changed: frozenset[str] = frozenset()  # what that one found
         self.done_at = 0.0  # loop time
+        self.distrusted = -1  # no verification up to this number is good for anything
+
+    def distrust(self) -> None:
+        """Let no verification that has begun by now count any more, for whatever connection."""
+        self.distrusted = self.begun
 
     async def after(self, number: int) -> RemitError | None:
         """Return once a verification above `number` was answered, or the fault that kept it from an answer.

@@ -6,6 +6,7 @@ agent in `act` (RFC 8693, section 4.1) and the task in `txn`. A delegation token
 token opens nothing at `/mcp`, a task token opens no task.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -131,11 +132,23 @@ class DevelopmentIssuer:
 
 
 class Tokens:
-    """Both kinds of token behind one port, `Authenticator`."""
+    """Both kinds of token behind one port, `Authenticator`.
 
-    def __init__(self, tasks: TaskTokens, people: DevelopmentIssuer) -> None:
+    Who is `known`, and in which roles, is asked at every use: a login outlives neither a person's leave nor a role's.
+    """
+
+    def __init__(self, tasks: TaskTokens, people: DevelopmentIssuer, known: Mapping[str, Person]) -> None:
         self.delegation = tasks.delegation
-        self.person = people.person
+        self._people = people
+        self._known = known
+
+    def person(self, token: str, audience: str) -> Person:
+        """See `Authenticator.person`."""
+        found = self._people.person(token, audience)
+        known = self._known.get(found.name)
+        if known is None:
+            raise TokenRefusedError("token_invalid", "the login is of somebody who is not known here", _LOG_IN)
+        return known
 
 
 def _delegation(claims: Claims, actor: str) -> Delegation:

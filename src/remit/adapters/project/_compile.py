@@ -429,7 +429,7 @@ def _snapshot(project: _Project) -> Snapshot:
         reviews=MappingProxyType(project.reviews),
         flows=MappingProxyType(
             {
-                (agent, operation): flow_of(descriptor.controls, tuple(found.reviewers))
+                (agent, operation): flow_of(descriptor.controls, descriptor.input_schema, tuple(found.reviewers))
                 for agent, (_, found) in project.agents.items()
                 for operation, descriptor in project.descriptors.items()
             }

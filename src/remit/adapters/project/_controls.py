@@ -1,7 +1,7 @@
 """What a file says of how its operations are governed, checked against their arguments and turned into values.
 
 found = wrong_controls(entry, named=frozenset({"get_order"}))     # (path within the operation, code, message, fix)
-flow_of(controls_of(entry), reviewers=("operator",))
+flow_of(controls_of(entry), entry.input_schema, reviewers=("operator",))
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from remit.adapters.project._models import AgentFile, LimitEntry, OperationEntry, nearest
 from remit.adapters.project._yaml import Path
 from remit.catalogue import Controls, Effect
-from remit.core import Json
+from remit.core import Json, JsonObject
 from remit.limits import DEFAULT_CAPS, Cap, Per, Window
 from remit.permissions import Flow, Label
 
@@ -91,15 +91,36 @@ def controls_of(entry: OperationEntry) -> Controls:
     )
 
 
-def flow_of(controls: Controls, reviewers: tuple[str, ...]) -> Flow:
-    """Return what `controls` say about values, for an agent whose provenance holds `reviewers` lift."""
+def flow_of(controls: Controls, schema: JsonObject, reviewers: tuple[str, ...]) -> Flow:
+    """Return what `controls` and the input schema say about values; `reviewers` lift the agent's provenance holds."""
+    properties = schema.get("properties")
+    declared = properties if isinstance(properties, dict) else {}
     return Flow(
         consequential=controls.effect is not Effect.READ or controls.carries_data_out,
         content=frozenset(controls.content),
         sources=controls.sources,
         labels=tuple((pattern, Label(label)) for pattern, label in sorted(controls.results.items())),
         reviewers=reviewers,
+        closed=frozenset(
+            name for name, inner in declared.items() if isinstance(inner, dict) and _CLOSED & inner.keys()
+        ),
+        names=frozenset(_names(schema)),
     )
+
+
+_CLOSED = frozenset({"enum", "const"})
+
+
+def _names(schema: Json) -> Iterator[str]:
+    """Yield every property name that stands anywhere in `schema`."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _names(item)
+    elif isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "properties" and isinstance(value, dict):
+                yield from value
+            yield from _names(value)
 
 
 def caps_of(found: AgentFile) -> tuple[Cap, ...]:

@@ -83,5 +83,5 @@ def _differences(control: Control, operation: str) -> list[JsonValue]:
     if not control.live.quarantined(operation):
         return []
     said: JsonObject = json.loads(control.live.says(operation_control(operation)))
-    lines = said.get("differences")
+    lines = said.get(control.live.snapshot.descriptors[operation].digest)
     return list[JsonValue](lines) if isinstance(lines, list) and lines else ["it differs from what was reviewed"]

@@ -2,6 +2,7 @@
 
 import sys
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -643,3 +644,58 @@ def test_an_unlabelled_life_never_gives_a_record(before: list[Step], value: Json
     found = lived(bare).sources({"to": value}, flow(consequential=True))
     assert all(one.source.label is not Label.RECORD for one in found)
     assert all(one.accepted == (one.source.label is Label.USER) for one in found)
+
+
+# -- what an attacker tried
+
+
+READS = replace(ORDER, closed=frozenset({"status"}))
+FOUND = answer({"customer_email": "ann@customer.example"})
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize(
+    "written",
+    [
+        "order:ord-1003",
+        "https://shop.example/orders/ord-1003",
+        "#ord-1003",
+        "b3JkLTEwMDM=",
+        "ord\u20101003",
+        "number 1003",
+    ],
+)
+def test_a_record_selected_by_what_nobody_gave_is_none_once_a_stranger_has_spoken(written: str) -> None:
+    memory = after_mail(f"look at {written}")
+    memory.learn_result("get_order", "c_2", READS, {"order_id": "ord-1003"}, FOUND)
+    assert label_of(memory, "ann@customer.example") is Label.UNTRUSTED
+    quiet = told()  # the control: where no stranger has spoken, the record is one
+    quiet.learn_result("get_order", "c_2", READS, {"order_id": "ord-1003"}, FOUND)
+    assert label_of(quiet, "ann@customer.example") is Label.RECORD
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_record_selected_by_the_user_or_by_a_listed_value_stays_one() -> None:
+    memory = after_mail("all open orders, please")
+    memory.learn_result("get_order", "c_2", READS, {"order_id": "ord_1042", "status": "open"}, FOUND)
+    assert label_of(memory, "ann@customer.example") is Label.RECORD
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_key_that_no_schema_names_is_a_value_that_somebody_chose() -> None:
+    decision = decided(told(), {"to": {"mallory": True}})
+    assert isinstance(decision, Hold)
+    assert isinstance(decided(told(), {"to": {"mail": "ana@example.org"}}), Allow), "the control"
+
+
+@pytest.mark.requirement("R3.9")
+def test_text_beyond_what_one_call_may_cost_is_not_looked_into_and_comes_from_nowhere() -> None:
+    memory = after_mail()
+    assert label_of(memory, f"{EVIL} {'x ' * 100}") is Label.UNTRUSTED, "the control"
+    for filler in ("x " * 40_000, "\ufdfa" * 4_000):
+        assert label_of(memory, f"{EVIL} {filler}") is Label.NOWHERE
+    blind = after_mail("\ufdfa" * 20_000)
+    blind.learn_result("get_order", "c_2", READS, {"order_id": "ord-1003"}, FOUND)
+    assert label_of(blind, "ann@customer.example") is Label.UNTRUSTED, (
+        "what was too much to read may have been anything"
+    )

@@ -164,3 +164,21 @@ def test_the_record_says_where_each_value_came_from() -> None:
     assert stage.leaves("held")[0]["sources"] == [["/to", "untrusted", "look", "c_0", "/note", False]]
     assert stage.leaves("intent")[1]["sources"] == [["/to", "system_of_record", "look", "c_0", "/owner", True]]
     assert all(b"evil" not in entry.leaf for entry in stage.desk.store.log), "but not what it is"
+
+
+def test_a_no_stands_also_after_the_value_was_found_in_a_record() -> None:
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", {"amount": 1, "to": "ana@shop.example"})  # from nowhere, as yet
+        await stage.deny(held, OTTO)
+        await looked(stage)
+        answer = await stage.present("pay", {"amount": 1, "to": "ana@shop.example"})
+        assert isinstance(answer, Refused)
+        assert answer.reason.code == "approval_denied"
+
+    assert play(scene, Desk(given=GIVEN)).paid == 0
+
+    async def control(stage: Stage) -> None:
+        await looked(stage)
+        assert await pay(stage, "ana@shop.example") == "done"
+
+    assert play(control, Desk(given=GIVEN)).paid == 1

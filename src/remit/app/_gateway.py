@@ -278,6 +278,7 @@ class App:
         """Let `snapshot` run from here on, and look at once whether its tools are served as it says."""
         self.live.swap(snapshot, await _deploy(self.store, snapshot, self.clock, by, how))
         self._snapshots[snapshot.digest] = snapshot
+        await self.controls.void_waiting(f"another release runs since: {snapshot.digest[:19]}")
         await self.watch.check_all()
 
     async def check_tools(self) -> list[dict[str, JsonValue]]:
@@ -377,6 +378,8 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
             live.admit(task)
         for approval in state.approvals:
             live.put(approval)
+        if running != snapshot.digest:
+            await app.controls.void_waiting(f"another release runs since: {snapshot.digest[:19]}")
         said: dict[str, object] = {
             "mode": app.mode,
             "profile": settings.profile,
@@ -459,7 +462,8 @@ def _opened(note: str, app: App) -> str:
         raise RemitError(
             "checkpoints_foreign",
             f"`{app.settings.records.checkpoint_file}` was not signed with this gateway's log key",
-            "restore var/keys/log.pem; if it is lost for good, move the file away and put an empty one there",
+            "restore var/keys/log.pem; in a clone, which has a log of its own, or if the key is lost for good: "
+            "move the file away and put an empty one there",
         ) from error
 
 

@@ -13,7 +13,7 @@ from remit import records
 from remit.core import JsonObject, Reason, StoreUnavailableError, utc_text
 from remit.permissions import Approval, State
 from remit.pipeline._live import STOP, Live, agent_control, approval_control, operation_control
-from remit.pipeline._ports import Bell, Clock, Store
+from remit.pipeline._ports import Bell, Clock, Conflict, Store
 
 DIFFERENCES_KEPT_MAX = 50  # lines of how an operation differs from what was reviewed
 REVIEWS_KEPT_MAX = 20  # of one operation, whose quarantine is remembered
@@ -80,6 +80,18 @@ class ControlDesk:
             return Reason("agent_not_revoked", f"`{agent}` is not revoked", "see `remit agents list`")
         await self._say(agent_control(agent), "restored", "", by, {"why": why[:WHY_CHARS_MAX]})
         return None
+
+    async def void_waiting(self, why: str) -> None:
+        """Say of every approval that waits that it can lead to nothing any more: it was for a release that is over."""
+        for each in self.live.approvals():
+            if each.state is State.WAITING:
+                void = replace(each, state=State.VOID, by=why, version=each.version + 1)
+                said = {"answer": "void", "why": why, "call_digest": each.digest}
+                entry = records.answered(each.id, each.task, at=self.clock.now(), by="gateway", said=said)
+                read = ((approval_control(each.id), each.version),)
+                if not isinstance(await self.store.keep(void, entry, read), Conflict):
+                    self.live.put(void)
+                    self.bell.ring(each.id)
 
     async def stop_all(self, by: str, why: str) -> Reason | None:
         """Let nothing leave any more, for any agent."""

@@ -67,6 +67,37 @@ def flood(_: Any) -> None:
     write("x" * 10_000_000)
 
 
+def overlong(request: Any) -> None:
+    """Answer with more than a line may hold."""
+    answer(request, "x" * 200_000)
+
+
+def overlong_between(request: Any) -> None:
+    """Answer this call with too much once there is another one, then that one."""
+    other = heard()
+    while "id" not in other:  # that nobody waits any more
+        other = heard()
+    overlong(request)
+    answer(other, other["params"]["arguments"])
+
+
+def overlong_note(request: Any) -> None:
+    """Say something unasked that no line may hold, then answer."""
+    send(method="notifications/message", params={"data": "x" * 200_000})
+    answer(request, "late")
+
+
+def overlong_for_ever(_: Any) -> None:
+    while True:
+        write("x" * 200_000 + "\n")
+
+
+def metadata(request: Any) -> None:
+    """Answer with the metadata, but with the credential backwards: no answer may repeat it."""
+    meta = request["params"]["_meta"]
+    answer(request, {key: value[::-1] if key == "remit/credential" else value for key, value in meta.items()})
+
+
 def chatter(_: Any) -> None:
     for number in count():
         send(method="notifications/message", params={"data": f"{number:01000}"})
@@ -117,7 +148,10 @@ def error(request: Any) -> None:
 
 
 DOINGS: dict[str, Callable[[Any], None]] = {
-    "meta": lambda request: answer(request, request["params"]["_meta"]),
+    "meta": metadata,
+    "repeat": lambda request: answer(request, f"you said {credential(request)}"),
+    "repeat signature": lambda request: answer(request, {"a": [credential(request).rpartition(".")[2]]}),
+    "repeat claims": lambda request: answer(request, credential(request).split(".")[1]),
     "environment": environment,
     "die": lambda request: die(request, f"first line\n\nfatal: \x1b[31mno disk; token was {credential(request)}\n"),
     "die talking": lambda request: die(request, f"token was {credential(request)}" * 1000 + "\nlast"),
@@ -125,6 +159,10 @@ DOINGS: dict[str, Callable[[Any], None]] = {
     "hang": lambda _: None,
     "deaf": lambda _: time.sleep(600),
     "flood": flood,
+    "overlong": overlong,
+    "overlong between": overlong_between,
+    "overlong note": overlong_note,
+    "overlong for ever": overlong_for_ever,
     "chatter": chatter,
     "another id": lambda request: answer(request | {"id": "r_999"}, "for somebody else"),
     "null id": lambda _: send(id=None, error={"code": -32700, "message": "what?"}),

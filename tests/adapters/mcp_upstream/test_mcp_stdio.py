@@ -155,8 +155,8 @@ def test_a_call_carries_its_credential_and_the_metadata_of_its_form(
             meta = said(await one.invoke(tool(*words), LOOK, do("meta"), SECRET))
             bare = said(await one.invoke(tool(*words), LOOK, do("meta"), ""))
         assert meta["traceparent"] == f"00-{'a' * 32}-{'b' * 16}-01"
-        assert meta["remit/credential"] == SECRET
-        assert meta == bare | {"remit/credential": SECRET}
+        backwards = SECRET[::-1]  # for no answer may repeat it
+        assert meta == bare | {"remit/credential": backwards}
         modern = {key for key in meta if key.startswith("io.modelcontextprotocol/")}
         assert len(modern) == (0 if words else 3)
 
@@ -304,7 +304,9 @@ FAULTS: dict[str, tuple[str, Sent, str, bool]] = {
     "die": ("upstream_closed", UNKNOWN, "exit code 3: first line / fatal: ?[31mno disk; token was [...]", True),
     "die talking": ("upstream_closed", UNKNOWN, "exit code 3: last", True),
     "close output": ("upstream_closed", UNKNOWN, "closed its output", True),
-    "flood": ("upstream_too_large", UNKNOWN, "a line over 65536 bytes", True),
+    "flood": ("upstream_too_large", UNKNOWN, "lines over 65536 bytes", True),
+    "overlong": ("upstream_too_large", UNKNOWN, "a line over 65536 bytes", False),
+    "overlong note": ("upstream_too_large", UNKNOWN, "a line over 65536 bytes", False),
     "chatter": ("upstream_too_large", UNKNOWN, "unasked messages", True),
     "asks for ever": ("upstream_too_large", UNKNOWN, "", True),
     "another id": ("upstream_malformed", UNKNOWN, "an answer to another request", True),
@@ -351,6 +353,93 @@ def test_calls_under_way_fail_together_when_the_program_dies(run: Any, tmp_path:
             assert failed(await one.invoke(desk, LOOK, do("die"), "")) == ("upstream_closed", UNKNOWN)
             for one_call in hanging:
                 assert failed(await one_call) == ("upstream_closed", UNKNOWN)
+
+    run(scenario())
+
+
+@pytest.mark.requirement("R7.6")
+def test_an_overlong_answer_costs_its_own_call_and_neither_the_others_nor_the_process(run: Any, tmp_path: Path) -> None:
+    """The control is the call answered with little, which comes through before, beside and after."""
+
+    async def scenario() -> None:
+        async with upstream(project(tmp_path)) as one:
+            desk = tool()
+            await one.list_tools(desk)
+            process = one._programs["desk"]._process
+            assert process is not None
+            big = asyncio.create_task(one.invoke(desk, LOOK, do("overlong between"), ""))
+            await asyncio.sleep(0)
+            beside = await one.invoke(desk, LOOK, call(b'{"beside":1}'), "")
+            assert said(beside) == {"beside": 1}
+            assert not big.done()  # nobody can tell whose answer was too long: it runs into its own deadline
+            assert said(await one.invoke(desk, LOOK, call(), "")) == {}
+            (waiting,) = process._waiting.values()
+            process._expire(waiting)
+            assert failed(await big) == ("upstream_timeout", UNKNOWN)
+            assert said(await one.invoke(desk, LOOK, call(), "")) == {}
+            assert process._buffer == b""
+        assert len(starts(tmp_path)) == 1
+
+    run(scenario())
+
+
+@pytest.mark.requirement("R7.6")
+def test_an_overlong_answer_after_one_that_was_given_up_fails_nobody(run: Any, tmp_path: Path) -> None:
+    """It may be the late answer to that one. The control: with nothing given up, it fails the one call under way."""
+
+    async def scenario() -> None:
+        async with upstream(project(tmp_path)) as one:
+            desk = tool()
+            for _ in range(3):  # also after the first of them
+                assert failed(await one.invoke(desk, LOOK, do("overlong"), "")) == ("upstream_too_large", UNKNOWN)
+            process = one._programs["desk"]._process
+            assert process is not None
+            late = asyncio.create_task(one.invoke(desk, LOOK, do("overlong between"), ""))
+            await asyncio.sleep(0)
+            process._expire(next(iter(process._waiting.values())))
+            beside = asyncio.create_task(one.invoke(desk, LOOK, call(b'{"beside":1}'), ""))
+            assert failed(await late) == ("upstream_timeout", UNKNOWN)
+            assert said(await beside) == {"beside": 1}
+        assert len(starts(tmp_path)) == 1
+
+    run(scenario())
+
+
+@pytest.mark.requirement("R7.6")
+def test_a_program_that_says_nothing_but_overlong_lines_is_ended(run: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with upstream(project(tmp_path)) as one:
+            desk = tool()
+            process = await one._program(desk).process(asyncio.get_running_loop().time() + 60)
+            assert not isinstance(process, UpstreamFailure)
+            assert failed(await one.invoke(desk, LOOK, do("overlong for ever"), "")) == ("upstream_too_large", UNKNOWN)
+            async with asyncio.timeout(60):
+                await process.ended
+            assert process._fault is not None
+            assert "lines over 65536 bytes, " in process._fault.detail
+            assert said(await one.invoke(desk, LOOK, call(), "")) == {}
+        assert len(starts(tmp_path)) == 2
+
+    run(scenario())
+
+
+@pytest.mark.requirement("R2.3")
+@pytest.mark.parametrize("words", [(), ("older",)])
+def test_an_answer_that_repeats_the_credential_does_not_reach_the_agent(
+    run: Any, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """The whole of it or its signature. The control: its claims alone are good for nothing, and come through."""
+
+    async def scenario() -> None:
+        async with upstream(project(tmp_path)) as one:
+            for doing in ("repeat", "repeat signature"):
+                answer = await one.invoke(tool(*words), LOOK, do(doing), SECRET)
+                assert failed(answer) == ("upstream_malformed", ANSWERED)
+                assert isinstance(answer, UpstreamFailure)
+                assert answer.detail == "the answer repeats the credential"
+            assert said(await one.invoke(tool(*words), LOOK, do("repeat claims"), SECRET)) == SECRET.split(".")[1]
+            assert said(await one.invoke(tool(*words), LOOK, do("repeat"), "")) == "you said None"
+        assert len(starts(tmp_path)) == 1
 
     run(scenario())
 
@@ -604,6 +693,28 @@ def test_what_cannot_be_verified_is_not_called(run: Any, tmp_path: Path) -> None
             assert answer.detail == "store_unavailable: no room"
             reviewer.fault = None
             assert said(await one.invoke(tool(), LOOK, call(), "")) == {}
+        assert len(starts(tmp_path)) == 1
+
+    run(scenario())
+
+
+@pytest.mark.requirement("R4.7")
+def test_a_distrusted_program_is_verified_anew_though_it_runs(run: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        reviewer = Reviewer()
+        async with upstream(project(tmp_path), on_connect=reviewer) as one:
+            reviewer.upstream = one
+            desk = tool()
+            assert said(await one.invoke(desk, LOOK, call(), "")) == {}
+            reviewer.fault = RemitError("upstream_too_large", "a list without end", "mend it")
+            assert said(await one.invoke(desk, LOOK, call(), "")) == {}  # the control: nobody asks
+            one.distrust(desk)
+            for _ in range(2):
+                assert failed(await one.invoke(desk, LOOK, do("die"), "")) == ("tool_unverified", NOT_SENT)
+            reviewer.fault = None
+            for _ in range(2):
+                assert said(await one.invoke(desk, LOOK, call(), "")) == {}
+            assert len(reviewer.listed) == 4
         assert len(starts(tmp_path)) == 1
 
     run(scenario())

@@ -215,6 +215,61 @@ def test_a_finding_blocks_its_operation_also_over_a_connection_that_is_open(run:
     run(scenario())
 
 
+@pytest.mark.requirement("R4.7")
+def test_a_distrusted_tool_is_asked_before_its_next_call_over_an_open_connection(
+    run: Any, serving: Any, play: Any
+) -> None:
+    async def scenario() -> None:
+        async with serving(speaking(play)) as peer, reviewed() as (one, reviewer, pool):
+            desk = tool(peer.port)
+            assert isinstance(await one.invoke(desk, descriptor(), call(), ""), UpstreamAnswer)
+            reviewer.fault = RemitError("upstream_too_large", "a list without end", "mend it")
+            assert isinstance(await one.invoke(desk, descriptor(), call(), ""), UpstreamAnswer)  # the control
+            one.distrust(desk)
+            one._ways.clear()  # as many other operations do
+            before = len(methods(peer))
+            for _ in range(2):
+                assert failed(await one.invoke(desk, descriptor(), call(), "")) == ("tool_unverified", Sent.NOT_SENT)
+            assert methods(peer)[before:] == []
+            reviewer.fault = None
+            for _ in range(2):
+                assert isinstance(await one.invoke(desk, descriptor(), call(), ""), UpstreamAnswer)
+            assert methods(peer)[before:] == ["tools/list", "tools/call", "tools/call"]
+            assert pool.connections == 1
+
+    run(scenario())
+
+
+@pytest.mark.requirement("R2.3")
+@pytest.mark.parametrize("told", ["whole", "signature", "escaped"])
+def test_no_answer_over_http_repeats_the_credential(run: Any, serving: Any, play: Any, told: str) -> None:
+    """However it is written. The control: the same answer to a call with another credential comes through."""
+
+    async def scenario() -> None:
+        signature = SECRET.rpartition(".")[2]
+        echoed = {"whole": SECRET, "signature": f"<{signature}>", "escaped": "SECRET"}[told]
+        result = canonical_bytes({"content": [{"type": "text", "text": echoed}]})
+        result = result.replace(b"SECRET", "".join(f"\\u{ord(each):04x}" for each in SECRET).encode())
+
+        def script(_count: int, _head: bytes, body: bytes) -> Any:
+            asked = canonical_bytes(orjson.loads(body)["id"])
+            return play(http(b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (asked, result)))
+
+        async with serving(script) as peer:
+            pool = Pool()
+            one = McpUpstream(pool)
+            answer = await one.invoke(tool(peer.port), descriptor(), call(), SECRET)
+            assert failed(answer) == ("upstream_malformed", Sent.ANSWERED)
+            assert isinstance(answer, UpstreamFailure)
+            assert answer.detail == "the answer repeats the credential"
+            other = SECRET[: -len(signature)] + signature[::-1]
+            for credential in (other, ""):
+                assert isinstance(await one.invoke(tool(peer.port), descriptor(), call(), credential), UpstreamAnswer)
+            await pool.close()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("how", ["faulty", "too late"])
 def test_what_cannot_be_verified_is_not_called(run: Any, serving: Any, play: Any, how: str) -> None:
     async def scenario() -> None:

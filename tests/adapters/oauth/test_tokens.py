@@ -174,6 +174,13 @@ def test_both_kinds_stand_behind_one_port() -> None:
     assert both.person(people().mint(ANA, ADMIN), ADMIN) == ANA
 
 
+def test_a_login_has_the_roles_of_today_and_ends_with_the_person() -> None:
+    token = people().mint(ANA, ADMIN)
+    fewer = Person("ana", frozenset({"user"}))
+    assert Tokens(tasks(), people(), {"ana": fewer}).person(token, ADMIN) == fewer
+    assert refused(lambda given: Tokens(tasks(), people(), {}).person(given, ADMIN), token).code == "token_invalid"
+
+
 @pytest.mark.requirement("R2.6")
 @pytest.mark.parametrize(("claims", "code"), BAD_CLAIMS, ids=str)
 def test_wrong_claims_are_refused_in_both_kinds_of_token(claims: dict[str, Any], code: str) -> None:

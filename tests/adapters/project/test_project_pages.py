@@ -42,7 +42,7 @@ def test_the_refund_desks_project_lacks_nothing_but_its_reviews() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_code_of_a_page_is_one_that_the_code_gives(page: str) -> None:
-    rooms = ("adapters/project", "catalogue", "charter")
+    rooms = ("adapters/project", "catalogue", "charter", "app")
     source = "\n".join(path.read_text("utf-8") for room in rooms for path in (ROOT / "src/remit" / room).glob("*.py"))
     tables = "\n".join(
         line.split("|")[1] for line in (ROOT / page).read_text("utf-8").splitlines() if line[:3] == "| `"

@@ -99,7 +99,7 @@ class McpUpstream:
     async def invoke(
         self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str
     ) -> UpstreamAnswer | UpstreamFailure:
-        """See `Upstream.invoke`. Never raises for the tool's faults, and nothing that it returns repeats `credential`."""
+        """See `Upstream.invoke`. Never raises for the tool's faults; nothing that it returns repeats `credential`."""
         try:
             way = self._way(tool, descriptor)
             ending = await self._standing(way) or await self._call(way, call, credential)

@@ -362,7 +362,7 @@ class _Project:
                 self._check_known(operation, document, path, "operation_unknown", fix)
 
     def _check_manifest(self, document: Document) -> None:
-        fix = "write the manifest anew by `remit tools lock`"
+        fix = "take it out of the manifest, or describe it in catalogue/<tool>.yaml"
         for operation in document.value if isinstance(document.value, dict) else ():
             self._check_known(operation, document, (operation,), "manifest_unknown_operation", fix)
 

@@ -17,6 +17,7 @@ ACCOUNT = "cus-001"
 OUTSIDE = "orders@collector.example"  # where a mail in the inbox wants the shop's orders sent
 REVIEWERS = (("sam", "security"), ("rob", "engineering"))
 STORE = "var/remit.db"
+TOLD = ("HELD", "waits for approval", "APPROVED", "outcome of", "already_executed")
 CAP = 4  # calls of the agent at once, by its charter
 
 
@@ -87,10 +88,15 @@ def _within_bounds(story: Story, stage: Stage) -> None:
         names == {("tom", "refunds", opened.task)},
         "each with a token minted for the desk alone: it verified that refunds acts for tom, in this task",
     )
+    story.says(json.dumps({key: calls[0].get(key) for key in ("tool", "user", "agent", "task")}))
+    older = stage.agent(opened, "--legacy", "--obey", f'get_order {{"order_id": "{ORDER}"}}')
+    story.check("`get_order` is done" in older, "a client that speaks MCP 2025-11-25 works as well")
     told = stage.remit("ana", "records", "explain", opened.task)
     story.tells(f"$ remit records explain {opened.task}")
-    story.says(told.stdout)
-    story.check(told.returncode == 0 and told.stdout.count("-> allowed") == 3, "the log tells all three, gate by gate")
+    story.says("\n".join(told.stdout.splitlines()[:18]))
+    story.check(
+        told.returncode == 0 and told.stdout.count("-> allowed") == 4, "the log tells all of them, gate by gate"
+    )
 
 
 def _out_of_bounds(story: Story, stage: Stage) -> None:
@@ -156,6 +162,10 @@ def _held(story: Story, stage: Stage) -> None:
     story.check(stage.refunded(LARGE_ORDER) == 90_000, "the agent called three times; it was paid once")
     sent = [line for line in stage.received() if line["tool"] == "refund_order" and line.get("task") == opened.task]
     story.check(len(sent) == 1, "the order desk got it once; the other two were answered with the recorded outcome")
+    told = stage.remit("ana", "records", "explain", opened.task).stdout
+    story.tells(f"$ remit records explain {opened.task}")
+    story.says("\n".join(line.strip() for line in told.splitlines() if any(word in line for word in TOLD)))
+    story.check(all(word in told for word in TOLD), "the log tells all of it: held, approved by whom, done, repeated")
 
 
 def _steered(story: Story, stage: Stage) -> None:

@@ -123,6 +123,8 @@ def _refusal(answer: httpx2.Response) -> RemitError:
         code, title, fix = str(said["code"]), str(said["title"]), str(said["fix"])
     except (ValueError, KeyError, TypeError):
         return RemitError("gateway_fault", f"the gateway answered {answer.status_code}", "see its output")
+    if code == "request_invalid":
+        title = f"{title}: {'; '.join(map(str, said.get('problems', [])))}"
     if code == ProjectInvalidError.CODE:
         return ProjectInvalidError(tuple(Problem(**problem) for problem in said["problems"]))
     return RemitError(code, title, fix)

@@ -69,6 +69,8 @@ def try_operation(
         click.echo(outcome.text)
         if outcome.observed:
             click.echo("\nOBSERVED: nothing was enforced; the record says what would have been decided")
+        if "remit/approval" in str(outcome.answer):
+            click.echo("\nheld: an approval counts for this task's call alone, and each `remit try` opens a new task")
         click.echo(f"\nthe record: remit records explain {outcome.task}")
     if not outcome.ok:
         sys.exit(REFUSED)

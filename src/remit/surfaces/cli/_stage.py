@@ -22,7 +22,7 @@ from remit.surfaces.cli._try import open_task
 
 READY_WAIT_S = 30  # for a program to say that it is ready, and for a command to end
 AGENT_WAIT_S = 60  # for the agent to finish a ticket
-WIDTH = 220  # of what programs print; the rest of a line is in the log
+WIDTH = 320  # of what programs print; the rest of a line is in the log
 
 REMIT = (sys.executable, "-m", "remit")
 LISTED_URL = "http://127.0.0.1:9301/mcp"  # where the example's catalogue expects the order desk

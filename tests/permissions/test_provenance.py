@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from remit.core import Allow, Decision, Deny, Hold, Json, JsonObject, canonical_bytes
 from remit.permissions import Flow, Label, Memory, Source, Sourced, provenance_suffices
-from remit.permissions._provenance import _INVISIBLE, RESULT_VALUES_MAX, TEXT_CHARS_MAX, VALUES_MAX
+from remit.permissions._provenance import VALUES_MAX
+from remit.permissions._result import RESULT_VALUES_MAX
+from remit.permissions._values import _INVISIBLE, TEXT_CHARS_MAX
 
 KEY = bytes(32)
 RECORDS = (("", Label.RECORD),)

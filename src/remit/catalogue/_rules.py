@@ -54,8 +54,8 @@ def signatures_hold(review: Review | None, quarantined: str) -> Decision:
             Reason(
                 "operation_quarantined",
                 "the tool server no longer shows the definition that was reviewed",
-                "a person compares it with `remit tools diff`, then reviews what is new, or has the old definition back "
-                "and ends the quarantine with `remit tools release`",
+                "a person compares it with `remit tools diff`, then reviews what is new, or has the old definition "
+                "back and ends the quarantine with `remit tools release`",
             )
         )
     if review is None or review.missing or not review.signers:

@@ -279,7 +279,7 @@ def stand_in(project: Path, folder: Path, *, served: bool) -> None:
     if served:
         workshop.import_served(project, "")
     for person, role in (("sam", "security"), ("rob", "engineering")):
-        workshop.trust(project, person, (role,), folder / f"{person}.pem", {role: 1})
+        workshop.trust(project, person, (role,), folder / f"{person}.pem", {role: 1}, new=True)
     for person in ("sam", "rob"):
         workshop.sign(project, (), person, folder / f"{person}.pem")
     workshop.lock(project, "")

@@ -35,7 +35,7 @@ from remit.adapters.system import Bell, SystemClock, random
 from remit.app._watch import Watch, compared_json
 from remit.catalogue import Tool
 from remit.core import JsonObject, Problem, RemitError, StoreUnavailableError, utc_text
-from remit.identity import Person, agent_keys, read_agent_key, token_endpoint, with_key
+from remit.identity import Person, agent_keys, read_agent_key, token_endpoint, with_key, without_key
 from remit.pipeline import (
     RELEASE,
     STOP,
@@ -187,6 +187,7 @@ class App:
             check_tools=self.check_tools,
             rollback=self.rollback,
             register_key=self.register_key,
+            remove_key=self.remove_key,
             origin=self.origin,
         )
 
@@ -303,6 +304,17 @@ class App:
             keys = with_key(self.live.says(keys_control(agent)), key)
             await self.controls.set_keys(agent, keys, by.name, {"kid": str(key["kid"])})
         return {"agent": agent, "kid": str(key["kid"])}
+
+    async def remove_key(self, by: Person, agent: str, kid: str) -> dict[str, JsonValue]:
+        """Let an agent no longer prove who it is with one of its keys; tasks that it opened with it go on.
+
+        Raises:
+            RemitError: `key_unknown`.
+        """
+        async with self._registering:
+            keys = without_key(self.live.says(keys_control(agent)), kid)
+            await self.controls.set_keys(agent, keys, by.name, {"removed": kid})
+        return {"agent": agent, "removed": kid}
 
     async def checkpoint(self) -> str:
         """Sign the log as it stands, and write the note outside the store as well."""

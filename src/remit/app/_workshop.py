@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import time
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,24 +154,28 @@ class LocalWorkshop:
 
     # --- reviews -----------------------------------------------------------------------------------------------------
 
-    def trust(
-        self, root: Path, person: str, roles: tuple[str, ...], new_key: Path, thresholds: Mapping[str, int]
+    def trust(  # noqa: PLR0913 - the port's
+        self, root: Path, person: str, roles: tuple[str, ...], key: Path, thresholds: Mapping[str, int], *, new: bool
     ) -> Trusted:
         """See `Workshop.trust`."""
         file = read_settings(root).catalogue.trust
         path = root / file
         old = read_trust(path.read_bytes()) if path.exists() else None
-        _refuse_existing(new_key)
-        key = load_or_create(new_key).public_key().public_bytes_raw()
+        if new:
+            _refuse_existing(key)
+            public = load_or_create(key).public_key().public_bytes_raw()
+        else:
+            public = urlsafe_b64decode(str(_public_key(key)["x"]) + "=")
         try:
-            changed = _with_person(old, person, frozenset(roles), key, thresholds)
+            changed = _with_person(old, person, frozenset(roles), public, thresholds)
         except RemitError:
-            new_key.unlink()
+            if new:
+                key.unlink()
             raise
         _replace(path, trust_json(changed).decode("ascii"), private=True)
         return Trusted(
             file=file,
-            key=str(new_key),
+            key=str(key),
             version=changed.version,
             persons={name: tuple(sorted(signer.roles)) for name, signer in sorted(changed.persons.items())},
             thresholds=dict(sorted(changed.thresholds.items())),

@@ -77,6 +77,7 @@ class Stage:
             replayed=self._replayed,
             check_tools=self._check,
             register_key=self._register,
+            remove_key=self._remove,
             origin="desk.remit.local",
         )
 
@@ -119,6 +120,10 @@ class Stage:
     async def _deploy(self, _by: Person) -> dict[str, Any]:
         digest = self.desk.live.snapshot.digest
         return {"bundle": digest, "before": digest, "warnings": []}
+
+    async def _remove(self, by: Person, agent: str, kid: str) -> dict[str, Any]:
+        self.rolled.append((by.name, kid))
+        return {"agent": agent, "removed": kid}
 
     async def _rollback(self, by: Person, to: str) -> dict[str, Any]:
         self.rolled.append((by.name, to))

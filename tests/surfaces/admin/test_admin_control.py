@@ -33,6 +33,7 @@ OPERATORS = {
     ("POST", "/v1/agents/x_1/revoke"),
     ("POST", "/v1/agents/x_1/restore"),
     ("POST", "/v1/agents/x_1/keys"),
+    ("POST", "/v1/agents/x_1/keys/remove"),
     ("POST", "/v1/stop"),
     ("POST", "/v1/resume"),
     ("GET", "/v1/tools"),
@@ -78,6 +79,7 @@ def body_of(route: tuple[str, str]) -> Json:
         "approve": {"digest": OTHER_DIGEST},
         "rollback": {"to": ""},
         "keys": {"jwk": {}},
+        "remove": {"kid": "k"},
     }
     last = route[1].rpartition("/")[2]
     return bodies.get(last, {"why": "because"} if last not in ("check", "releases") else {})

@@ -548,3 +548,17 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@pytest.mark.requirement("R2.2")
+def test_a_lost_key_is_taken_from_its_agent(own: Path, desk: Any, tmp_path: Path) -> None:
+    del desk
+    with up(own):
+        assert type_in("login", "ana", "-C", own).exit_code == 0
+        assert type_in("agents", "register", "-C", own, "refunds", "--new-key", tmp_path / "k.pem").exit_code == 0
+        (kid,) = json.loads(type_in("agents", "show", "-C", own, "refunds", "--json").stdout)["keys"]
+        assert type_in("agents", "forget-key", "-C", own, "refunds", kid).exit_code == 0
+        assert json.loads(type_in("agents", "show", "-C", own, "refunds", "--json").stdout)["keys"] == []
+        again = type_in("agents", "forget-key", "-C", own, "refunds", kid)
+        assert (again.exit_code, "key_unknown" in again.stderr) == (1, True)
+        assert "keys/refunds keys_changed by ana" in type_in("records", "controls", "-C", own).stdout

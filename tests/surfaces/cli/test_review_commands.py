@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from remit.app import LocalWorkshop
 from remit.core import RemitError
@@ -178,6 +178,24 @@ def test_a_role_that_nobody_has_is_warned_of(project: Path) -> None:
 
 
 # --- the trust root --------------------------------------------------------------------------------------------------
+
+
+def test_a_reviewer_signs_with_a_key_that_only_its_public_half_left_their_machine(
+    project: Path, tmp_path: Path
+) -> None:
+    own = Ed25519PrivateKey.generate()
+    private, public = tmp_path / "sue.pem", tmp_path / "sue.pub"
+    private.write_bytes(own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    private.chmod(0o600)
+    public.write_bytes(own.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    words = ("tools", "trust", "sue", "--role", "security", "--threshold", "security=1", "--threshold", "development=0")
+    refused = remit(project, *words, "--key", private)
+    assert (refused.exit_code, "key_private" in refused.output) == (1, True)
+    assert remit(project, *words).exit_code == 2, "one of the two is asked for"
+    assert remit(project, *words, "--key", public).exit_code == 0
+    edit(project / CATALOGUE, "tool: orders", "tool: orders\nauthor: ana")
+    signed = remit(project, "tools", "sign", "--as", "sue", "--key", private)
+    assert (signed.exit_code, "review complete" in signed.output) == (0, True), signed.output
 
 
 @pytest.mark.requirement("R4.2")

@@ -23,6 +23,14 @@ class Key(BaseModel):
     jwk: dict[str, JsonValue]
 
 
+class Kid(BaseModel):
+    """The name of one of an agent's keys: its thumbprint (RFC 7638)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kid: str
+
+
 def agent_routes(control: Control, access: Access) -> APIRouter:
     """Return the routes for agents: the list for everybody who has logged in, the rest for operators."""
     routes = APIRouter()
@@ -55,6 +63,10 @@ def agent_routes(control: Control, access: Access) -> APIRouter:
     @routes.post("/v1/agents/{name}/keys")
     async def register(name: str, found: operator, body: Key) -> Said:
         return await control.register_key(found, _known(control, name).agent, body.jwk)
+
+    @routes.post("/v1/agents/{name}/keys/remove")
+    async def remove(name: str, found: operator, body: Kid) -> Said:
+        return await control.remove_key(found, _known(control, name).agent, body.kid)
 
     return routes
 

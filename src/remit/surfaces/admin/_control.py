@@ -39,4 +39,5 @@ class Control:
     replayed: Callable[[tuple[Entry, ...]], Awaitable[dict[int, str]]]
     check_tools: Callable[[], Awaitable[list[Said]]]
     register_key: Callable[[Person, str, JsonObject], Awaitable[Said]]
+    remove_key: Callable[[Person, str, str], Awaitable[dict[str, JsonValue]]]  # by, agent, kid
     origin: str  # the log's name

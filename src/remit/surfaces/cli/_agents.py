@@ -91,6 +91,21 @@ def restore_agent(agent: str, reason: str, root: Path, as_json: bool) -> None:
     return None
 
 
+@agents.command("forget-key")
+@click.argument("agent")
+@click.argument("kid")
+@project_option
+@json_option
+@answering
+def forget_key(agent: str, kid: str, root: Path, as_json: bool) -> None:
+    """Take one of an agent's keys away, by the name that `remit agents show` gives it."""
+    said = as_object(connect(root).post(_path(agent, "keys/remove"), {"kid": kid}))
+    if as_json:
+        return print_json(said)
+    click.echo(f"{agent} can no longer prove itself with {kid}")
+    return None
+
+
 @agents.command("register")
 @click.argument("agent")
 @click.option(

@@ -117,9 +117,11 @@ class Workshop(Protocol):
         ...
 
     def trust(
-        self, root: Path, person: str, roles: tuple[str, ...], new_key: Path, thresholds: Mapping[str, int]
+        self, root: Path, person: str, roles: tuple[str, ...], key: Path, thresholds: Mapping[str, int], *, new: bool
     ) -> Trusted:
-        """Give `person` a new key and these roles in the trust root, which is begun if there is none.
+        """Give `person` a key and these roles in the trust root, which is begun if there is none.
+
+        With `new`, a key pair is made and `key` is where its private half goes; else `key` holds their public key.
 
         `thresholds` replace the root's own for the roles they name; 0 takes a role out.
         """

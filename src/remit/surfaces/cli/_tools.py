@@ -155,8 +155,12 @@ def lock_manifests(workshop: Workshop, agent: str, root: Path, as_json: bool) ->
 @click.option(
     "--new-key",
     type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
     help="Make them a key pair; the private half goes here.",
+)
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Their public key, as a JWK or in PEM, made on a machine of their own.",
 )
 @click.option("--threshold", "thresholds", multiple=True, metavar="ROLE=N", help="How many must sign; 0: none.")
 @project_option
@@ -167,18 +171,23 @@ def trust_person(
     workshop: Workshop,
     person: str,
     roles: tuple[str, ...],
-    new_key: Path,
+    new_key: Path | None,
+    key: Path | None,
     thresholds: tuple[str, ...],
     root: Path,
     as_json: bool,
 ) -> None:
-    """Give PERSON a new signing key in the trust root."""
-    found = workshop.trust(root, person, roles, new_key, dict(map(_threshold, thresholds)))
+    """Give PERSON a signing key in the trust root: a new one, or one that they made themselves."""
+    given = new_key or key
+    if given is None or (new_key and key):
+        raise click.UsageError("give one of --new-key and --key")
+    found = workshop.trust(root, person, roles, given, dict(map(_threshold, thresholds)), new=new_key is not None)
     if as_json:
         persons: JsonObject = {name: [*theirs] for name, theirs in found.persons.items()}
         said: JsonObject = {"file": found.file, "key": found.key, "version": found.version, "persons": persons}
         return print_json({**said, "thresholds": dict(found.thresholds)})
-    click.echo(f"{found.file}, version {found.version}; {person}'s private key is in {found.key}")
+    whose = f"{person}'s private key is in {found.key}" if new_key else f"{person} signs with their own key"
+    click.echo(f"{found.file}, version {found.version}; {whose}")
     for name, theirs in found.persons.items():
         click.echo(f"  {name}: {', '.join(theirs)}")
     asked = ", ".join(f"{count} of {role}" for role, count in found.thresholds.items())

@@ -165,7 +165,8 @@ def test_what_is_no_task_token_of_this_gateway_is_answered_401(
     assert answer.fix
     assert mutant not in answer.body.decode() or mutant == ".."
     assert len(desk.received()) == reached
-    assert desk.refusals(opened.task) == []  # nobody is named in the log on the word of a token that does not hold
+    # Nobody is named in the log on the word of a token that does not hold; one of ours in the wrong place is a finding.
+    assert desk.refusals(opened.task) == ([code] if code == "token_audience" else [])
 
 
 @pytest.mark.requirement("R2.6")
@@ -227,6 +228,15 @@ def test_the_same_token_unspoiled_is_heard(desk: Gateway, opened: Opened) -> Non
     for given in (opened.token, changed()(desk, opened.token)):
         assert post(desk, [("authorization", f"bEARER  {given} ")]).code == ""
     assert len(desk.received()) == reached + 2
+
+
+@pytest.mark.requirement("R2.6")
+def test_a_token_of_ours_for_another_audience_is_refused_and_recorded(desk: Gateway, opened: Opened) -> None:
+    reached = len(desk.received())
+    refused = desk.call(changed(aud=desk.data)(desk, opened.token), tool_call())
+    assert (refused.status, refused.code) == (401, "token_audience")
+    assert desk.refusals(opened.task) == ["token_audience"]
+    assert len(desk.received()) == reached
 
 
 @pytest.mark.requirement("R2.3", "R2.10")

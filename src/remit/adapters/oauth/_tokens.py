@@ -7,7 +7,7 @@ token opens nothing at `/mcp`, a task token opens no task.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -17,9 +17,11 @@ from remit.adapters.oauth._jose import (
     Claims,
     Expected,
     digest_of,
+    is_moment,
     is_name_text,
     mint,
     own_key,
+    signed_claims,
     verify,
 )
 from remit.core import Delegation, JsonObject, Task
@@ -71,11 +73,32 @@ class TaskTokens:
         key = digest_of(token)
         known = self._verified.get(key)
         if known is None:
-            known = _delegation(verify(self._key, token, self._at_tools, _REOPEN), "act")
+            known = self._verified_anew(token)
             if len(self._verified) >= CACHE_MAX:
                 self._verified.clear()
             self._verified[key] = known
         return self._unexpired(known, "the task token has expired")
+
+    def _verified_anew(self, token: str) -> Delegation:
+        try:
+            return _delegation(verify(self._key, token, self._at_tools, _REOPEN), "act")
+        except TokenRefusedError as error:
+            if error.code != "token_audience":
+                raise
+            raise TokenRefusedError(error.code, error.message, error.fix, self._named(token)) from error
+
+    def _named(self, token: str) -> Delegation | None:
+        """Say whom a token of ours names that was made for something else: a stolen one is worth a record."""
+        claims = signed_claims(self._key, token) or {}
+        subject, expires = claims.get("sub"), claims.get("exp")
+        if not is_name_text(subject) or not is_moment(expires):
+            return None
+        try:
+            return _delegation(
+                Claims(subject, datetime.fromtimestamp(expires, UTC), claims), "act" if "act" in claims else "may_act"
+            )
+        except TokenRefusedError:
+            return None
 
     def exchanged(self, subject_token: str) -> Delegation:
         """See `Exchange.exchanged`."""

@@ -186,7 +186,8 @@ def test_nothing_happens_that_the_log_does_not_allow_a_thousand_times(
     assert here.wrong == []
     assert here.tool.received
     if tries >= TRIES:
-        assert len(here.won) > 1, "each side won at times"
+        each_cap = {"limit_concurrency", "limit_reached"} <= here.answers.keys()
+        assert len(here.won) > 1 or each_cap, "each side won at times, or each cap was the one that refused"
         assert here.store.begun["Conflict"] + here.store.begun["Full"], "and the transaction had the last word"
 
 

@@ -870,3 +870,31 @@ def test_two_persons_who_answer_at_once_both_count_and_two_opposite_answers_leav
     pair = POLICY.replace('@approvers("ops")', '@approvers("ops") @quorum("2")')
     assert play(both, Desk(policy=pair)).paid == 1
     assert play(opposite, Desk(policy=pair)).paid == 0
+
+
+@pytest.mark.requirement("R3.5")
+def test_nobody_says_yes_for_a_task_that_is_over() -> None:
+    async def scene(stage: Stage) -> None:
+        approval = await stage.held()
+        stage.desk.live.dismiss(TASK)
+        late = await stage.desk.approvals.approve(OLGA, approval.id, approval.digest, "")
+        assert isinstance(late, Reason)
+        assert late.code == "approval_closed"
+
+    async def control(stage: Stage) -> None:
+        await stage.approve(await stage.held())
+
+    assert play(scene).paid == play(control).paid == 0
+
+
+@pytest.mark.requirement("R3.5")
+def test_what_waits_is_void_once_another_release_runs_and_says_so() -> None:
+    async def scene(stage: Stage) -> None:
+        approval = await stage.held()
+        await stage.desk.controls.void_waiting("another release runs")
+        late = await stage.desk.approvals.approve(OLGA, approval.id, approval.digest, "")
+        assert isinstance(late, Reason)
+        assert late.code == "approval_closed"
+        assert [entry.kind for entry in stage.desk.store.log][-1] == "approval"
+
+    assert [each.state for each in approvals_of(play(scene))] == [State.VOID]

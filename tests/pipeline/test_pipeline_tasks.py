@@ -37,6 +37,16 @@ def test_a_person_without_the_role_of_a_user_opens_none() -> None:
     assert isinstance(opened(desk), Task), "the control: a user does"
 
 
+@pytest.mark.requirement("R2.11")
+def test_no_task_is_opened_for_an_agent_that_is_cut_off() -> None:
+    desk = Desk()
+    assert isinstance(opened(desk), Task), "the control"
+    asyncio.run(desk.controls.revoke_agent("clerk", "olga", "it obeys strangers"))
+    refused = opened(desk)
+    assert isinstance(refused, Reason)
+    assert refused.code == "agent_revoked"
+
+
 def opened(desk: Desk, use_case: str = "serve", agent: str = "clerk", store: Store | None = None) -> Task | Reason:
     return asyncio.run(reception(desk, store or desk.store).open(TOM, agent, use_case, b'{"input":"hello"}'))
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from remit import permissions, records
-from remit.core import Allow, Consume, Deny, GateAnswer, Json, JsonObject, Requirement, Reserve, Ruling, strictest
+from remit.core import Allow, Consume, Deny, GateAnswer, Json, JsonObject, Requirement, Reserve, Ruling
 from remit.limits import refused
 from remit.permissions import Approval, Label, Source, Sourced
 from remit.pipeline._facts import Facts
@@ -77,8 +77,7 @@ def limit_json(full: Full) -> JsonObject:
 
 def limited(ruling: Ruling, key: str, used: int, now: datetime) -> Ruling:
     """Turn a permission into the refusal that it became because the cap with `key` was full."""
-    allowed = strictest([ruling.decision])
-    needs = allowed.obligations if isinstance(allowed, Allow) else ()
+    needs = ruling.decision.obligations if isinstance(ruling.decision, Allow) else ()
     for need in needs:
         if isinstance(need, Reserve) and need.key == key:
             full: Deny = refused(need, used, now)

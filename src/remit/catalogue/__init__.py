@@ -12,7 +12,19 @@ shown, everything that is called, and how it is governed.
     is_listed(None, "close_account", frozenset())  # Deny(Reason("operation_not_listed", ...))
 """
 
-from remit.catalogue._model import Controls, Descriptor, Effect, Pin, Review, SchemaCheck, Tool
+from remit.catalogue._model import (
+    Controls,
+    Descriptor,
+    Effect,
+    Exchanged,
+    Minted,
+    Pin,
+    Review,
+    SchemaCheck,
+    Secret,
+    Tool,
+    ToolCredential,
+)
 from remit.catalogue._rules import Part, arguments_fit, is_listed, sealed, signatures_hold, version_matches
 from remit.catalogue._schemas import (
     VIOLATIONS_MAX,
@@ -35,13 +47,17 @@ __all__ = [
     "Controls",
     "Descriptor",
     "Effect",
+    "Exchanged",
+    "Minted",
     "Part",
     "Pin",
     "Review",
     "SchemaCheck",
     "SchemaProblem",
+    "Secret",
     "Signer",
     "Tool",
+    "ToolCredential",
     "TrustRoot",
     "arguments_fit",
     "closed_inside",

@@ -17,6 +17,45 @@ class Effect(StrEnum):
     IRREVERSIBLE = "irreversible"
 
 
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A tool gets a token of ours, for it alone. With `sequence`, a new one each call, numbered (R2.3, R2.10)."""
+
+    sequence: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """A tool gets a token of its own authorization server, for a token of ours (RFC 8693).
+
+    `audience` is what the token is asked for (`resource`, RFC 8707); `client_id` is who we are at that server, proven
+    with our tool key (`private_key_jwt`).
+    """
+
+    token_endpoint: str
+    client_id: str
+    audience: str
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A tool gets a secret that never changes by itself, kept outside the project.
+
+    `source` is `env`, `file` or `keyring`, `name` where it is there: a variable, a path, `service/user`. It is sent in
+    `header`, after `scheme` and a space where there is one.
+    """
+
+    source: str
+    name: str
+    header: str = "authorization"
+    scheme: str = "Bearer"
+
+
+ToolCredential = Minted | Exchanged | Secret
+"""What a tool server knows our calls by."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """A tool server: an MCP endpoint at `url`, or a program of this machine, `command`, spoken to over stdio.
@@ -30,6 +69,7 @@ class Tool:
     response_bytes_max: int
     command: tuple[str, ...] = ()
     artefacts: tuple[tuple[str, str], ...] = ()
+    credential: ToolCredential = Minted()
 
     @property
     def endpoint(self) -> JsonObject:

@@ -8,7 +8,7 @@ Rules of this package: values only. No I/O, no clock, no random number; nothing 
             print(reason.code)
 """
 
-from remit.core._call import Delegation, Task, ToolCall, Trace
+from remit.core._call import Attribute, Authority, Delegation, Level, Revocation, Task, ToolCall, Trace
 from remit.core._canonical import (
     DEPTH_MAX,
     INTEGER_MAX,
@@ -43,7 +43,8 @@ from remit.core._errors import (
     RemitError,
     StoreUnavailableError,
 )
-from remit.core._names import NAME_PATTERN, is_name, new_id, new_trace, parse_traceparent
+from remit.core._names import NAME_PATTERN, is_name, is_user, new_id, new_trace, parse_traceparent
+from remit.core._tasks import task_json, task_of_json
 from remit.core._time import parse_utc, utc_text
 
 __all__ = [
@@ -55,6 +56,8 @@ __all__ = [
     "REQUESTER",
     "STRING_BYTES_MAX",
     "Allow",
+    "Attribute",
+    "Authority",
     "Consume",
     "Decision",
     "Delegation",
@@ -64,6 +67,7 @@ __all__ = [
     "InputRefusedError",
     "Json",
     "JsonObject",
+    "Level",
     "Obligation",
     "Problem",
     "ProjectInvalidError",
@@ -71,6 +75,7 @@ __all__ = [
     "RemitError",
     "Requirement",
     "Reserve",
+    "Revocation",
     "Ruling",
     "StoreUnavailableError",
     "Task",
@@ -78,6 +83,7 @@ __all__ = [
     "Trace",
     "canonical_bytes",
     "is_name",
+    "is_user",
     "new_id",
     "new_trace",
     "parse_strict",
@@ -85,5 +91,7 @@ __all__ = [
     "parse_utc",
     "read_canonical",
     "strictest",
+    "task_json",
+    "task_of_json",
     "utc_text",
 ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from remit.core._canonical import JsonObject, read_canonical
 from remit.core._errors import InputRefusedError
@@ -15,20 +16,58 @@ class Trace:
     span_id: str
 
 
+class Level(StrEnum):
+    """How an agent is attached, strongest last but one: what its connection proves."""
+
+    TASK = "A"  # a task token, which counts for whoever bears it
+    BOUND = "B"  # a task token, with proof of the key or certificate it is bound to
+    CLIENT = "C"  # a plain MCP client and its user's login: an implicit task, reads only
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegation:
-    """What a verified token says: `user` asks, `agent` acts, within `task` and `use_case`, until `expires_at`."""
+    """What a verified token says: `user` asks, `agent` acts, within `task` and `use_case`, until `expires_at`.
+
+    `chain` are the agents that handed the work on, the nearest first (RFC 8693, section 4.1); `keys` the thumbprints of
+    the keys that it rests on: the one the agent proved itself with, the one the token is bound to. `client` is the
+    plain client at its issuer, `corp:desktop`; empty for a task token.
+    """
 
     user: str
     agent: str
     task: str
     use_case: str
     expires_at: datetime
+    level: Level = Level.TASK
+    chain: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """What a task may do at most, beside its charter (RFC 9396, type `agent_task`). None: no narrower than that.
+
+    `operations` and `locations` (tools) are closed lists; `calls_max` is how many calls the whole task may make.
+    """
+
+    operations: frozenset[str] | None = None
+    locations: frozenset[str] | None = None
+    calls_max: int | None = None
+
+
+Attribute = str | int | bool
+"""What a policy may know of a user: text, a whole number or a yes or no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """The unit of authority: one user, one agent, one use case, for a bounded time."""
+    """The unit of authority: one user, one agent, one use case, for a bounded time.
+
+    `groups` (sorted) and `attributes` (sorted by name) are what the user's issuer said of the user when it was opened.
+    `chain` are the agents that handed the work on, the nearest first, `parent` the task of the first of them. An
+    `implicit` task is a plain client's, which opened none.
+    """
 
     id: str
     user: str
@@ -36,6 +75,21 @@ class Task:
     use_case: str
     opened_at: datetime
     expires_at: datetime
+    authority: Authority = Authority()
+    groups: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, Attribute], ...] = ()
+    chain: tuple[str, ...] = ()
+    parent: str = ""
+    implicit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Why authority is gone: `what` is `agent`, `user`, `task` or `key`, `name` which one, `why` what was said."""
+
+    what: str
+    name: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,21 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 """Operations, tools, agents, use cases, persons: lower-case ASCII, 1 to 64 characters."""
 
 _NAME = re.compile(NAME_PATTERN, re.ASCII)
+_USER = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,63}(:[!-~]{1,255})?$", re.ASCII)
 _TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$", re.ASCII)
 
 
 def is_name(text: object) -> bool:
     """Tell whether `text` is a name by `NAME_PATTERN`. A trailing line feed is not."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
+def is_user(text: object) -> bool:
+    """Tell whether `text` names a user: a name, or the name of an issuer, a colon and the issuer's own name for them.
+
+    An issuer's own name (`sub`, OpenID Connect Core, section 2) is 1 to 255 visible ASCII characters, kept as it is.
+    """
+    return isinstance(text, str) and _USER.fullmatch(text) is not None
 
 
 def new_id(prefix: str, random: bytes) -> str:

@@ -1,14 +1,17 @@
-"""Identity's gate, pure. Signatures were checked where the bytes came in; here it is asked whether they still count."""
+"""Identity's gates, pure. Signatures were checked where the bytes came in; here: whether they still count."""
 
 from datetime import datetime
 
-from remit.core import Allow, Decision, Delegation, Deny, Reason, Task
-from remit.identity._ports import Person
-
-USER = "user"
-"""The role of people for whom agents may act."""
+from remit.core import Allow, Authority, Decision, Delegation, Deny, Level, Reason, Revocation, Task
+from remit.identity._model import CHAIN_MAX, USER, Person
 
 _REOPEN = "open a new task"
+_FIXES = {
+    "agent": "ask an operator; `remit agents restore`",
+    "user": "ask an operator; `remit users restore`",
+    "task": _REOPEN,
+    "key": "register another key of the agent, and open a new task",
+}
 
 
 def may_have_agents_act(person: Person) -> Decision:
@@ -18,34 +21,63 @@ def may_have_agents_act(person: Person) -> Decision:
     return Deny(
         Reason(
             "role_missing",
-            f"`{person.name}` has not the role `{USER}`",
-            "have the role given: development.people in remit.yaml, read at start",
+            f"`{person.name[:64]}` has not the role `{USER}`",
+            "have the role given: in development.people, or by the roles of the issuer, in remit.yaml, read at start",
         )
     )
 
 
-def agent_is_live(agent: str, revoked: str) -> Decision:
-    """Allow only while nobody has cut the agent off; `revoked` says why somebody did (R2.11)."""
-    if not revoked:
+def is_cut_off(revoked: Revocation | None) -> Decision:
+    """Allow only while nobody has cut off an agent, a user, a task or a key that the authority rests on (R2.11)."""
+    if revoked is None:
         return Allow()
-    fix = "ask an operator; `remit agents restore`"
-    return Deny(Reason("agent_revoked", f"the agent `{agent[:64]}` is revoked: {revoked}", fix))
+    named = f"the {revoked.what} `{revoked.name[:64]}` is revoked: {revoked.why}"
+    return Deny(Reason(f"{revoked.what}_revoked", named, _FIXES.get(revoked.what, _REOPEN)))
 
 
-def delegation_is_live(delegation: Delegation, task: Task | None, revoked: str, now: datetime) -> Decision:
+def may_hand_on(chain: tuple[str, ...], agent: str, to: str) -> Decision:
+    """Allow `agent`, which has the work from `chain`, to hand it on to `to`: never in a circle, and only so far."""
+    if to == agent or to in chain:
+        return Deny(Reason("chain_circular", f"`{to}` had this work before", "let another agent take it"))
+    if len(chain) >= CHAIN_MAX:
+        return Deny(Reason("chain_too_long", f"{CHAIN_MAX} agents have handed this work on", "let this one do it"))
+    return Allow()
+
+
+def delegation_is_live(
+    delegation: Delegation, task: Task | None, revoked: Revocation | None, now: datetime
+) -> Decision:
     """Allow only while the token and the task it names both live and agree on who, for whom and what for (R2.9).
 
-    `revoked` says why the agent may not act, and is empty while it may. It is asked before everything else: a token
-    outlives a revocation, the agent's authority does not (R2.11).
+    It is asked before everything else whether somebody cut off what it rests on: a token outlives a revocation, the
+    authority does not (R2.11).
     """
-    if revoked:
-        return agent_is_live(delegation.agent, revoked)
+    if revoked is not None:
+        return is_cut_off(revoked)
     if now >= delegation.expires_at:
         return Deny(Reason("token_expired", "the task token has expired", _REOPEN))
     if task is None:
         return Deny(Reason("task_unknown", "the token names a task that is not open", _REOPEN))
     if now >= task.expires_at:
         return Deny(Reason("task_expired", "the task's time is over", _REOPEN))
-    if (task.user, task.agent, task.use_case) != (delegation.user, delegation.agent, delegation.use_case):
+    named = (delegation.user, delegation.agent, delegation.use_case, delegation.chain)
+    if (task.user, task.agent, task.use_case, task.chain) != named:
         return Deny(Reason("delegation_mismatch", "the token and its task name different parties", _REOPEN))
+    return Allow()
+
+
+def authority_covers(level: Level, authority: Authority, *, operation: str, tool: str, reads: bool) -> Decision:
+    """Allow what the task's authority lists, and by a plain client's login reads alone (R2.5).
+
+    `reads`: whether the operation has no effect. `tool` is empty where nothing describes the operation.
+    """
+    if authority.operations is not None and operation not in authority.operations:
+        said = f"`{operation}` is not among the operations that this task was granted"
+        return Deny(Reason("outside_authority", said, "have the user grant it: authorization_details"))
+    if authority.locations is not None and tool not in authority.locations:
+        said = f"`{tool}` is not among the locations that this task was granted"
+        return Deny(Reason("outside_authority", said, "have the user grant it: authorization_details"))
+    if level is Level.CLIENT and not reads:
+        said = "a client that opened no task only reads"
+        return Deny(Reason("client_only_reads", said, "have the user's channel open a task: POST /v1/tasks"))
     return Allow()

@@ -3,6 +3,7 @@
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 JWKS_PATH = "/.well-known/jwks.json"
 METADATA_PATH = "/.well-known/oauth-authorization-server"
+RESOURCE_PATH = "/.well-known/oauth-protected-resource"  # (RFC 9728, section 3.1; the resource's own path goes behind)
 
 
 def token_endpoint(issuer: str) -> str:

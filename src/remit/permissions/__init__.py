@@ -28,7 +28,7 @@ from remit.permissions._approvals import (
 )
 from remit.permissions._compile import compile_policies
 from remit.permissions._flow import Flow, Label, Source, Sourced
-from remit.permissions._model import OperationShape, Question, Shard
+from remit.permissions._model import Opinion, OperationShape, Question, Shard
 from remit.permissions._provenance import Memory, provenance_suffices
 from remit.permissions._types import describe
 
@@ -39,6 +39,7 @@ __all__ = [
     "Label",
     "Memory",
     "OperationShape",
+    "Opinion",
     "Question",
     "Shard",
     "Source",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from remit.core import Decision, Json, JsonObject
+from remit.core import Attribute, Decision, Json, JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +12,7 @@ class Question:
     """One authorization question in AuthZEN's words: subject, action, resource, context.
 
     `user` is the subject (for whom), `agent` the actor (who acts), `operation` the action, `tool` the resource.
+    `groups` and `attributes` are the user's, as their issuer said when the task was opened.
     """
 
     user: str
@@ -20,6 +21,17 @@ class Question:
     operation: str
     tool: str
     arguments: Mapping[str, Json]
+    groups: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, Attribute], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a decision point outside said (AuthZEN 1.0). `why` says it in one line; `failed` is why there is none."""
+
+    permits: bool
+    why: str = ""
+    failed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,14 +4,15 @@ A `Snapshot` is the running release, compiled once and swapped whole; `Facts` ar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from remit.catalogue import Descriptor, Pin, Review, SchemaCheck, Tool
 from remit.charter import Charter
-from remit.core import Task
+from remit.core import Revocation, Task
+from remit.identity import Registration
 from remit.limits import Cap
-from remit.permissions import Approval, Flow, Shard, Sourced
+from remit.permissions import Approval, Flow, Opinion, Shard, Sourced
 
 Versions = tuple[tuple[str, int], ...]
 """Names of mutable values that a decision read, each with the version it read."""
@@ -35,14 +36,16 @@ class Snapshot:
     flows: Mapping[tuple[str, str], Flow]  # by agent and operation
     manifests: Mapping[str, Mapping[str, Pin]]  # by agent, then operation
     caps: Mapping[str, tuple[Cap, ...]]  # by agent
+    registrations: Mapping[str, Registration] = field(default_factory=dict)  # by agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What one call is decided on. `now` is taken once.
 
-    `stopped`, `revoked` and `quarantined` say, where they are not empty, why everything, this agent or this operation
-    stands still. `approvals` are those of this task; `sourced` says where each control argument came from.
+    `stopped` and `quarantined` say, where they are not empty, why everything or this operation stands still; `revoked`
+    says who of the delegation was cut off. `approvals` are those of this task; `sourced` says where each control
+    argument came from; `outside` is what a decision point of the organisation's own said, where one is asked.
     """
 
     now: datetime
@@ -60,7 +63,8 @@ class Facts:
     versions: Versions
     tenant: str = ""
     stopped: str = ""
-    revoked: str = ""
+    revoked: Revocation | None = None
     quarantined: str = ""
     sourced: tuple[Sourced, ...] = ()
     approvals: tuple[Approval, ...] = ()
+    outside: Opinion | None = None

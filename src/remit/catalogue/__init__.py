@@ -12,6 +12,7 @@ shown, everything that is called, and how it is governed.
     is_listed(None, "close_account", frozenset())  # Deny(Reason("operation_not_listed", ...))
 """
 
+from remit.catalogue._credentials import credential_header_wrong, credential_scheme_wrong
 from remit.catalogue._model import (
     Controls,
     Descriptor,
@@ -62,6 +63,8 @@ __all__ = [
     "arguments_fit",
     "closed_inside",
     "compile_check",
+    "credential_header_wrong",
+    "credential_scheme_wrong",
     "differences",
     "format_is_known",
     "is_listed",

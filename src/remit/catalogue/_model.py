@@ -73,10 +73,36 @@ class Tool:
 
     @property
     def endpoint(self) -> JsonObject:
-        """What a review is bound to besides the operation itself: where the tool is, or what it is made of."""
-        if not self.command:
-            return {"url": self.url}
-        return {"command": list(self.command), "artefacts": [list(pair) for pair in self.artefacts]}
+        """What a review is bound to besides the operation itself: where the tool is, or what it is made of.
+
+        So it is to what the tool knows our calls by, where that is not the plain token minted for it.
+        """
+        place: JsonObject = {"url": self.url}
+        if self.command:
+            place = {"command": list(self.command), "artefacts": [list(pair) for pair in self.artefacts]}
+        return place if self.credential == Minted() else {**place, "credential": _credential_json(self.credential)}
+
+
+def _credential_json(credential: ToolCredential) -> JsonObject:
+    match credential:
+        case Minted(sequence=sequence):
+            return {"minted": {"sequence": sequence}}
+        case Exchanged():
+            said: JsonObject = {
+                "token_endpoint": credential.token_endpoint,
+                "client_id": credential.client_id,
+                "audience": credential.audience,
+                "scopes": list(credential.scopes),
+            }
+            return {"exchanged": said}
+        case Secret():
+            kept: JsonObject = {
+                "source": credential.source,
+                "name": credential.name,
+                "header": credential.header,
+                "scheme": credential.scheme,
+            }
+            return {"secret": kept}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from remit.identity._authority import (
     read_authority,
     read_details,
 )
-from remit.identity._keys import KEYS_MAX, agent_keys, read_agent_key, with_key, without_key
+from remit.identity._keys import KEYS_MAX, X509, agent_keys, is_private, read_agent_key, with_key, without_key
 from remit.identity._model import (
     CHAIN_MAX,
     USER,
@@ -48,6 +48,7 @@ from remit.identity._rules import (
     authority_covers,
     delegation_is_live,
     is_cut_off,
+    may_begin,
     may_hand_on,
     may_have_agents_act,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "TOKEN_PATH",
     "TYPE",
     "USER",
+    "X509",
     "Agents",
     "AuthenticatedAgent",
     "Authenticator",
@@ -89,6 +91,8 @@ __all__ = [
     "delegation_is_live",
     "details_json",
     "is_cut_off",
+    "is_private",
+    "may_begin",
     "may_hand_on",
     "may_have_agents_act",
     "narrowed",

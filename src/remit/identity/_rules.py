@@ -27,6 +27,13 @@ def may_have_agents_act(person: Person) -> Decision:
     )
 
 
+def may_begin(now: datetime, expires_at: datetime) -> Decision:
+    """Allow a task that has a future."""
+    if now < expires_at:
+        return Allow()
+    return Deny(Reason("task_expired", "what it may be opened with has expired", "ask with a fresh login or details"))
+
+
 def is_cut_off(revoked: Revocation | None) -> Decision:
     """Allow only while nobody has cut off an agent, a user, a task or a key that the authority rests on (R2.11)."""
     if revoked is None:

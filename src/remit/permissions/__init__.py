@@ -1,10 +1,11 @@
 """Room 3, permissions: per action, outside the prompt.
 
-Promises: permission is per operation (R3.1); rules see user, agent, operation, tool and typed arguments (R3.2); the
-same question always gets the same answer (R3.7); a policy is typed against the operation's own schema, so an unknown
-name is a load error, and an evaluation error, a missing value or no permit at all is a denial (R3.8). An approval is
-for one call, once, in time, by persons who may give it, none of them the requester, the owner or counted twice (R3.5);
-a value from untrusted content, or from nowhere, steers no consequential call without a person (R3.9).
+Promises: permission is per operation (R3.1); rules see the user, with groups and attributes, agent, operation, tool and
+typed arguments (R3.2); the same question always gets the same answer (R3.7); a policy is typed against the operation's
+own schema, so an unknown name is a load error, and an evaluation error, a missing value or no permit at all is a denial
+(R3.8). An approval is for one call, once, in time, by persons who may give it, none of them the requester, the owner or
+counted twice (R3.5); a value from untrusted content, or from nowhere, steers no consequential call without a person
+(R3.9).
 
     shape = OperationShape(operation="get_order", tool="orders", input_schema={"type": "object"})
     text = 'permit(principal, action == Action::"get_order", resource);'
@@ -28,11 +29,13 @@ from remit.permissions._approvals import (
 )
 from remit.permissions._compile import compile_policies
 from remit.permissions._flow import Flow, Label, Source, Sourced
-from remit.permissions._model import Opinion, OperationShape, Question, Shard
+from remit.permissions._model import GROUPS, OperationShape, Opinion, Question, Shard, UserShape
+from remit.permissions._outside import outside_permits
 from remit.permissions._provenance import Memory, provenance_suffices
 from remit.permissions._types import describe
 
 __all__ = [
+    "GROUPS",
     "Approval",
     "Flow",
     "Grant",
@@ -45,6 +48,7 @@ __all__ = [
     "Source",
     "Sourced",
     "State",
+    "UserShape",
     "approval_json",
     "approval_of_json",
     "binding_of",
@@ -57,5 +61,6 @@ __all__ = [
     "may_deny",
     "may_grant",
     "missing",
+    "outside_permits",
     "provenance_suffices",
 ]

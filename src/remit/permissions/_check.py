@@ -18,7 +18,7 @@ from cedarpy import pst
 
 from remit.core import JsonObject, Problem, Requirement
 from remit.permissions._holds import hold_terms
-from remit.permissions._model import OperationShape
+from remit.permissions._model import GROUPS, OperationShape, UserShape
 from remit.permissions._parse import SAID_CHARS_MAX, TOKEN_SAID, Found, parse
 from remit.permissions._scan import Piece
 from remit.permissions._schema import schema_json
@@ -30,6 +30,7 @@ from remit.permissions._types import (
     guard_text,
     path_text,
     record_at,
+    user_record,
 )
 
 ANNOTATIONS = ("approvers", "description", "hold", "id", "quorum", "within")
@@ -42,6 +43,7 @@ _UNKNOWN = re.compile(r'attribute `(?P<path>.+)` in context for Action::"(?P<ope
 _OPTIONAL = re.compile(r'optional attribute `(?P<path>.+)` in context for Action::"(?P<operation>.+)"')
 _UNKNOWN_ENTITY = re.compile(r"attribute `(?P<name>.+)` on entity type `(?P<type>.+)` not found")
 _UNKNOWN_TYPE = re.compile(r"unrecognized entity type `(?P<type>.+)`")
+_GROUP_TYPES = frozenset({"Group", "Role", "Team", "UserGroup"})  # what other schemas call them
 _STEP = re.compile(r'\.?([A-Za-z_][A-Za-z0-9_]*)|\["([^"]*)"\]', re.ASCII)
 
 
@@ -67,9 +69,10 @@ class Vocabulary:
     schema: cedarpy.Schema
 
 
-def vocabulary_of(shapes: Mapping[str, OperationShape]) -> Vocabulary:
-    """Type the operations of `shapes`, once for all policies."""
-    contexts = {name: context_record(arguments_record(shape.input_schema)) for name, shape in shapes.items()}
+def vocabulary_of(shapes: Mapping[str, OperationShape], user: UserShape) -> Vocabulary:
+    """Type the operations of `shapes` for such users, once for all policies."""
+    known = user_record(user)
+    contexts = {name: context_record(arguments_record(shape.input_schema), known) for name, shape in shapes.items()}
     return Vocabulary(shapes, contexts, cedarpy.Schema.from_json_str(schema_json(contexts)))
 
 
@@ -173,7 +176,8 @@ def _has_wrong(piece: Piece, node: pst.HasAttr, operations: frozenset[str], voca
     line = piece.line_of(rf"\bhas\s+\"?([\w.]*\.)?{re.escape(name)}\b")
     if path is None:
         message = f"`has {name}` on something other than a path from `context`: users and tools have no attributes here"
-        yield "policy_unknown_attribute", line, message, "write `context.arguments has ...`"
+        fix = "write `context.arguments has ...`, or `context.user has ...`"
+        yield "policy_unknown_attribute", line, message, fix
         return
     bases = {operation: record_at(vocabulary.contexts[operation], path) for operation in sorted(operations)}
     if bases and not any(base is not None and name in base.attributes for base in bases.values()):
@@ -228,11 +232,15 @@ def _type_said(piece: Piece, said: str) -> Found:
     if (found := _UNKNOWN_ENTITY.search(said)) is not None:
         message = f"`{found['type']}` has no attribute `{found['name']}`: users and tools have no attributes here"
         line = _line_of_attribute(piece, found["name"])
-        return "policy_unknown_attribute", line, message, "read `context.arguments`, `context.agent` or `context.task`"
+        fix = "read `context.arguments`, `context.user`, `context.agent` or `context.task`"
+        return "policy_unknown_attribute", line, message, fix
     if (found := _UNKNOWN_TYPE.search(said)) is not None:
         message = f"no entity type `{found['type']}`; there are `Action`, `Tool` and `User`"
         line = piece.line_of(rf"\b{re.escape(found['type'])}\b")
-        return "policy_type", line, message, _meant(found["type"], ("Action", "Tool", "User"))
+        fix = _meant(found["type"], ("Action", "Tool", "User"))
+        if found["type"] in _GROUP_TYPES:
+            fix = f'ask for a user\'s group by `context.user.{GROUPS}.contains("...")`'
+        return "policy_type", line, message, fix
     if said.startswith("attribute `"):
         path = _steps(said.split("`")[1])
         fix = "read it by a plain path such as `context.arguments.order_id`"
@@ -263,6 +271,8 @@ def _unknown(line: int, path: tuple[str, ...], operations: list[str], vocabulary
     there = f"`{path_text(path[:-1])}` there has {_listed(attribute_texts(base)) or 'no attributes'}"
     message = f"no `{path_text(path)}` in `{first}`{more}; {there}"
     fix = _meant(path[-1], base.attributes)
+    if path[:-1] == ("user",) and not fix.startswith("did you mean"):
+        fix = "declare it under `attributes:` in organisation/users.yaml, and map it in remit.yaml"
     if any(_record_has(vocabulary.contexts[name], path) for name in vocabulary.contexts if name not in operations):
         fix = f"name the operations that have it in the policy's scope, or guard it: `{guard_text(path)}`"
     return "policy_unknown_attribute", line, message, fix

@@ -9,12 +9,12 @@ import cedarpy
 
 from remit.core import JsonObject, Problem, canonical_bytes
 from remit.permissions._check import Policy, check, vocabulary_of
-from remit.permissions._convert import converter
-from remit.permissions._flat import flatten
-from remit.permissions._model import OperationShape, Shard
+from remit.permissions._convert import converter, user_converter
+from remit.permissions._flat import flatten, read_of_user
+from remit.permissions._model import OperationShape, Shard, UserShape
 from remit.permissions._scan import FILE_BYTES_MAX, POLICIES_MAX, Piece, scan
 from remit.permissions._shard import CedarShard
-from remit.permissions._types import arguments_record
+from remit.permissions._types import NOBODY_SAYS_MORE, Record, arguments_record, user_record
 
 # (No policy's id can be this: an `@id` begins with a letter or digit, and a generated one ends with its line.)
 _BASE_ID = ":base"
@@ -28,9 +28,11 @@ _BASE: JsonObject = {
 
 
 def compile_policies(
-    agent: str, files: Mapping[str, str], shapes: Sequence[OperationShape]
+    agent: str, files: Mapping[str, str], shapes: Sequence[OperationShape], user: UserShape = NOBODY_SAYS_MORE
 ) -> tuple[Mapping[str, Shard], tuple[Problem, ...]]:
     """Compile the Cedar text of `files` (path -> text) into one shard per operation of `shapes`, for `agent`.
+
+    `user` is what is declared of users: their groups alone if left out.
 
     Either the shards come back with no problem, or every problem with no shard. No policies at all is no problem:
     every shard then denies. A shard holds the policies whose action scope can match its operation, and no other.
@@ -44,7 +46,7 @@ def compile_policies(
     pieces, problems = _pieces(files)
     policies: list[Policy] = []
     if not problems:
-        vocabulary = vocabulary_of(by_operation)
+        vocabulary = vocabulary_of(by_operation, user)
         for checked in (check(piece, vocabulary) for piece in pieces):
             if isinstance(checked, Policy):
                 policies.append(checked)
@@ -55,7 +57,8 @@ def compile_policies(
         return {}, tuple(
             sorted(problems, key=lambda problem: (problem.file, problem.line, problem.code, problem.message))
         )
-    return {name: _shard(agent, shape, policies) for name, shape in by_operation.items()}, ()
+    known = user_record(user)
+    return {name: _shard(agent, shape, known, policies) for name, shape in by_operation.items()}, ()
 
 
 def _pieces(files: Mapping[str, str]) -> tuple[list[Piece], list[Problem]]:
@@ -95,7 +98,7 @@ def _duplicates(policies: Iterable[Policy]) -> list[Problem]:
     return problems
 
 
-def _shard(agent: str, shape: OperationShape, policies: Iterable[Policy]) -> CedarShard:
+def _shard(agent: str, shape: OperationShape, user: Record, policies: Iterable[Policy]) -> CedarShard:
     mine = [policy for policy in policies if shape.operation in policy.operations]
     holds = {policy.id: policy for policy in mine if policy.terms is not None}
     flattened = flatten({policy.id: policy.est for policy in mine})
@@ -105,6 +108,7 @@ def _shard(agent: str, shape: OperationShape, policies: Iterable[Policy]) -> Ced
         operation=shape.operation,
         tool=shape.tool,
         convert=converter(arguments_record(shape.input_schema)),
+        convert_user=user_converter(user, None if flattened is None else read_of_user(flattened.reads)),
         reads=None if flattened is None else flattened.reads,
         rules=_policy_set({policy.id: compiled[policy.id] for policy in mine if policy.terms is None}),
         holds=_policy_set({name: compiled[name] for name in holds} | {_BASE_ID: _BASE}) if holds else None,

@@ -1,4 +1,4 @@
-"""From a call's arguments to a policy's context: compiled once per operation, strict on every call.
+"""From a call's arguments and its user to a policy's context: compiled once per operation, strict on every call.
 
 A value that is not of its declared type is refused rather than passed on, because Cedar compares values of different
 types as merely unequal, and a `forbid` on equality would then not apply.
@@ -13,6 +13,7 @@ from math import isfinite
 from typing import assert_never
 
 from remit.core import InputRefusedError, Json, JsonObject
+from remit.permissions._model import GROUPS, Question
 from remit.permissions._types import CedarType, Record, Scalar, SetOf, type_text
 
 LONG_MIN, LONG_MAX = -(1 << 63), (1 << 63) - 1  # Cedar's `Long`
@@ -30,6 +31,42 @@ def converter(arguments: Record) -> Callable[[Mapping[str, Json]], JsonObject]:
     four decimals or beyond ±922337203685477.5807.
     """
     return _record_converter(arguments, "")
+
+
+def user_converter(user: Record, names: frozenset[str] | None) -> Callable[[Question], JsonObject] | None:
+    """Return the function that makes `context.user`, or what of it is among `names`; None where that is nothing.
+
+    What is not declared is left out. The function raises `InputRefusedError` with the code `user_attribute_type` for an
+    attribute of another type than declared.
+    """
+    wanted = user.attributes.keys() if names is None else user.attributes.keys() & names
+    if not wanted:
+        return None
+    groups = GROUPS in wanted
+    types = {name: type_text(user.attributes[name].type) for name in wanted if name != GROUPS}
+
+    def convert(question: Question) -> JsonObject:
+        said: JsonObject = {GROUPS: list(question.groups)} if groups else {}
+        for name, value in question.attributes if types else ():
+            if name in types:
+                if not _USER_CHECKS[types[name]](value):
+                    raise _other_attribute(name, types[name])
+                said[name] = value
+        return said
+
+    return convert
+
+
+_USER_CHECKS: Mapping[str, Callable[[Json], bool]] = {
+    "String": lambda value: type(value) is str,
+    "Long": lambda value: type(value) is int and LONG_MIN <= value <= LONG_MAX,
+    "Bool": lambda value: type(value) is bool,
+}
+
+
+def _other_attribute(name: str, expected: str) -> InputRefusedError:
+    message = f"the user's `{name}` is not a {expected}, as it is declared"
+    return InputRefusedError("user_attribute_type", message, "ask the agent's owner, who finds where it is mapped")
 
 
 def _record_converter(record: Record, prefix: str) -> Callable[[Mapping[str, Json]], JsonObject]:

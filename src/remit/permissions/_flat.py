@@ -40,12 +40,22 @@ def flatten(policies: Mapping[str, JsonObject]) -> Flattened | None:
     return Flattened(flat, tuple((name, *reads[name]) for name in sorted(reads)))
 
 
-def nested_context(question: Question, arguments: JsonObject) -> JsonObject:
+def read_of_user(reads: Reads) -> frozenset[str]:
+    """Return what `reads` has of the user: the groups, and attributes by name."""
+    return frozenset(attribute for _, section, attribute in reads if section == "user")
+
+
+def nested_context(question: Question, arguments: JsonObject, user: JsonObject) -> JsonObject:
     """Build the whole context, as policies are written against it."""
-    return {"agent": {"name": question.agent}, "task": {"use_case": question.use_case}, "arguments": arguments}
+    return {
+        "agent": {"name": question.agent},
+        "task": {"use_case": question.use_case},
+        "arguments": arguments,
+        "user": user,
+    }
 
 
-def flat_context(reads: Reads, question: Question, arguments: JsonObject) -> JsonObject:
+def flat_context(reads: Reads, question: Question, arguments: JsonObject, user: JsonObject) -> JsonObject:
     """Build the context of `reads`. What the call does not have is left out, as in the nested form."""
     context: JsonObject = {}
     for name, section, attribute in reads:
@@ -53,6 +63,9 @@ def flat_context(reads: Reads, question: Question, arguments: JsonObject) -> Jso
             case "arguments":
                 if attribute in arguments:
                     context[name] = arguments[attribute]
+            case "user":
+                if attribute in user:
+                    context[name] = user[attribute]
             case "agent":
                 context[name] = question.agent
             case _:
@@ -60,6 +73,7 @@ def flat_context(reads: Reads, question: Question, arguments: JsonObject) -> Jso
     return context
 
 
+_OPEN = frozenset({"arguments", "user"})  # sections whose attributes a project declares
 _SECTIONS = {"agent": frozenset({"name"}), "task": frozenset({"use_case"})}
 
 
@@ -112,7 +126,7 @@ def _access(operator: str, body: Json, reads: dict[str, tuple[str, str]]) -> Jso
     section = _section(left)
     if section is None:
         return {operator: {"left": _expression(left, reads), "attr": attribute}}
-    if section != "arguments" and attribute not in _SECTIONS.get(section, ()):
+    if section not in _OPEN and attribute not in _SECTIONS.get(section, ()):
         raise _NestedError
     name = f"{section}.{attribute}"
     reads[name] = section, attribute

@@ -1,10 +1,16 @@
 """What a policy is asked, what it may look at, and the compiled form that answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from remit.core import Attribute, Decision, Json, JsonObject
+
+GROUPS = "groups"
+"""What policies may always read of a user, so that no attribute has this name."""
+
+KINDS = frozenset({"text", "number", "yes_no"})
+"""What an attribute of a user may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,23 @@ class OperationShape:
     operation: str
     tool: str
     input_schema: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class UserShape:
+    """What policies may know of any user beside the groups: `attributes`, each `text`, `number` or `yes_no`, by name.
+
+    An issuer may say nothing of one of them, so a policy asks first whether it is there.
+
+    Raises:
+        ValueError: an attribute called `groups`, or of another kind.
+    """
+
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if GROUPS in self.attributes or not KINDS.issuperset(self.attributes.values()):
+            raise ValueError("an attribute called `groups`, or one of a kind that is not known")
 
 
 class Shard(Protocol):

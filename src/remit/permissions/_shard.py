@@ -39,6 +39,7 @@ class CedarShard:
     operation: str
     tool: str
     convert: Callable[[Mapping[str, Json]], JsonObject]
+    convert_user: Callable[[Question], JsonObject] | None  # None: the policies read nothing of the user
     reads: Reads | None  # None: the policies need the nested context
     rules: cedarpy.PolicySet
     holds: cedarpy.PolicySet | None
@@ -49,7 +50,8 @@ class CedarShard:
         """Answer `question`: rules first, then, only where they permit, holds. Any evaluation error denies.
 
         Deny codes: `policy_no_permit`, `policy_forbids`, `policy_error`, `policy_wrong_shard`, `argument_type`,
-        `argument_not_decimal`, `json_unwritable`. Hold code: `approval_required`. One question has one answer, always.
+        `argument_not_decimal`, `user_attribute_type`, `json_unwritable`. Hold code: `approval_required`. One question
+        has one answer, always.
         """
         if (question.agent, question.operation, question.tool) != (self.agent, self.operation, self.tool):
             return self._wrong_shard(question)
@@ -66,8 +68,11 @@ class CedarShard:
 
     def _request(self, question: Question) -> dict[str, object]:
         arguments = self.convert(question.arguments)
+        user = {} if self.convert_user is None else self.convert_user(question)
         context = (
-            nested_context(question, arguments) if self.reads is None else flat_context(self.reads, question, arguments)
+            nested_context(question, arguments, user)
+            if self.reads is None
+            else flat_context(self.reads, question, arguments, user)
         )
         return {
             "principal": {"type": "User", "id": question.user},

@@ -16,17 +16,22 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from remit.core import Json, JsonObject
-from remit.permissions._model import OperationShape
+from remit.permissions._model import GROUPS, OperationShape, UserShape
 
 ESCAPES = frozenset({"__entity", "__extn", "__expr"})
 """Keys that Cedar's JSON form gives a meaning of its own."""
 
 _SCALARS = {"string": "String", "integer": "Long", "boolean": "Bool", "number": "decimal"}
+_USER_SCALARS = {"text": "String", "number": "Long", "yes_no": "Bool"}
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _CHOICES = ("anyOf", "oneOf", "allOf", "not", "if")
 # (Printable ASCII without quote, backslash and backtick: such a name needs no escape in policy text or in a message.)
 _NAMEABLE = re.compile(r"[ !#-\[\]-_a-~]{1,128}", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+NOBODY_SAYS_MORE = UserShape()
+"""Users of whom only the groups are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +81,23 @@ def arguments_record(schema: JsonObject) -> Record:
     return _object_record(schema)
 
 
-def context_record(arguments: Record) -> Record:
-    """Return the type of a policy's `context` for an operation with these arguments."""
+def user_record(user: UserShape) -> Record:
+    """Return what policies see of a user: the groups, always, and the declared attributes, each where it is known."""
+    groups = Attribute(SetOf(Scalar("String")), required=True)
+    said = {
+        name: Attribute(Scalar(_USER_SCALARS[kind]), required=False) for name, kind in sorted(user.attributes.items())
+    }
+    return Record({GROUPS: groups, **said}, {})
+
+
+def context_record(arguments: Record, user: Record) -> Record:
+    """Return the type of a policy's `context` for an operation with these arguments and such users."""
     text = Attribute(Scalar("String"), required=True)
     return Record(
         {
             "agent": Attribute(Record({"name": text}, {}), required=True),
             "task": Attribute(Record({"use_case": text}, {}), required=True),
+            "user": Attribute(user, required=True),
             "arguments": Attribute(arguments, required=True),
         },
         {},
@@ -126,12 +141,12 @@ def path_text(path: tuple[str, ...]) -> str:
     return "context" + "".join(f".{name}" if _IDENTIFIER.fullmatch(name) else f'["{name}"]' for name in path)
 
 
-def describe(shape: OperationShape) -> str:
+def describe(shape: OperationShape, user: UserShape = NOBODY_SAYS_MORE) -> str:
     """Return, one per line, everything a policy may name for `shape`'s operation, with its Cedar type.
 
     Optional attributes show the guard they need; properties that policies cannot see stand at the end, with the reason.
     """
-    context = context_record(arguments_record(shape.input_schema))
+    context = context_record(arguments_record(shape.input_schema), user_record(user))
     lines = [
         f'action == Action::"{shape.operation}"',
         "principal: User",

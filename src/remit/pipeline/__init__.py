@@ -9,7 +9,20 @@ match await gateway.handle(call):
 
 from remit.pipeline._answer import Answer, Done, Failed, Refused
 from remit.pipeline._facts import Facts, Snapshot, Versions
-from remit.pipeline._live import RELEASE, STOP, Live, agent_control, approval_control, facts_for, operation_control
+from remit.pipeline._live import (
+    RELEASE,
+    STOP,
+    Live,
+    agent_control,
+    approval_control,
+    consent_control,
+    facts_for,
+    key_control,
+    keys_control,
+    operation_control,
+    task_control,
+    user_control,
+)
 from remit.pipeline._ports import (
     Bell,
     Clock,
@@ -35,7 +48,9 @@ from remit.pipeline._ports import (
     UpstreamFailure,
 )
 from remit.pipeline.approve import ApprovalDesk
-from remit.pipeline.control import ControlDesk, Revoked, keys_control
+from remit.pipeline.attach import AttachmentRefusedError, Attachments
+from remit.pipeline.consent import ConsentDesk
+from remit.pipeline.control import ControlDesk, Cutoff
 from remit.pipeline.decide import decide
 from remit.pipeline.handle import DECISIONS_MAX, Gateway
 from remit.pipeline.open_task import TaskDesk
@@ -47,15 +62,19 @@ __all__ = [
     "STOP",
     "Answer",
     "ApprovalDesk",
+    "AttachmentRefusedError",
+    "Attachments",
     "Bell",
     "Clock",
     "Committed",
     "Conflict",
+    "ConsentDesk",
     "Control",
     "ControlDesk",
     "Credential",
     "CredentialUnavailableError",
     "Credentials",
+    "Cutoff",
     "Deployed",
     "Done",
     "FactSource",
@@ -68,7 +87,6 @@ __all__ = [
     "OpenCall",
     "Outside",
     "Refused",
-    "Revoked",
     "Sent",
     "Signer",
     "Snapshot",
@@ -82,10 +100,14 @@ __all__ = [
     "Versions",
     "agent_control",
     "approval_control",
+    "consent_control",
     "decide",
     "facts_for",
+    "key_control",
     "keys_control",
     "operation_control",
     "recorded",
     "replay",
+    "task_control",
+    "user_control",
 ]

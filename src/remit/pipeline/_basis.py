@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from remit import permissions, records
-from remit.core import Allow, Consume, Deny, GateAnswer, Json, JsonObject, Requirement, Reserve, Ruling
+from remit.core import Allow, Consume, Deny, GateAnswer, Json, JsonObject, Requirement, Reserve, Revocation, Ruling
 from remit.limits import refused
-from remit.permissions import Approval, Label, Source, Sourced
+from remit.permissions import Approval, Label, Opinion, Source, Sourced
 from remit.pipeline._facts import Facts
 from remit.pipeline._ports import Full
 
@@ -28,9 +28,13 @@ def basis_of(facts: Facts | None, now: datetime, *, observed: bool, more: JsonOb
 def _looked_at(facts: Facts) -> JsonObject:
     """Return the facts that no bundle holds, where there were any."""
     more: JsonObject = {}
-    for name, says in (("stopped", facts.stopped), ("revoked", facts.revoked), ("quarantined", facts.quarantined)):
+    for name, says in (("stopped", facts.stopped), ("quarantined", facts.quarantined)):
         if says:
             more[name] = says
+    if facts.revoked is not None:
+        more["revoked"] = [facts.revoked.what, facts.revoked.name, facts.revoked.why]
+    if facts.outside is not None:
+        more["outside"] = [facts.outside.permits, facts.outside.why, facts.outside.failed]
     if facts.sourced:
         more["sources"] = [_source_json(each) for each in facts.sourced]
     if facts.approvals:
@@ -42,6 +46,18 @@ def _bare(approval: Approval) -> Approval:
     """Leave out what a leaf must not hold, because it could never be erased (R5.7), and what no decision looks at."""
     needs = tuple(replace(need, typed="") for need in approval.requirements)
     return replace(approval, requirements=needs, message="", rationale="")
+
+
+def cut_off(leaf: JsonObject) -> Revocation | None:
+    """Read back who an entry says was cut off."""
+    said = leaf.get("revoked")
+    return Revocation(*map(str, said)) if isinstance(said, list) and len(said) == 3 else None
+
+
+def said_outside(leaf: JsonObject) -> Opinion | None:
+    """Read back what an entry says a decision point outside said."""
+    said = leaf.get("outside")
+    return Opinion(said[0] is True, str(said[1]), str(said[2])) if isinstance(said, list) and len(said) == 3 else None
 
 
 def looked_at(leaf: JsonObject) -> tuple[tuple[Sourced, ...], tuple[Approval, ...]]:

@@ -4,11 +4,12 @@ It lives in one event loop; every read for a call happens in one step of it, so 
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 
-from remit.core import Json, JsonObject, Task, ToolCall
-from remit.permissions import Approval, Flow, Memory, Sourced, State
+from remit.core import Delegation, Json, JsonObject, Level, Revocation, Task, ToolCall
+from remit.identity import Cut, UserCuts, read_user_cuts, user_cut
+from remit.permissions import Approval, Flow, Memory, Opinion, Sourced, State
 from remit.pipeline._facts import Facts, Snapshot, Versions
 from remit.pipeline._ports import Clock, Control
 from remit.records import Entry
@@ -19,15 +20,50 @@ RELEASE = "release"
 STOP = "stop"
 """The control that says why everything stands still; empty while it does not."""
 
+_EPOCH = ("agent/", "user/", "task/", "key/", "keys/", "consent/")
+"""What the controls' names begin with whose change may end a token's authority."""
+
+_CUTTING = ("agent/", "user/", "task/", "key/")
+"""What those begin with that say, while they are not empty, that something is cut off."""
+
 EntriesOf = Callable[[str], Awaitable[tuple[Entry, ...]]]
 
+_Pair = tuple[str, str, str, tuple[str, ...], tuple[str, ...], str]
+"""User, agent, task, chain and keys of a delegation, and an operation."""
+
 _NEVER: Control = (0, "")
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 _SAYS_NOTHING = Flow(consequential=True, content=frozenset(), sources={}, labels=(), reviewers=())
 
 
 def agent_control(agent: str) -> str:
     """Name the control that says why an agent is revoked; empty while it is not."""
     return f"agent/{agent}"
+
+
+def user_control(user: str) -> str:
+    """Name the control that says what of a user's authority is cut off (`identity.read_user_cuts`)."""
+    return f"user/{user}"
+
+
+def task_control(task: str) -> str:
+    """Name the control that says why a task was cut off; empty while it was not."""
+    return f"task/{task}"
+
+
+def key_control(key: str) -> str:
+    """Name the control that says why a key, by its thumbprint, counts no more; empty while it does."""
+    return f"key/{key}"
+
+
+def keys_control(agent: str) -> str:
+    """Name the control that keeps an agent's public keys."""
+    return f"keys/{agent}"
+
+
+def consent_control(agent: str, user: str) -> str:
+    """Name the control that keeps a user's consent to an agent's acting for them."""
+    return f"consent/{agent}/{user}"
 
 
 def operation_control(operation: str) -> str:
@@ -69,8 +105,15 @@ class Live:
         self._memories: dict[str, Memory] = {}  # by task; one that is missing here is read back from the log
         self._later = later  # runs something soon, once whoever waits for an answer has it
         self._unlearned: list[tuple[ToolCall, Facts, bytes]] = []
-        self._versions: dict[tuple[str, str], Versions] = {}  # by agent and operation, until anything changes
+        self._versions: dict[_Pair, Versions] = {}  # until anything changes
+        self._cut = {name: says for name, (_, says) in controls.items() if says and name.startswith(_CUTTING)}
+        self._user_cuts: dict[str, UserCuts] = {
+            name: read_user_cuts(says) for name, says in self._cut.items() if name.startswith("user/")
+        }
+        self._implicit: dict[tuple[str, str, str], str] = {}  # by user, agent and use case: the open implicit task
+        self._levels: dict[str, Level] = {}  # by task: how the agent of its last call was attached
         self.generation = 0  # rises with every change of the snapshot or a control
+        self.epoch = 0  # rises with every change that may end a token's authority: part of every token cache's key
 
     @property
     def snapshot(self) -> Snapshot:
@@ -102,6 +145,58 @@ class Live:
         self._controls[name] = (version, says)
         self._versions.clear()
         self.generation += 1
+        if name.startswith(_EPOCH):
+            self.epoch += 1
+        if name.startswith(_CUTTING):
+            self._cut.pop(name, None)
+            self._user_cuts.pop(name, None)
+            if says:
+                self._cut[name] = says
+                if name.startswith("user/"):
+                    self._user_cuts[name] = read_user_cuts(says)
+
+    def revocation(self, delegation: Delegation) -> Revocation | None:
+        """Return who or what of a delegation was cut off, if anything was."""
+        if not self._cut:
+            return None
+        if (agent := self.agent_revocation(delegation)) is not None:
+            return agent
+        if (cuts := self._user_cuts.get(user_control(delegation.user))) is not None:
+            task = self._tasks.get(delegation.task)
+            # (A task that is closed by now was opened before whatever closed it.)
+            why = user_cut(cuts, delegation.agent, _LONG_AGO if task is None else task.opened_at)
+            if why:
+                return Revocation("user", delegation.user, why)
+        for key in delegation.keys:
+            if why := self._cut.get(key_control(key), ""):
+                return Revocation("key", key, why)
+        for task_id in (delegation.task, *self._parents(delegation.task)):
+            if why := self._cut.get(task_control(task_id), ""):
+                return Revocation("task", task_id, why)
+        return None
+
+    def _parents(self, task_id: str) -> Iterator[str]:
+        """Yield the tasks that a task's work was handed on from, the nearest first."""
+        task = self._tasks.get(task_id)
+        while task is not None and task.parent:
+            yield task.parent
+            task = self._tasks.get(task.parent)
+
+    def agent_revocation(self, delegation: Delegation) -> Revocation | None:
+        """Return which agent of a delegation was cut off, if one was."""
+        for agent in (delegation.agent, *delegation.chain):
+            if why := self._cut.get(agent_control(agent), ""):
+                return Revocation("agent", agent, why)
+        return None
+
+    def user_revocation(self, user: str, agent: str, at: datetime) -> Revocation | None:
+        """Return why a user may have no task opened with an agent on a login from `at`, if so it is."""
+        why = user_cut(self._user_cuts.get(user_control(user), {}), agent, at)
+        return Revocation("user", user, why) if why else None
+
+    def user_cuts(self) -> Mapping[str, UserCuts]:
+        """Return what is cut off of users' authority, by user."""
+        return {name.partition("/")[2]: cuts for name, cuts in self._user_cuts.items()}
 
     def admit(self, task: Task, given: bytes | None = None) -> None:
         """Let calls act under `task`. Its token is handed out only once the store holds it.
@@ -109,6 +204,8 @@ class Live:
         `given` is the user's input; without it, what the task has seen is read back from the log when it is needed.
         """
         self._tasks[task.id] = task
+        if task.implicit:
+            self._implicit[task.user, task.agent, task.use_case] = task.id
         if given is not None:
             memory = Memory(self._key)
             memory.learn_input(given)
@@ -116,14 +213,50 @@ class Live:
 
     def dismiss(self, task_id: str) -> None:
         """Let no call act under a task any more."""
-        self._tasks.pop(task_id, None)
+        task = self._tasks.pop(task_id, None)
+        if task is not None and task.implicit:
+            self._implicit.pop((task.user, task.agent, task.use_case), None)
         self._memories.pop(task_id, None)
+        self._levels.pop(task_id, None)
         for approval in self._approvals.pop(task_id, {}).values():
             self._end(approval)
 
     def task(self, task_id: str) -> Task | None:
         """Return an open task."""
         return self._tasks.get(task_id)
+
+    def implicit_task(self, user: str, agent: str, use_case: str) -> Task | None:
+        """Return the open implicit task of a plain client."""
+        return self._tasks.get(self._implicit.get((user, agent, use_case), ""))
+
+    def tasks(self) -> tuple[Task, ...]:
+        """Return every open task."""
+        return tuple(self._tasks.values())
+
+    def level(self, task: str) -> Level | None:
+        """Return how the agent was attached whose call in `task` was the last; None before the first."""
+        return self._levels.get(task)
+
+    def tasks_for(self, cut: Cut) -> tuple[str, ...]:
+        """Return the open tasks that a cut goes through, with whatever was handed on from them.
+
+        A key is no part of a task: tasks are not closed by a key's cut, the delegations that rest on it end.
+        """
+        if cut.key:
+            return ()
+        ended = {
+            task.id
+            for task in self._tasks.values()
+            if cut.concerns(user=task.user, agent=task.agent, task=task.id, chain=task.chain)
+        }
+        while more := {task.id for task in self._tasks.values() if task.parent in ended} - ended:
+            ended |= more
+        return tuple(task for task in self._tasks if task in ended)
+
+    def waiting_in(self, tasks: Iterable[str]) -> tuple[Approval, ...]:
+        """Return the approvals that wait for persons before these tasks may go on."""
+        concerned = frozenset(tasks)
+        return tuple(each for each in self.approvals() if each.task in concerned and each.state is State.WAITING)
 
     def tasks_of(self, agent: str) -> tuple[str, ...]:
         """Return the open tasks of an agent."""
@@ -197,18 +330,20 @@ class Live:
         task, agent = call.delegation.task, call.delegation.agent
         kept = self._approvals.get(task)
         flow = self._snapshot.flows.get((agent, call.operation))
-        now, revoked = self._clock.now(), self.says(agent_control(agent))
+        now, revoked = self._clock.now(), self.revocation(call.delegation)
+        if task in self._tasks:
+            self._levels[task] = call.delegation.level
         return facts_for(
             call,
             self._snapshot,
             self._tasks.get(task),
             now,
-            versions=self._versions_for(agent, call.operation),
+            versions=self._versions_for(call.delegation, call.operation),
             tenant=self._tenant,
             stopped=self.says(STOP),
             revoked=revoked,
             quarantined=self.quarantined(call.operation),
-            sourced=() if revoked or task not in self._tasks else self._sources(task, call, flow),
+            sourced=() if revoked is not None or task not in self._tasks else self._sources(task, call, flow),
             approvals=tuple(each for each in kept.values() if _counts(each, now)) if kept else (),
         )
 
@@ -218,14 +353,18 @@ class Live:
         memory = self._memories.get(task) or Memory(self._key)  # (one that has seen nothing: from nowhere)
         return memory.sources(call.arguments, flow)
 
-    def _versions_for(self, agent: str, operation: str) -> Versions:
-        known = self._versions.get((agent, operation))
+    def _versions_for(self, by: Delegation, operation: str) -> Versions:
+        """Return every control that a decision on a call of `by` reads: those of each member of the delegation, too."""
+        pair = (by.user, by.agent, by.task, by.chain, by.keys, operation)
+        known = self._versions.get(pair)
         if known is None:
             if len(self._versions) > _PAIRS_MAX:
                 self._versions.clear()
-            names = (RELEASE, STOP, agent_control(agent), operation_control(operation))
+            names = [RELEASE, STOP, operation_control(operation), user_control(by.user), task_control(by.task)]
+            names += [agent_control(agent) for agent in (by.agent, *by.chain)]
+            names += [*map(key_control, by.keys), *map(task_control, self._parents(by.task))]
             known = tuple((name, self._controls.get(name, _NEVER)[0]) for name in names)
-            self._versions[agent, operation] = known
+            self._versions[pair] = known
         return known
 
     def _end(self, approval: Approval) -> None:
@@ -260,7 +399,7 @@ def _list(value: Json) -> list[Json]:
 
 
 _ENDED_MAX = 1_000  # approvals of ended tasks that are kept
-_PAIRS_MAX = 10_000  # agents and operations whose versions are kept ready
+_PAIRS_MAX = 10_000  # delegations and operations whose versions are kept ready
 
 
 def facts_for(  # noqa: PLR0913 - each is a fact of its own, named at the call
@@ -272,10 +411,11 @@ def facts_for(  # noqa: PLR0913 - each is a fact of its own, named at the call
     versions: Versions = (),
     tenant: str = "",
     stopped: str = "",
-    revoked: str = "",
+    revoked: Revocation | None = None,
     quarantined: str = "",
     sourced: tuple[Sourced, ...] = (),
     approvals: tuple[Approval, ...] = (),
+    outside: Opinion | None = None,
 ) -> Facts:
     """Select from `snapshot` what concerns `call`. The same inputs give the same facts, live and in a replay."""
     agent, operation = call.delegation.agent, call.operation
@@ -300,4 +440,5 @@ def facts_for(  # noqa: PLR0913 - each is a fact of its own, named at the call
         quarantined=quarantined,
         sourced=sourced,
         approvals=approvals,
+        outside=outside,
     )

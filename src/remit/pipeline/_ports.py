@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from remit.catalogue import Descriptor, Tool
-from remit.core import Delegation, Obligation, RemitError, Reserve, Task, ToolCall
+from remit.core import Delegation, Obligation, RemitError, Reserve, Revocation, Task, ToolCall
 from remit.identity import Cut
 from remit.permissions import Approval, Opinion
 from remit.pipeline._facts import Facts, Versions
@@ -37,6 +37,10 @@ class FactSource(Protocol):
 
     def gather(self, call: ToolCall) -> Facts:
         """Return what `call` is to be decided on, all read at one moment."""
+        ...
+
+    def revocation(self, delegation: Delegation) -> Revocation | None:
+        """Return who or what of a delegation was cut off, at this moment."""
         ...
 
     def put(self, approval: Approval) -> None:
@@ -173,6 +177,8 @@ class Credentials(Protocol):
 
     async def credential(self, tool: Tool, call: ToolCall, intent: bytes, now: datetime) -> Credential:
         """Return what to send with `call`, whose durable intent has the leaf hash `intent`.
+
+        (`intent` is empty where the tool's calls are not numbered: nothing needs it then.)
 
         Raises:
             CredentialUnavailableError: it could not be had.

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from remit import catalogue, charter, fallbacks, identity, limits, permissions, releases
-from remit.core import Allow, Decision, Deny, GateAnswer, Hold, Reason, Ruling, ToolCall, strictest
+from remit.catalogue import Effect
+from remit.core import Allow, Decision, Deny, GateAnswer, Hold, Reason, Reserve, Ruling, ToolCall, strictest
 from remit.permissions import State
 from remit.pipeline._digest import binding_of, digest_of
 from remit.pipeline._facts import Facts
@@ -53,6 +54,18 @@ def _is_listed(call: ToolCall, facts: Facts) -> Decision:
     return catalogue.is_listed(facts.descriptor, call.operation, listed)
 
 
+def _authority_covers(call: ToolCall, facts: Facts) -> Decision:
+    if facts.descriptor is None or facts.task is None:
+        return _UNLISTED
+    return identity.authority_covers(
+        call.delegation.level,
+        facts.task.authority,
+        operation=call.operation,
+        tool=facts.descriptor.tool,
+        reads=facts.descriptor.controls.effect is Effect.READ,
+    )
+
+
 def _signatures_hold(_call: ToolCall, facts: Facts) -> Decision:
     return catalogue.signatures_hold(facts.review, facts.quarantined)
 
@@ -81,8 +94,14 @@ def _policy_permits(call: ToolCall, facts: Facts) -> Decision:
             operation=call.operation,
             tool=facts.descriptor.tool,
             arguments=call.arguments,
+            groups=() if facts.task is None else facts.task.groups,
+            attributes=() if facts.task is None else facts.task.attributes,
         )
     )
+
+
+def _outside_permits(_call: ToolCall, facts: Facts) -> Decision:
+    return permissions.outside_permits(facts.outside)
 
 
 def _irreversible_is_confirmed(call: ToolCall, facts: Facts) -> Decision:
@@ -96,7 +115,7 @@ def _is_capped(call: ToolCall, facts: Facts) -> Decision:
     delegation, descriptor = call.delegation, facts.descriptor
     if descriptor is None:
         return _UNLISTED
-    return limits.is_capped(
+    capped = limits.is_capped(
         facts.caps,
         agent=delegation.agent,
         user=delegation.user,
@@ -105,6 +124,11 @@ def _is_capped(call: ToolCall, facts: Facts) -> Decision:
         effect=descriptor.controls.effect,
         now=facts.now,
     )
+    granted = None if facts.task is None else facts.task.authority.calls_max
+    if granted is None or facts.task is None or not isinstance(capped, Allow):
+        return capped
+    counted = Reserve("granted", f"task/{facts.task.id}/calls", granted, facts.task.expires_at)
+    return Allow((*capped.obligations, counted))
 
 
 _UNLISTED = Deny(Reason("operation_not_listed", "nothing describes this operation", "have it described"))
@@ -114,11 +138,13 @@ _GATES: tuple[tuple[str, Callable[[ToolCall, Facts], Decision]], ...] = (
     ("identity.delegation_is_live", _delegation_is_live),
     ("charter.within_use_case", _within_use_case),
     ("catalogue.is_listed", _is_listed),
+    ("identity.authority_covers", _authority_covers),
     ("catalogue.signatures_hold", _signatures_hold),
     ("catalogue.version_matches", _version_matches),
     ("catalogue.arguments_fit", _arguments_fit),
     ("permissions.provenance_suffices", _provenance_suffices),
     ("permissions.policy_permits", _policy_permits),
+    ("permissions.outside_permits", _outside_permits),
     ("fallbacks.irreversible_is_confirmed", _irreversible_is_confirmed),
     ("limits.is_capped", _is_capped),
 )

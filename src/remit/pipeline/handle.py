@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from remit import records
-from remit.catalogue import Descriptor, Tool
+from remit.catalogue import Descriptor, Minted, Tool
 from remit.core import Allow, Deny, Hold, JsonObject, Reason, RemitError, Ruling, StoreUnavailableError, ToolCall
 from remit.permissions import State
 from remit.pipeline._answer import LOOK_FIRST, Answer, Failed, Refused, answer_of, ending_of, repeated
@@ -28,11 +28,15 @@ from remit.pipeline._ports import (
     Clock,
     Committed,
     Conflict,
+    Credential,
     Credentials,
+    CredentialUnavailableError,
     FactSource,
     Full,
     Ledger,
+    Outside,
     Sent,
+    Underway,
     Upstream,
     UpstreamAnswer,
     UpstreamFailure,
@@ -43,6 +47,10 @@ DECISIONS_MAX = 3  # times a call is decided afresh because something changed un
 
 _CONFLICT = Deny(Reason("conflict", "what this call was decided on kept changing under it", "send the call again"))
 _CUT_OFF = UpstreamFailure(code="cut_off", sent=Sent.UNKNOWN, detail="the call was cut off while the tool worked")
+_REVOKED = UpstreamFailure(code="revoked", sent=Sent.UNKNOWN, detail="the authority was cut off while the tool worked")
+_REVOKED_BEFORE = UpstreamFailure(
+    code="revoked", sent=Sent.NOT_SENT, detail="the authority was cut off before the call left"
+)
 _NOT_FORWARDED = UpstreamFailure(
     code="not_forwarded", sent=Sent.NOT_SENT, detail="the call ended before its intent was confirmed"
 )
@@ -57,11 +65,13 @@ class Gateway:
     ledger: Ledger
     upstream: Upstream
     credentials: Credentials
+    underway: Underway
     bell: Bell
     clock: Clock
     random: records.Random
     on_fault: Callable[[Exception], None]
     hold_wait_s: float = 0.0  # how long a held call waits for persons before its answer says that it is held
+    outside: Outside | None = None  # a decision point of the organisation's own, asked as one more gate
     observe: bool = False  # UNSAFE: record and decide, refuse nothing that can be forwarded; never attestable
 
     async def handle(self, call: ToolCall) -> Answer:
@@ -91,20 +101,24 @@ class Gateway:
     async def _once(self, call: ToolCall) -> Answer:
         for _ in range(DECISIONS_MAX):
             facts, ruling = self._rule(call)
+            if self.outside is not None and facts is not None:
+                facts, ruling = await self._ask_outside(self.outside, call, facts, ruling)
             way = self._way_out(facts, ruling)
             if facts is None or way is None:
                 refused = await self._refuse(call, facts, ruling)
                 if isinstance(refused, Conflict):
                     continue
                 return refused
-            begun = await self._begin(call, facts, ruling)
+            intent = self._entry("intent", call, facts, ruling)
+            begun = await self._begin(call, facts, ruling, intent)
             if isinstance(begun, Full):
                 ruling, more = limited(ruling, begun.reserve.key, begun.used, facts.now), limit_json(begun)
                 if not self.observe:
                     return await self._deny(call, facts, ruling, more)
-                begun = await self._begin(call, facts, ruling, more)  # a denial owes nothing, so nothing is full
+                intent = self._entry("intent", call, facts, ruling, more)
+                begun = await self._begin(call, facts, ruling, intent)  # a denial owes nothing, so nothing is full
             if isinstance(begun, Committed):
-                return await self._perform(call, facts, ruling, *way)
+                return await self._perform(call, facts, ruling, intent, *way)
         return await self._deny(call, None, Ruling(_CONFLICT, ()))
 
     def _rule(self, call: ToolCall) -> tuple[Facts | None, Ruling]:
@@ -118,6 +132,15 @@ class Gateway:
                 "cannot_decide", f"the decision failed with {type(error).__name__}", "see the gateway's output"
             )
             return None, Ruling(Deny(fault), ())
+
+    async def _ask_outside(
+        self, outside: Outside, call: ToolCall, facts: Facts, ruling: Ruling
+    ) -> tuple[Facts, Ruling]:
+        """Ask the decision point outside about what we would not refuse ourselves, and decide with what it said."""
+        if isinstance(ruling.decision, Deny):
+            return facts, ruling
+        facts = replace(facts, outside=await outside.opinion(call, facts))
+        return facts, decide(call, facts)
 
     def _way_out(self, facts: Facts | None, ruling: Ruling) -> tuple[Tool, Descriptor] | None:
         """Return where the call may go, if it may go anywhere."""
@@ -182,7 +205,7 @@ class Gateway:
         return Refused(call.id, hold.reason, held=True, approval=approval.id)
 
     async def _begin(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
+        self, call: ToolCall, facts: Facts, ruling: Ruling, intent: records.Draft
     ) -> Committed | Conflict | Full:
         """Make the intent durable. Cut off or unconfirmed, it may stand all the same: then it gets its outcome here."""
         begun: Committed | Conflict | Full | None = None
@@ -193,7 +216,7 @@ class Gateway:
             version = next(each.version for each in facts.approvals if each.id == used)
             read = (*read, (approval_control(used), version))
         try:
-            begun = await self.ledger.begin(self._entry("intent", call, facts, ruling, more), read, needs)
+            begun = await self.ledger.begin(intent, read, needs)
         finally:
             if begun is None:
                 with contextlib.suppress(StoreUnavailableError):  # no intent stands, or the next sweep finds it
@@ -201,19 +224,22 @@ class Gateway:
                     self._use_up(call, facts, ruling)  # it stood, and with it the use
         return begun
 
-    async def _perform(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, tool: Tool, descriptor: Descriptor
+    async def _perform(  # noqa: PLR0913, PLR0917 - what was decided, what stands in the log, and where it goes
+        self, call: ToolCall, facts: Facts, ruling: Ruling, intent: records.Draft, tool: Tool, descriptor: Descriptor
     ) -> Answer:
         """Forward a call whose intent is durable. Whatever happens, its outcome is recorded before anyone hears."""
         started = self.clock.elapsed_us()
         self._use_up(call, facts, ruling)
         answer: UpstreamAnswer | UpstreamFailure = _CUT_OFF
+        shown: Credential | None = None
         try:
             try:
-                credential = self.credentials.mint(tool, call, facts.now)
-                answer = await self.upstream.invoke(tool, descriptor, call, credential)
+                shown = await self.credentials.credential(tool, call, _hash_for(tool, intent), facts.now)
+                answer = await self._forward(call, tool, descriptor, shown)
+            except CredentialUnavailableError as error:
+                answer = UpstreamFailure(code=error.code, sent=Sent.NOT_SENT, detail=error.message)
             finally:
-                await self._settle(call, answer, self.clock.elapsed_us() - started)
+                await self._settle(call, answer, self.clock.elapsed_us() - started, shown)
         except StoreUnavailableError as error:  # the intent stays open in the log and will be listed as unknown
             return Failed(
                 call.id, Reason(error.code, "the outcome could not be recorded", LOOK_FIRST), effect_possible=True
@@ -221,6 +247,15 @@ class Gateway:
         if isinstance(answer, UpstreamAnswer):
             self.facts.remember(call, facts, answer.result)
         return answer_of(call.id, answer)
+
+    async def _forward(
+        self, call: ToolCall, tool: Tool, descriptor: Descriptor, shown: Credential
+    ) -> UpstreamAnswer | UpstreamFailure:
+        """Send a call, unless somebody cut off what it rests on while its intent was written; cut it off if they do."""
+        if self.facts.revocation(call.delegation) is not None:
+            return _REVOKED_BEFORE
+        answer = await self.underway.run(call.delegation, self.upstream.invoke(tool, descriptor, call, shown))
+        return _REVOKED if answer is None else answer
 
     def _use_up(self, call: ToolCall, facts: Facts, ruling: Ruling) -> None:
         """Say to those who look at the facts that the approval is used: the store knows it already."""
@@ -236,10 +271,29 @@ class Gateway:
         basis = basis_of(facts, self.clock.now() if facts is None else facts.now, observed=self.observe, more=more)
         return records.ruled(kind, call, ruling, basis, self.random)
 
-    async def _settle(self, call: ToolCall, answer: UpstreamAnswer | UpstreamFailure, elapsed_us: int) -> None:
-        entry = records.outcome(call, ending_of(answer), at=self.clock.now(), elapsed_us=elapsed_us, random=self.random)
+    async def _settle(
+        self,
+        call: ToolCall,
+        answer: UpstreamAnswer | UpstreamFailure,
+        elapsed_us: int,
+        shown: Credential | None = None,
+    ) -> None:
+        entry = records.outcome(
+            call,
+            ending_of(answer),
+            at=self.clock.now(),
+            elapsed_us=elapsed_us,
+            random=self.random,
+            sequence=None if shown is None else shown.sequence,
+        )
         void = isinstance(answer, UpstreamFailure) and answer.sent is Sent.NOT_SENT
         await self.ledger.finish(entry, void=void)
+
+
+def _hash_for(tool: Tool, intent: records.Draft) -> bytes:
+    """Return what ties the token of a numbered call to the log: the leaf hash of its intent."""
+    numbered = isinstance(tool.credential, Minted) and tool.credential.sequence
+    return records.leaf_hash(intent.leaf) if numbered else b""
 
 
 def _failed_before(call: ToolCall, error: RemitError) -> Failed:

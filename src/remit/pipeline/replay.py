@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from remit.core import Delegation, Hold, Json, JsonObject, Ruling, Task, ToolCall, Trace, parse_utc
+from remit.core import Delegation, Hold, Json, JsonObject, Level, Ruling, Task, ToolCall, Trace, parse_utc, task_of_json
 from remit.permissions import Approval
-from remit.pipeline._basis import limited, looked_at
+from remit.pipeline._basis import cut_off, limited, looked_at, said_outside
 from remit.pipeline._digest import digest_of
 from remit.pipeline._facts import Facts, Snapshot
 from remit.pipeline._holding import too_many
@@ -44,6 +44,10 @@ def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None], tenant: 
             task=str(leaf["task"]),
             use_case=str(leaf["use_case"]),
             expires_at=parse_utc(str(leaf["token_expires"])),
+            level=Level(str(leaf["level"])),
+            chain=_texts(leaf.get("chain")),
+            keys=_texts(leaf.get("keys")),
+            client=str(leaf.get("client", "")),
         ),
         operation=str(leaf["operation"]),
         canonical=arguments,
@@ -56,10 +60,11 @@ def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None], tenant: 
         parse_utc(str(leaf["at"])),
         tenant=tenant,
         stopped=str(leaf.get("stopped", "")),
-        revoked=str(leaf.get("revoked", "")),
+        revoked=cut_off(leaf),
         quarantined=str(leaf.get("quarantined", "")),
         sourced=sourced,
         approvals=approvals,
+        outside=said_outside(leaf),
     )
     facts = replace(facts, approvals=_typed_again(call, facts))
     ruling = _after(decide(call, facts), facts, leaf)
@@ -98,13 +103,8 @@ def _after(ruling: Ruling, facts: Facts, leaf: JsonObject) -> Ruling:
 
 
 def _task(task_id: str, found: Json) -> Task | None:
-    if not isinstance(found, dict):
-        return None
-    return Task(
-        id=task_id,
-        user=str(found["user"]),
-        agent=str(found["agent"]),
-        use_case=str(found["use_case"]),
-        opened_at=parse_utc(str(found["opened"])),
-        expires_at=parse_utc(str(found["expires"])),
-    )
+    return task_of_json(task_id, found) if isinstance(found, dict) else None
+
+
+def _texts(said: Json) -> tuple[str, ...]:
+    return tuple(map(str, said)) if isinstance(said, list) else ()

@@ -21,6 +21,7 @@ from remit.core import (
     Task,
     ToolCall,
     canonical_bytes,
+    task_json,
     utc_text,
 )
 from remit.records._model import Basis, Draft, Ending, Payload
@@ -29,7 +30,9 @@ Random = Callable[[int], bytes]
 
 SALT_BYTES = 16
 
-_lasting = lru_cache(maxsize=4_096)(utc_text)  # of tasks and tokens, which say the same times in entry after entry
+# (Tasks and tokens say the same in entry after entry.)
+_lasting = lru_cache(maxsize=4_096)(utc_text)
+_task = lru_cache(maxsize=4_096)(task_json)
 
 
 def commit(name: str, body: bytes, random: Random) -> tuple[Payload, JsonObject]:
@@ -69,8 +72,16 @@ def ruled(kind: str, call: ToolCall, ruling: Ruling, basis: Basis, random: Rando
     return Draft(kind=kind, task=call.delegation.task, call=call.id, leaf=canonical_bytes(leaf), payloads=(payload,))
 
 
-def outcome(call: ToolCall, end: Ending, *, at: datetime, elapsed_us: int, random: Random) -> Draft:
-    """Write what became of an intent."""
+def outcome(  # noqa: PLR0913 - each is a part of what became of it
+    call: ToolCall,
+    end: Ending,
+    *,
+    at: datetime,
+    elapsed_us: int,
+    random: Random,
+    sequence: tuple[int, int] | None = None,
+) -> Draft:
+    """Write what became of an intent. `sequence` is (run, number) where the calls of the tool are numbered."""
     leaf: JsonObject = {
         "v": 1,
         "kind": "outcome",
@@ -82,6 +93,8 @@ def outcome(call: ToolCall, end: Ending, *, at: datetime, elapsed_us: int, rando
         "status": end.status,
         "elapsed_us": elapsed_us,
     }
+    if sequence is not None:
+        leaf["sequence"] = [*sequence]
     payloads: tuple[Payload, ...] = ()
     if end.result is not None:
         payload, leaf["result"] = commit("result", end.result, random)
@@ -124,7 +137,7 @@ def task_opened(task: Task, *, at: datetime, by: str, random: Random, input_body
     """Write that the user's channel opened a task, with what it was given."""
     payload, commitment = commit("input", input_body, random)
     leaf: JsonObject = {"v": 1, "kind": "task_opened", "at": utc_text(at), "by": by, "input": commitment}
-    leaf.update(_task(task))
+    leaf.update(task_json(task))
     leaf["task"] = task.id
     return Draft(kind="task_opened", task=task.id, call="", leaf=canonical_bytes(leaf), payloads=(payload,))
 
@@ -173,19 +186,17 @@ def spoken(decision: Decision) -> list[Json]:
 
 
 def _parties(delegation: Delegation) -> JsonObject:
-    return {
+    said: JsonObject = {
         "user": delegation.user,
         "agent": delegation.agent,
         "task": delegation.task,
         "use_case": delegation.use_case,
+        "level": delegation.level.value,
     }
-
-
-def _task(task: Task) -> JsonObject:
-    return {
-        "user": task.user,
-        "agent": task.agent,
-        "use_case": task.use_case,
-        "opened": _lasting(task.opened_at),
-        "expires": _lasting(task.expires_at),
-    }
+    if delegation.chain:
+        said["chain"] = [*delegation.chain]
+    if delegation.keys:
+        said["keys"] = [*delegation.keys]
+    if delegation.client:
+        said["client"] = delegation.client
+    return said

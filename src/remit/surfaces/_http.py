@@ -4,18 +4,21 @@ Every request passes the `Door` first: one Host, of ours; no Origin but ours; on
 """
 
 import asyncio
+import hashlib
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from remit.core import Reason, canonical_bytes
-from remit.identity import TokenRefusedError
+from remit.identity import Presented, TokenRefusedError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = (b"content-type", b"application/json")
+_NONE: dict[str, Any] = {}
 PROBLEM = (b"content-type", b"application/problem+json")
 
 
@@ -38,20 +41,26 @@ class BodyRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """A request's headers by lower-case name. A header that came twice is in `repeated`."""
+    """A request's headers by lower-case name. A header that came twice is in `repeated`.
+
+    `certificate` is the client's TLS certificate in DER, verified when it connected; empty where there is none.
+    """
 
     values: dict[bytes, bytes]
     repeated: frozenset[bytes] = field(default=frozenset())
+    certificate: bytes = b""
 
     @classmethod
     def of(cls, scope: Scope) -> "Headers":
         """Read an ASGI scope's headers."""
         raw: list[tuple[bytes, bytes]] = scope["headers"]
         values = dict(raw)
-        if len(values) == len(raw):
+        tls = scope.get("extensions", _NONE).get("tls", _NONE)
+        if len(values) == len(raw) and tls is _NONE:
             return cls(values)
         names = [name for name, _ in raw]
-        return cls(values, frozenset(name for name in values if names.count(name) > 1))
+        repeated = frozenset(name for name in values if names.count(name) > 1)
+        return cls(values, repeated, tls.get("client_cert", b""))
 
     def text(self, name: bytes) -> str | None:
         """Return a header's value, or None where it is missing, came twice or is not ASCII."""
@@ -59,6 +68,36 @@ class Headers:
         if value is None or name in self.repeated or not value.isascii():
             return None
         return value.decode("ascii")
+
+
+def presented(headers: Headers, method: str, url: str) -> Presented:
+    """Return the token that came with a request to `url`: as bearer (RFC 6750), or with a DPoP proof (RFC 9449).
+
+    Raises:
+        TokenRefusedError: `token_missing` unless exactly one was sent; `dpop_proof_invalid` where two proofs were.
+    """
+    value = headers.text(b"authorization")
+    if value is not None and not headers.certificate and value[:7].lower() == "bearer ":
+        return Presented(value[7:].strip())
+    scheme, _, token = ("" if value is None else value).partition(" ")
+    certificate = thumbprint(headers.certificate) if headers.certificate else ""
+    match scheme.lower():
+        case "bearer":
+            return Presented(token.strip(), certificate=certificate)
+        case "dpop":
+            proof = headers.text(b"dpop")
+            if proof is None:
+                fix = "send one DPoP header with each request (RFC 9449)"
+                raise TokenRefusedError("dpop_proof_invalid", "not exactly one DPoP proof came along", fix)
+            return Presented(token.strip(), "dpop", proof, method, url, certificate)
+        case _:
+            fix = "send the task's token as `Authorization: DPoP`, or `Bearer` where the agent may"
+            raise TokenRefusedError("token_missing", "no token", fix)
+
+
+def thumbprint(certificate: bytes) -> str:
+    """Return the SHA-256 thumbprint of a certificate in DER, in base64url (RFC 8705, section 3.1)."""
+    return urlsafe_b64encode(hashlib.sha256(certificate).digest()).rstrip(b"=").decode("ascii")
 
 
 def bearer(headers: Headers) -> str:
@@ -73,10 +112,25 @@ def bearer(headers: Headers) -> str:
     return value[7:].strip()
 
 
-def challenge(reason: Reason) -> tuple[bytes, bytes]:
-    """Return the header that goes with 401 (RFC 6750, section 3)."""
-    error = "" if reason.code == "token_missing" else f', error="invalid_token", error_description="{reason.code}"'
-    return b"www-authenticate", f'Bearer realm="remit"{error}'.encode("ascii")
+def challenge(refused: TokenRefusedError, metadata_url: str = "") -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that go with 401: how to come back (RFC 6750, section 3; RFC 9449, section 7.1).
+
+    `metadata_url` says where a client learns at whom to log in (RFC 9728, section 5.1).
+    """
+    where = f', resource_metadata="{metadata_url}"' if metadata_url else ""
+    code = _DPOP_ERRORS.get(refused.code, "invalid_token")
+    error = "" if refused.code == "token_missing" else f', error="{code}", error_description="{refused.code}"'
+    said = f'Bearer realm="remit"{error}{where}, DPoP algs="{DPOP_ALGORITHMS}"{error}{where}'
+    headers = ((b"www-authenticate", said.encode("ascii")),)
+    return (*headers, (b"dpop-nonce", refused.nonce.encode("ascii"))) if refused.nonce else headers
+
+
+DPOP_ALGORITHMS = "Ed25519 EdDSA ES256 RS256"
+_DPOP_ERRORS = {
+    "dpop_proof_invalid": "invalid_dpop_proof",
+    "dpop_proof_replayed": "invalid_dpop_proof",
+    "dpop_nonce_required": "use_dpop_nonce",
+}
 
 
 class Door:

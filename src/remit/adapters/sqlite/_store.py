@@ -25,6 +25,8 @@ from remit.core import (
     canonical_bytes,
     parse_utc,
     read_canonical,
+    task_json,
+    task_of_json,
     utc_text,
 )
 from remit.permissions import Approval, State, approval_json, approval_of_json
@@ -49,7 +51,7 @@ PAGE_ENTRIES = 1_000  # entries read at once when a start continues the tree
 
 _PROBE = "probe"  # the name of a value that says nothing, and is there to be written
 
-_TASK_COLUMNS = "id, user, agent, use_case, opened, expires"
+_TASK_COLUMNS = "id, body"
 _OPEN_TASKS = "FROM tasks WHERE expires > ? AND closed = 0"
 _RELEASE_COLUMNS = "number, bundle, at, person, how"
 _APPROVALS = f"SELECT body FROM approvals WHERE task IN (SELECT id {_OPEN_TASKS}) ORDER BY id"  # noqa: S608 - constant
@@ -161,8 +163,8 @@ class SqliteStore:
         """See `Store.open_task`."""
 
         def run(transaction: Transaction) -> Committed:
-            row = (task.id, task.user, task.agent, task.use_case, utc_text(task.opened_at), utc_text(task.expires_at))
-            transaction.execute(f"INSERT INTO tasks ({_TASK_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", row)  # noqa: S608 - constant
+            row = (task.id, utc_text(task.opened_at), utc_text(task.expires_at), canonical_bytes(task_json(task)))
+            transaction.execute("INSERT INTO tasks (id, opened, expires, body) VALUES (?, ?, ?, ?)", row)
             return Committed(transaction.append(entry))
 
         return await self._writer.submit(run)
@@ -412,16 +414,10 @@ def _frontier_of(size: int, root: bytes, joined: bytes) -> Frontier:
     return frontier
 
 
-def _task(row: tuple[str, str, str, str, str, str]) -> Task:
-    identity, user, agent, use_case, opened, expires = row
-    return Task(
-        id=identity,
-        user=user,
-        agent=agent,
-        use_case=use_case,
-        opened_at=parse_utc(opened),
-        expires_at=parse_utc(expires),
-    )
+def _task(row: tuple[str, bytes]) -> Task:
+    identity, body = row
+    said = read_canonical(body)
+    return task_of_json(identity, said if isinstance(said, dict) else {})
 
 
 def _deployed(row: tuple[int, str, str, str, str]) -> Deployed:

@@ -10,6 +10,7 @@ from remit.core import (
     InputRefusedError,
     JsonObject,
     Reason,
+    RemitError,
     StoreUnavailableError,
     ToolCall,
     canonical_bytes,
@@ -17,15 +18,15 @@ from remit.core import (
     parse_traceparent,
 )
 from remit.identity import Authenticator, TokenRefusedError
-from remit.pipeline import Clock, Done, Failed, Gateway, Ledger, Live, Refused
+from remit.pipeline import AttachmentRefusedError, Clock, Done, Failed, Gateway, Ledger, Live, Refused
 from remit.surfaces._http import (
     BodyRefusedError,
     Bounds,
     Headers,
     Receive,
     Send,
-    bearer,
     challenge,
+    presented,
     problem,
     read_body,
     reply,
@@ -55,7 +56,8 @@ UNLISTED = frozenset({"operation_not_listed", "outside_use_case", "use_case_unkn
 class McpEndpoint:
     """Serves MCP 2026-07-28 and the older revisions with a handshake. One instance, no state between requests.
 
-    `version` is the gateway's own. `approvals_url` is where people see what is held: `{approvals_url}/{approval}`.
+    `version` is the gateway's own, `url` this endpoint's. `metadata_url` tells a client where its user logs in
+    (RFC 9728). `approvals_url` is where people see what is held: `{approvals_url}/{approval}`.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of its own, joined once in app
@@ -66,7 +68,9 @@ class McpEndpoint:
         bounds: Bounds,
         version: str,
         *,
+        url: str,
         approvals_url: str,
+        metadata_url: str = "",
     ) -> None:
         self._gateway = gateway
         self._ledger: Ledger = gateway.ledger
@@ -76,6 +80,8 @@ class McpEndpoint:
         self._bounds = bounds
         self._told: dict[str, datetime] = {}  # task of a dead token -> when its next refusal is recorded
         self._listing = Listing(live, observe=gateway.observe)
+        self._url = url
+        self._metadata_url = metadata_url
         self._approvals_url = approvals_url.rstrip("/")
         self._mode: JsonObject = {"remit/mode": "observe"} if gateway.observe else {}
         self._server: JsonObject = {"name": "remit", "version": version}
@@ -96,9 +102,11 @@ class McpEndpoint:
             reason = Reason("method_not_allowed", "MCP requests are posted", "send POST /mcp")
             return await problem(send, 405, reason, (b"allow", b"POST"))
         try:
-            delegation = self._authenticator.delegation(bearer(headers))
+            delegation = await self._authenticator.delegation(presented(headers, method, self._url))
         except TokenRefusedError as error:
             return await self._unauthenticated(send, error)
+        except (AttachmentRefusedError, InputRefusedError, StoreUnavailableError) as error:
+            return await self._not_attached(send, error)
         try:
             request = read_request(await read_body(headers, receive, self._bounds), headers)
             match request:
@@ -175,16 +183,25 @@ class McpEndpoint:
         if error.delegation is not None and self._is_news(error.delegation):
             await self._record_refusal(error.delegation, reason)
         body = write_error(WireError(INVALID_REQUEST, reason))  # the official SDKs show a JSON-RPC error at any status
-        await reply(send, 401, body, challenge(reason), (b"connection", b"close"))
+        await reply(send, 401, body, *challenge(error, self._metadata_url), (b"connection", b"close"))
+
+    async def _not_attached(self, send: Send, error: RemitError) -> None:
+        """Say 403 to a client that is known and may not act, 503 where its task could not be kept."""
+        status = 503 if isinstance(error, StoreUnavailableError) else 403
+        if isinstance(error, AttachmentRefusedError) and self._is_news(error.delegation):
+            await self._record_refusal(error.delegation, Reason(error.code, error.message, error.fix))
+        body = write_error(WireError(INVALID_REQUEST, Reason(error.code, error.message, error.fix)))
+        await reply(send, status, body, (b"connection", b"close"))
 
     def _is_news(self, delegation: Delegation) -> bool:
         """Whether a dead token's refusal goes on record: once a minute and task, or it could fill the log for ever."""
         now = self._clock.now()
-        if now < self._told.get(delegation.task, now):
+        who = delegation.task or f"{delegation.user} {delegation.client}"
+        if now < self._told.get(who, now):
             return False
         if len(self._told) >= DEAD_TOKENS_KEPT:
             self._told.clear()
-        self._told[delegation.task] = now + DEAD_TOKEN_PAUSE
+        self._told[who] = now + DEAD_TOKEN_PAUSE
         return True
 
     async def _record_refusal(self, delegation: Delegation, reason: Reason) -> None:

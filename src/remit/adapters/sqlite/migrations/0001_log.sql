@@ -65,14 +65,13 @@ CREATE TABLE releases (
   how    TEXT NOT NULL
 ) STRICT;
 
+-- `body` is the task as canonical JSON; the columns beside it only find it.
 CREATE TABLE tasks (
   id       TEXT PRIMARY KEY,
-  user     TEXT NOT NULL,
-  agent    TEXT NOT NULL,
-  use_case TEXT NOT NULL,
   opened   TEXT NOT NULL,
   expires  TEXT NOT NULL,
-  closed   INTEGER NOT NULL DEFAULT 0
+  closed   INTEGER NOT NULL DEFAULT 0,
+  body     BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tasks_by_expiry ON tasks (expires);
 

@@ -1,0 +1,68 @@
+"""Attachment: from what came with a request to the delegation it is made under, at its level (A, B or C).
+
+A task token says its task. A plain MCP client has only its user's token from the organisation's issuer; it acts in an
+implicit task of its own, and only reads.
+"""
+
+from dataclasses import dataclass
+
+from remit.core import Delegation, Level, Reason, RemitError
+from remit.identity import Authenticator, Person, Presented, TokenRefusedError, Users, UserToken
+from remit.pipeline.open_task import TaskDesk
+
+
+class AttachmentRefusedError(RemitError):
+    """A client that authenticated, and may not act here. `delegation` says who it is; it names no task."""
+
+    def __init__(self, reason: Reason, delegation: Delegation) -> None:
+        super().__init__(reason.code, reason.message, reason.fix)
+        self.delegation = delegation
+
+
+def _nobody(login: UserToken) -> Delegation:
+    """Say who a client is that is no agent here, for the record of its refusal."""
+    return Delegation(
+        user=login.person.name,
+        agent="",
+        task="",
+        use_case="",
+        expires_at=login.expires_at,
+        level=Level.CLIENT,
+        client=f"{login.issuer}:{login.client_id}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """The `Authenticator` of the agents' door. `audience` is what a client's token must be issued for."""
+
+    tokens: Authenticator
+    users: Users
+    desk: TaskDesk
+    audience: str
+
+    async def delegation(self, presented: Presented) -> Delegation:
+        """See `Authenticator.delegation`. Our own tokens are asked for first: that is what agents send.
+
+        Raises:
+            AttachmentRefusedError: the token authenticates, and its client or user may not act.
+            StoreUnavailableError: an implicit task could not be kept.
+        """
+        try:
+            return await self.tokens.delegation(presented)
+        except TokenRefusedError:
+            if not self.users.knows(presented.token):
+                raise
+        login = await self.users.user(presented, self.audience)
+        attached = await self.desk.implicit(login)
+        if isinstance(attached, Reason):
+            raise AttachmentRefusedError(attached, _nobody(login))
+        return attached
+
+    async def user(self, presented: Presented, audience: str) -> UserToken:
+        """See `Authenticator.user`."""
+        return await self.tokens.user(presented, audience)
+
+    async def person(self, token: str, audience: str) -> Person:
+        """See `Authenticator.person`."""
+        return await self.tokens.person(token, audience)

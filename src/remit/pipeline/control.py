@@ -1,4 +1,4 @@
-"""Cutting off: an agent revoked, an operation quarantined, everything stopped; and each of them undone, on record.
+"""Cutting off: an agent, a user, a task or a key revoked, an operation quarantined, everything stopped; and undone.
 
 A control is durable before anybody hears of it, and every call compares the controls it was decided on in the
 transaction before its effect: what was decided before the change and has not left by then does not leave.
@@ -6,27 +6,61 @@ transaction before its effect: what was decided before the change and has not le
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from remit import records
-from remit.core import JsonObject, Reason, StoreUnavailableError, utc_text
+from remit.core import InputRefusedError, JsonObject, Reason, StoreUnavailableError, is_user, utc_text
+from remit.identity import (
+    EVERY_AGENT,
+    Cut,
+    UserCut,
+    agent_keys,
+    read_agent_key,
+    read_user_cuts,
+    with_key,
+    with_user_cut,
+    without_key,
+    without_user_cut,
+)
 from remit.permissions import Approval, State
-from remit.pipeline._live import STOP, Live, agent_control, approval_control, operation_control
-from remit.pipeline._ports import Bell, Clock, Conflict, Store
+from remit.pipeline._live import (
+    STOP,
+    Live,
+    agent_control,
+    approval_control,
+    key_control,
+    keys_control,
+    operation_control,
+    task_control,
+    user_control,
+)
+from remit.pipeline._ports import Bell, Clock, Conflict, Store, Underway
 
 DIFFERENCES_KEPT_MAX = 50  # lines of how an operation differs from what was reviewed
 REVIEWS_KEPT_MAX = 20  # of one operation, whose quarantine is remembered
 WHY_CHARS_MAX = 500
 
+ISSUER = "issuer "
+"""What the name begins with of an issuer that cuts its users off: `issuer corp`. No person is named so."""
+
+_KEYS = "keys"  # the turn of those who change any agent's keys
+_TURN_WAIT_S = 60.0  # for the bell to say that a turn has come; then it is looked at once more
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Revoked:
-    """What died with an agent's authority, and how long it took from the command to the last of it, in microseconds."""
+class Cutoff:
+    """What died with a revocation, and how long it took from the command to the last of it, in microseconds.
 
-    agent: str
+    `calls` were with their tools, and end with their outcome unknown; `tokens` were minted for tools and kept.
+    """
+
     tasks: int
     approvals: int
+    calls: int
+    tokens: int
     elapsed_us: int
 
 
@@ -38,47 +72,82 @@ class ControlDesk:
     store: Store
     clock: Clock
     bell: Bell
-    forget_agent: Callable[[str], None]  # drop the tokens minted for an agent
+    underway: Underway
+    forget: Callable[[Cut], int]  # drop the tokens minted for whom it concerns, and say how many
+    turns: set[str] = field(default_factory=set)  # what somebody is changing at the moment; for one event loop
 
-    async def revoke_agent(self, agent: str, by: str, why: str) -> Revoked | Reason:
-        """Cut an agent off at once: its next call, its tasks, what waits for approval. Others notice nothing."""
-        if agent not in self.live.snapshot.charters:
-            return _unknown_agent(agent)
+    async def cut(self, cut: Cut, by: str, why: str, *, before: datetime | None = None) -> Cutoff | Reason:
+        """Cut off at once an agent, a user (with one agent, or all), a task or a key. Others notice nothing.
+
+        Every next call under it is denied; its open tasks end, and those they were handed on to; what waits for
+        approval there is void; the tokens minted for it are dropped; its calls with their tools end, unknown.
+        `before`, for a user: only what was opened before then. A key ends no task, but whatever rests on it.
+        """
+        refused = self._refused(cut)
+        if refused is not None:
+            return refused
         started = self.clock.elapsed_us()
-        name, says = agent_control(agent), _says(by, why, utc_text(self.clock.now()))
-        tasks = self.live.tasks_of(agent)
-        void = [
-            replace(each, state=State.VOID, by=f"agent revoked by {by}", version=each.version + 1)
-            for each in self.live.waiting_for(agent)
-        ]
-        said: JsonObject = {"why": why[:WHY_CHARS_MAX], "tasks": [*tasks], "approvals": [each.id for each in void]}
-        entry = records.control(name, "revoked", at=self.clock.now(), by=by, said=said)
-        raised = await self.store.control(name, says, entry, approvals=void, tasks=tasks)
-        self.live.set_control(name, raised[name], says)
-        self.forget_agent(agent)
+        name = cut_control(cut)
+        async with self._turn(name):
+            said = _says(by, why, utc_text(self.clock.now()))
+            says = self._with_cut(cut, UserCut(said, before)) if cut.user else said
+            tasks = self._tasks_for(cut, before)
+            void = self._void(tasks, f"{_noun(cut)} revoked by {by}")
+            entry = records.control(
+                name, "revoked", at=self.clock.now(), by=by, said=_told(cut, why, before, tasks, void)
+            )
+            raised = await self.store.control(name, says, entry, approvals=void, tasks=tasks)
+            self.live.set_control(name, raised[name], says)
+        void = [replace(each, version=raised[at]) for each in void if (at := approval_control(each.id)) in raised]
+        # A task that was being opened meanwhile was admitted before this was heard of: it ends with the others.
+        late = [task for task in self._tasks_for(cut, before) if task not in tasks]
+        ends = self._ends(cut, before, (*tasks, *late))
+        tokens, calls = sum(map(self.forget, ends)), sum(map(self.underway.cut, ends))
         for each in void:
-            self.live.put(replace(each, version=raised.get(approval_control(each.id), each.version)))
-        for task in tasks:
+            self.live.put(each)
+        for task in (*tasks, *late):
             self.live.dismiss(task)
         for each in void:
             self.bell.ring(each.id)
-        done = Revoked(agent=agent, tasks=len(tasks), approvals=len(void), elapsed_us=self.clock.elapsed_us() - started)
+        done = Cutoff(
+            tasks=len(tasks) + len(late),
+            approvals=len(void),
+            calls=calls,
+            tokens=tokens,
+            elapsed_us=self.clock.elapsed_us() - started,
+        )
         # The revocation is durable, and its entry names all that it ended: whoever gave the command hears that it
         # stands, also where the store takes no more of the story.
         with contextlib.suppress(StoreUnavailableError):
-            await self._tell(tasks, void, by)
-            told = {"tasks": done.tasks, "approvals": done.approvals, "elapsed_us": done.elapsed_us}
-            complete = records.control(name, "revocation_complete", at=self.clock.now(), by="gateway", said=told)
-            await self.store.append(complete)
+            await self._complete(cut, says, late, done)
+            await self._tell(cut, (*tasks, *late), void, by)
         return done
 
-    async def restore_agent(self, agent: str, by: str, why: str) -> Reason | None:
-        """Let an agent act again, in new tasks: what died with its revocation stays dead."""
-        if agent not in self.live.snapshot.charters:
-            return _unknown_agent(agent)
-        if not self.live.says(agent_control(agent)):
-            return Reason("agent_not_revoked", f"`{agent}` is not revoked", "see `remit agents list`")
-        await self._say(agent_control(agent), "restored", "", by, {"why": why[:WHY_CHARS_MAX]})
+    async def restore(self, cut: Cut, by: str, why: str, *, own: bool = False) -> Reason | None:
+        """Let an agent or a user act again, in new tasks: what died stays dead. A task or a key never comes back.
+
+        A user is restored with one agent, or with those that were not cut off one by one. With `own`, only what `by`
+        cut off itself is restored.
+        """
+        if cut.task:
+            return Reason("task_over", "a task that was revoked stays so", "open a new task")
+        if cut.key:
+            return Reason("key_dead", "a key that was revoked counts no more", "register a new one: agents register")
+        if not cut.user and cut.agent not in self.live.snapshot.charters:
+            return _unknown_agent(cut.agent)
+        name = cut_control(cut)
+        async with self._turn(name):
+            now_says = self.live.says(name)
+            stands = self._stands(cut)
+            if not stands:
+                return _not_revoked(cut)
+            if own and not stands.startswith(f"by {by} at "):
+                return Reason("revoked_by_others", f"others have revoked the {_noun(cut)}", "have them restore it")
+            says = without_user_cut(now_says, cut.agent) if cut.user else ""
+            said: JsonObject = {"why": why[:WHY_CHARS_MAX]}
+            if cut.user:
+                said["agent"] = cut.agent
+            await self._say(name, "restored", says, by, said)
         return None
 
     async def void_waiting(self, why: str) -> None:
@@ -122,17 +191,138 @@ class ControlDesk:
         await self._say(operation_control(operation), "released", "", by, {"why": why[:WHY_CHARS_MAX]})
         return None
 
-    async def set_keys(self, agent: str, keys: str, by: str, said: JsonObject) -> None:
-        """Keep an agent's public keys, as a JWK set."""
-        await self._say(keys_control(agent), "keys_changed", keys, by, said)
+    async def register_key(self, agent: str, key: JsonObject, by: str) -> str | Reason:
+        """Let an agent prove who it is with one more key of its own, a JWK; return the key's thumbprint.
 
-    async def _tell(self, tasks: Sequence[str], void: Sequence[Approval], by: str) -> None:
-        """Say in each task's own record that it is over."""
+        Raises:
+            InputRefusedError: what is wrong with the key (`identity.with_key`).
+        """
+        if agent not in self.live.snapshot.charters:
+            return _unknown_agent(agent)
+        kid = str(read_agent_key(key)["kid"])
+        if self.live.says(key_control(kid)):
+            return Reason("key_revoked", "this key was revoked, for good", "make a new key pair")
+        async with self._turn(_KEYS):
+            holder = self.holder(kid)
+            if holder not in (None, agent):
+                return Reason("key_shared", f"`{holder}` has this key already", "give each agent a key of its own")
+            keys = with_key(self.live.says(keys_control(agent)), key)
+            await self._say(keys_control(agent), "keys_changed", keys, by, {"kid": kid})
+        return kid
+
+    async def remove_key(self, agent: str, kid: str, by: str) -> None:
+        """Let an agent no longer prove who it is with one of its keys; what it began with it goes on.
+
+        Raises:
+            InputRefusedError: `key_unknown`.
+        """
+        async with self._turn(_KEYS):
+            keys = without_key(self.live.says(keys_control(agent)), kid)
+            await self._say(keys_control(agent), "keys_changed", keys, by, {"removed": kid})
+
+    # --- what a revocation is made of --------------------------------------------------------------------------------
+
+    def _refused(self, cut: Cut) -> Reason | None:
+        """Say why there is no such thing to cut off. A user need not have been seen: they are kept from coming."""
+        if cut.agent and cut.agent not in self.live.snapshot.charters:
+            return _unknown_agent(cut.agent)
+        named = [bool(part) for part in (cut.user, cut.task, cut.key)]
+        if sum(named) + bool(cut.agent and not cut.user) != 1:
+            return Reason("cut_unclear", "not one thing to revoke", "name an agent, a user, a task or a key")
+        if cut.user and not is_user(cut.user):
+            return Reason("user_invalid", "that names no user", "give a name, or ISSUER:SUBJECT")
+        if cut.task and self.live.task(cut.task) is None:
+            return Reason("task_unknown", "no such task is open", "see `remit tasks list`")
+        if cut.key and not self.live.says(key_control(cut.key)) and self.holder(cut.key) is None:
+            fix = "see `remit agents show`; of a key that was taken away, revoke the tasks or the agent"
+            return Reason("key_unknown", "no agent has such a key", fix)
+        return None
+
+    def holder(self, key: str) -> str | None:
+        """Return the agent that has the key with this thumbprint."""
+        agents = self.live.snapshot.charters
+        return next((agent for agent in agents if key in agent_keys(self.live.says(keys_control(agent)))), None)
+
+    def _with_cut(self, cut: Cut, made: UserCut) -> str:
+        """Return what the user's control says with `made`, unless what it says there already reaches further."""
+        says = self.live.says(user_control(cut.user))
+        stands = read_user_cuts(says).get(cut.agent, made)
+        return with_user_cut(says, cut.agent, max((made, stands), key=_reach))
+
+    def _stands(self, cut: Cut) -> str:
+        says = self.live.says(cut_control(cut))
+        if not cut.user:
+            return says
+        found = read_user_cuts(says).get(cut.agent)
+        return "" if found is None else found.why
+
+    def _tasks_for(self, cut: Cut, before: datetime | None) -> tuple[str, ...]:
+        """Return the open tasks that end: of those a key opened none is known, so a key ends none."""
+        return tuple(
+            task.id
+            for task in map(self.live.task, self.live.tasks_for(cut))
+            if task is not None and (before is None or task.opened_at < before)
+        )
+
+    def _ends(self, cut: Cut, before: datetime | None, tasks: Iterable[str]) -> tuple[Cut, ...]:
+        """Return whose calls and tokens end: the cut's, and those of tasks that it ends without naming them."""
+        if before is not None:
+            return tuple(Cut(task=task) for task in tasks)
+        found = filter(None, map(self.live.task, tasks))
+        return cut, *(
+            Cut(task=task.id)
+            for task in found
+            if not cut.concerns(user=task.user, agent=task.agent, task=task.id, chain=task.chain)
+        )
+
+    def _void(self, tasks: Iterable[str], by: str) -> list[Approval]:
+        return [
+            replace(each, state=State.VOID, by=by, version=each.version + 1) for each in self.live.waiting_in(tasks)
+        ]
+
+    async def _complete(self, cut: Cut, says: str, late: Sequence[str], done: Cutoff) -> None:
+        """Record how much died, and how soon; close the tasks that were being opened meanwhile."""
+        name = cut_control(cut)
+        told: JsonObject = {
+            "tasks": done.tasks,
+            "approvals": done.approvals,
+            "calls": done.calls,
+            "tokens": done.tokens,
+            "elapsed_us": done.elapsed_us,
+        }
+        entry = records.control(name, "revocation_complete", at=self.clock.now(), by="gateway", said=told)
+        if not late:
+            await self.store.append(entry)
+            return
+        async with self._turn(name):
+            says = self.live.says(name)
+            raised = await self.store.control(name, says, entry, tasks=late)
+            self.live.set_control(name, raised[name], says)
+
+    async def _tell(self, cut: Cut, tasks: Sequence[str], void: Sequence[Approval], by: str) -> None:
+        """Say in each task's own record that it is over, and take a dead key from the agent that had it."""
+        holder = self.holder(cut.key) if cut.key else None
+        if holder is not None:
+            with contextlib.suppress(InputRefusedError):  # somebody was faster
+                await self.remove_key(holder, cut.key, by)
         for each in void:
             said = {"answer": "void", "why": each.by, "call_digest": each.digest}
             await self.store.append(records.answered(each.id, each.task, at=self.clock.now(), by=by, said=said))
+        why = "it was revoked" if cut.task else f"its {_noun(cut)} was revoked"
         for task in tasks:
-            await self.store.append(records.task_closed(task, at=self.clock.now(), by=by, why="its agent was revoked"))
+            await self.store.append(records.task_closed(task, at=self.clock.now(), by=by, why=why))
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, name: str) -> AsyncIterator[None]:
+        """Let one change of a control follow the other, so that none is lost that was made at the same moment."""
+        while name in self.turns:
+            await self.bell.wait(name, _TURN_WAIT_S)
+        self.turns.add(name)
+        try:
+            yield
+        finally:
+            self.turns.discard(name)
+            self.bell.ring(name)
 
     async def _say(self, name: str, word: str, says: str, by: str, said: JsonObject) -> None:
         entry = records.control(name, word, at=self.clock.now(), by=by, said=said)
@@ -144,9 +334,35 @@ class ControlDesk:
         return "" if found is None else found.digest
 
 
-def keys_control(agent: str) -> str:
-    """Name the control that keeps an agent's public keys."""
-    return f"keys/{agent}"
+def cut_control(cut: Cut) -> str:
+    """Name the control that says what `cut` cuts off."""
+    if cut.user:
+        return user_control(cut.user)
+    if cut.task:
+        return task_control(cut.task)
+    return key_control(cut.key) if cut.key else agent_control(cut.agent)
+
+
+def _noun(cut: Cut) -> str:
+    return cut_control(cut).partition("/")[0]
+
+
+def _told(cut: Cut, why: str, before: datetime | None, tasks: Sequence[str], void: Sequence[Approval]) -> JsonObject:
+    said: JsonObject = {
+        "why": why[:WHY_CHARS_MAX],
+        "tasks": [*tasks],
+        "approvals": [each.id for each in void],
+    }
+    if cut.user:
+        said["agent"] = cut.agent
+    if before is not None:
+        said["before"] = utc_text(before)
+    return said
+
+
+def _reach(cut: UserCut) -> tuple[bool, bool, datetime]:
+    """Order cuts of a user by how much they end, and by how much it takes to lift them: an issuer lifts its own."""
+    return cut.before is None, not cut.why.startswith(f"by {ISSUER}"), cut.before or _LONG_AGO
 
 
 def _says(by: str, why: str, at: str) -> str:
@@ -155,3 +371,10 @@ def _says(by: str, why: str, at: str) -> str:
 
 def _unknown_agent(agent: str) -> Reason:
     return Reason("agent_unknown", f"there is no agent `{agent[:64]}`", "see `remit agents list`")
+
+
+def _not_revoked(cut: Cut) -> Reason:
+    if not cut.user:
+        return Reason("agent_not_revoked", f"`{cut.agent}` is not revoked", "see `remit agents list`")
+    with_whom = "for every agent" if cut.agent == EVERY_AGENT else f"with `{cut.agent[:64]}`"
+    return Reason("user_not_revoked", f"`{cut.user[:64]}` is not revoked {with_whom}", "see `remit users list`")

@@ -1,8 +1,9 @@
-"""The real clock, the real randomness and the bell that held calls wait for, injected everywhere else.
+"""The real clock and randomness, the bell that held calls wait for, and the calls that are with their tools.
 
 clock = SystemClock()
 clock.now(); clock.elapsed_us(); random(16)
 await Bell().wait("a_1", 5.0)
+await CallsUnderway().run(delegation, work)
 """
 
 import asyncio
@@ -10,7 +11,9 @@ import os
 import time
 from datetime import UTC, datetime
 
-__all__ = ["Bell", "SystemClock", "random"]
+from remit.adapters.system._underway import CallsUnderway
+
+__all__ = ["Bell", "CallsUnderway", "SystemClock", "random"]
 
 BLOCK_BYTES = 4_096  # asked of the system at once: each request lets other threads in, which costs more than the bytes
 

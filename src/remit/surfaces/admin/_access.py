@@ -20,22 +20,22 @@ class Access:
     def __init__(self, control: Control) -> None:
         self._control = control
 
-    def person(self, request: Request) -> Person:
+    async def person(self, request: Request) -> Person:
         """Return the person whose login came with the request.
 
         Raises:
             TokenRefusedError: there is none that authenticates.
         """
-        return self._control.authenticator.person(bearer(Headers.of(request.scope)), self._control.audience)
+        return await self._control.authenticator.person(bearer(Headers.of(request.scope)), self._control.audience)
 
-    def operator(self, request: Request) -> Person:
+    async def operator(self, request: Request) -> Person:
         """Return that person if they operate the gateway.
 
         Raises:
             TokenRefusedError: there is none that authenticates.
             RemitError: `role_missing`.
         """
-        found = self.person(request)
+        found = await self.person(request)
         if OPERATOR not in found.roles:
             raise RemitError("role_missing", f"`{found.name}` is not an {OPERATOR}", "ask one who is")
         return found

@@ -73,8 +73,8 @@ async def _refuse(_request: Request, error: RemitError) -> JSONResponse:
     body: dict[str, JsonValue] = {"title": error.message, "code": error.code, "fix": error.fix}
     if isinstance(error, ProjectInvalidError):
         body["problems"] = [asdict(problem) for problem in error.problems]
-    name, value = challenge(Reason(error.code, error.message, error.fix))
-    headers = {name.decode("ascii"): value.decode("ascii")} if isinstance(error, TokenRefusedError) else None
+    said = challenge(error) if isinstance(error, TokenRefusedError) else ()
+    headers = {name.decode("ascii"): value.decode("ascii") for name, value in said}
     return JSONResponse(body, status_of(error.code), headers, media_type=_MEDIA)
 
 

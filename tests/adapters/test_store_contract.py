@@ -1,4 +1,4 @@
-"""One contract for every store: the fake in memory and the adapter on SQLite answer alike."""
+"""One contract for every store: the fake in memory and the adapters on SQLite and PostgreSQL answer alike."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from remit.adapters.postgres import PostgresStore
 from remit.adapters.sqlite import SqliteStore
 from remit.core import Consume, Obligation, Requirement, Reserve, StoreUnavailableError, Task, canonical_bytes
 from remit.permissions import Approval, Grant, State
@@ -22,7 +23,7 @@ Scenario = Callable[[Store], Coroutine[Any, Any, None]]
 Run = Callable[[Scenario], None]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     async def on_sqlite(scenario: Scenario) -> None:
         store = await SqliteStore.open(tmp_path / "remit.db")
@@ -31,8 +32,20 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
         finally:
             await store.close()
 
+    async def on_postgres(scenario: Scenario) -> None:
+        store = await PostgresStore.open(await request.getfixturevalue("new_schema")())
+        try:
+            await scenario(store)
+        finally:
+            await store.close()
+
+    async def in_memory(scenario: Scenario) -> None:
+        await scenario(MemoryStore())
+
+    on = {"memory": in_memory, "sqlite": on_sqlite, "postgres": on_postgres}[request.param]
+
     def go(scenario: Scenario) -> None:
-        asyncio.run(on_sqlite(scenario) if request.param == "sqlite" else scenario(MemoryStore()))
+        asyncio.run(on(scenario))
 
     return go
 

@@ -52,8 +52,8 @@ CONDITIONS = [
 NESTED = [
     'context.agent == {name: "payer"}',
     'context.task == {use_case: "general"}',
-    'context.user == {groups: ["clerks"], department: "returns"}',
-    'context.user == {groups: []}',
+    '[context.user].contains(context.user) && context.user.groups.contains("clerks")',
+    "context.user == context.user && context.user has clearance && context.user.clearance > 3",
 ]  # fmt: skip
 
 

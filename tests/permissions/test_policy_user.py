@@ -1,5 +1,7 @@
 """What policies see of the user for whom an agent acts: groups, always, and the attributes that are declared."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from remit.core import Allow, Attribute, Decision, Json
@@ -16,6 +18,7 @@ REFUND = OperationShape(
 )
 USER = UserShape({"department": "text", "clearance": "number", "contractor": "yes_no"})
 HEAD = 'permit(principal, action == Action::"refund_order", resource)'
+ORDER: Mapping[str, Json] = {"order_id": "o1"}
 Attributes = tuple[tuple[str, Attribute], ...]
 
 
@@ -24,7 +27,12 @@ def code(decision: Decision) -> str:
 
 
 def decided(
-    text: str, groups: tuple[str, ...] = (), attributes: Attributes = (), *, user: str = "ana", **arguments: Json
+    text: str,
+    groups: tuple[str, ...] = (),
+    attributes: Attributes = (),
+    *,
+    user: str = "ana",
+    arguments: Mapping[str, Json] = ORDER,
 ) -> str:
     shards, problems = compile_policies("refunds", {"p.cedar": text}, [REFUND], USER)
     assert problems == ()
@@ -34,7 +42,7 @@ def decided(
         use_case="refund",
         operation="refund_order",
         tool="orders",
-        arguments={"order_id": "o1", **arguments},
+        arguments=arguments,
         groups=groups,
         attributes=attributes,
     )
@@ -70,8 +78,8 @@ def test_nothing_that_only_looks_like_the_group_is_the_group(groups: tuple[str, 
 
 
 def test_no_argument_can_say_that_the_user_is_in_a_group() -> None:
-    said: Json = {"groups": ["refund-clerks"]}
-    assert decided(CLERKS, user="tom", **{"user": said, "user.groups": ["refund-clerks"]}) == "policy_no_permit"
+    said: Mapping[str, Json] = {**ORDER, "user": {"groups": ["refund-clerks"]}, "user.groups": ["refund-clerks"]}
+    assert decided(CLERKS, arguments=said) == "policy_no_permit"
 
 
 @pytest.mark.parametrize(
@@ -109,8 +117,8 @@ WRONG: list[tuple[str, Attribute]] = [
 def test_an_attribute_of_another_type_denies_where_a_policy_reads_it(name: str, value: Attribute, form: str) -> None:
     """Else a `forbid` on equality would not apply."""
     whole = 'forbid(principal, action, resource) when { context.agent == {name: "nobody"} };'
-    reading = f"{HEAD}; forbid(principal, action, resource) when {{ context.user has {name} && 1 == 2 }};"
-    text = reading if form == "flat" else f"{reading} {whole}"
+    reading = f"{HEAD};\nforbid(principal, action, resource) when {{ context.user has {name} && 1 == 2 }};"
+    text = reading if form == "flat" else f"{reading}\n{whole}"
     assert decided(text, (), ((name, value),)) == "user_attribute_type"
     assert decided(text, ()) == "allow"
     assert decided(f"{HEAD};", (), ((name, value),)) == "allow", "nobody reads it"

@@ -30,7 +30,7 @@ from remit.pipeline import (
     replay,
 )
 from remit.pipeline._digest import digest_of
-from remit.records import Entry, event, task_opened
+from remit.records import Draft, Entry, event, task_opened
 from remit.testing import Desk, desk_call, desk_delegation, desk_sources, desk_task, seeded
 
 OLGA = Person("olga", frozenset({"ops"}))  # lifts what the desk's policy holds
@@ -199,10 +199,9 @@ def play(scene: Scene, desk: Desk | None = None, *, given: bytes = b'{"input":nu
 class BeginsBlindly(Gateway):
     """A control: nothing that it read is compared, and nothing that it owes is asked of the store."""
 
-    async def _begin(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
-    ) -> Committed | Conflict | Full:
-        return await self.ledger.begin(self._entry("intent", call, facts, ruling, more), ())
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling, intent: Draft) -> Committed | Conflict | Full:
+        del call, facts, ruling
+        return await self.ledger.begin(intent, ())
 
 
 class OpensBlindly(Gateway):

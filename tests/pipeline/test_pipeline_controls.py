@@ -1,18 +1,33 @@
 """Cutting off: what dies with an agent's authority, what goes on, and what never comes back."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.pipeline.pipeline_stage import OLGA, TASK, Stage, code_of, play
 
 from remit.adapters.project import compile_snapshot
-from remit.core import JsonObject, Reason, StoreUnavailableError, ToolCall
+from remit.core import InputRefusedError, JsonObject, Reason, StoreUnavailableError, ToolCall
+from remit.identity import Cut, agent_keys, read_agent_key
 from remit.permissions import Approval, State
-from remit.pipeline import STOP, Done, Refused, Revoked, Snapshot, operation_control
-from remit.records import Draft
+from remit.pipeline import (
+    STOP,
+    Answer,
+    ControlDesk,
+    Cutoff,
+    Done,
+    Failed,
+    Refused,
+    Snapshot,
+    keys_control,
+    operation_control,
+)
+from remit.records import Draft, task_opened
 from remit.testing import (
     NOON,
     Desk,
@@ -24,6 +39,7 @@ from remit.testing import (
     desk_delegation,
     desk_sources,
     desk_task,
+    seeded,
 )
 
 LITTLE: JsonObject = {"amount": 1}
@@ -60,24 +76,25 @@ class Slow(MemoryStore):
         return dict(await super().control(name, says, entry, approvals=approvals, tasks=tasks))
 
 
-async def revoke(stage: Stage) -> Revoked:
-    done = await stage.desk.controls.revoke_agent("clerk", "otto", "it misbehaves")
-    assert isinstance(done, Revoked)
+CLERK = Cut(agent="clerk")
+
+
+async def revoke(stage: Stage, cut: Cut = CLERK, before: datetime | None = None) -> Cutoff:
+    done = await stage.desk.controls.cut(cut, "otto", "it misbehaves", before=before)
+    assert isinstance(done, Cutoff)
     return done
 
 
 @pytest.mark.requirement("R2.11")
 def test_with_an_agent_die_its_tasks_its_approvals_and_its_tokens_and_the_record_says_how_soon() -> None:
-    forgotten: list[str] = []
-
     async def scene(stage: Stage) -> None:
         store = stage.desk.store
         assert isinstance(store, Slow)
         store.clock = stage.desk.clock
-        stage.desk.controls = replace(stage.desk.controls, forget_agent=forgotten.append)
+        assert isinstance(await stage.present("look", {}), Done)
         one, other = await stage.held(), await stage.approve(await stage.held("pay", {"amount": 80}))
         done = await revoke(stage)
-        assert done == Revoked(agent="clerk", tasks=1, approvals=2, elapsed_us=3_000)
+        assert done == Cutoff(tasks=1, approvals=2, calls=0, tokens=1, elapsed_us=3_000)
         assert {each.state for each in store.approvals.values()} == {State.VOID}
         assert (await store.state(NOON)).tasks == ()
         assert stage.desk.live.tasks_of("clerk") == ()
@@ -89,14 +106,14 @@ def test_with_an_agent_die_its_tasks_its_approvals_and_its_tokens_and_the_record
             assert answer.code == "approval_closed"
 
     stage = play(scene, Desk(store=Slow()))
-    assert forgotten == ["clerk"]
     first, last = stage.leaves("control")
     ids = list(stage.desk.store.approvals)
     assert [first[name] for name in ("control", "word", "by", "why", "tasks", "approvals")] == [
         *("agent/clerk", "revoked", "otto", "it misbehaves", [TASK], sorted(first["approvals"]))
     ]
     assert sorted(first["approvals"]) == sorted(ids)
-    assert [last[name] for name in ("word", "tasks", "approvals", "elapsed_us")] == ["revocation_complete", 1, 2, 3_000]
+    died = ("tasks", "approvals", "calls", "tokens", "elapsed_us")
+    assert (last["word"], [last[name] for name in died]) == ("revocation_complete", [1, 2, 0, 1, 3_000])
     void = [leaf for leaf in stage.leaves("approval") if leaf["answer"] == "void"]
     assert [(leaf["task"], leaf["by"]) for leaf in void] == [(TASK, "otto")] * 2
     assert sorted(leaf["approval"] for leaf in void) == sorted(ids)
@@ -127,19 +144,340 @@ def test_other_agents_notice_nothing() -> None:
 
 
 @pytest.mark.requirement("R2.11")
-def test_a_call_that_is_under_way_ends_on_record_and_none_follows() -> None:
+def test_a_call_that_is_under_way_ends_unknown_on_record_and_none_follows() -> None:
     async def scene(stage: Stage) -> None:
         hang = Hang()
         stage.desk.upstream.script("pay", hang)
         call = asyncio.ensure_future(stage.present("pay", LITTLE))
         await hang.arrived.wait()
-        await revoke(stage)
-        hang.release.set()
-        assert isinstance(await call, Done)
+        assert (await revoke(stage)).calls == 1
+        answer = await call
+        assert isinstance(answer, Failed)
+        assert (answer.reason.code, answer.effect_possible) == ("revoked", True)
         assert code_of(await stage.present("pay", LITTLE)) == "agent_revoked"
 
     stage = play(scene)
-    assert (stage.paid, stage.kinds()["outcome"], stage.desk.store.open_calls) == (1, 1, {})
+    assert (stage.paid, stage.desk.store.open_calls) == (1, {})
+    [outcome] = stage.leaves("outcome")
+    assert (outcome["status"], outcome["code"]) == ("unknown", "revoked")
+
+
+# --- each form of a cut ----------------------------------------------------------------------------------------------
+
+KEY = read_agent_key(
+    {"kty": "OKP", "crv": "Ed25519", "x": urlsafe_b64encode(bytes(31) + b"\x05").rstrip(b"=").decode()}
+)
+KID = str(KEY["kid"])
+TOM, PORTER, UTE = TASK, "t_porter", "t_ute"
+OPEN = {
+    TOM: desk_task(),  # the clerk's for tom, whose delegation rests on a key
+    PORTER: PORTERS,  # the porter's for tom
+    UTE: replace(desk_task("t_ute"), user="ute"),  # the clerk's for ute
+}
+FORMS = {
+    "agent": (Cut(agent="clerk"), {TOM, UTE}, "agent_revoked"),
+    "user": (Cut(user="tom"), {TOM, PORTER}, "user_revoked"),
+    "user with an agent": (Cut(user="tom", agent="clerk"), {TOM}, "user_revoked"),
+    "task": (Cut(task=TOM), {TOM}, "task_revoked"),
+    "key": (Cut(key=KID), {TOM}, "key_revoked"),
+}
+
+
+async def settled(stage: Stage, calls: int) -> None:
+    """Let the event loop turn until so many calls are with the tool."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(stage.desk.upstream.received) == calls
+
+
+def asked(task: str, operation: str, call: str, arguments: JsonObject | None = None) -> ToolCall:
+    of = OPEN[task]
+    keys = (KID,) if task == TOM else ()
+    delegation = replace(desk_delegation(task, user=of.user), agent=of.agent, keys=keys)
+    return desk_call(operation, arguments, call=f"{call}_{task}", delegation=delegation)
+
+
+async def three_at_work(stage: Stage, hang: Hang) -> dict[str, "asyncio.Task[Answer]"]:
+    """Let each of the three tasks wait for an approval and have a call with the tool."""
+    await stage.deploy(with_porter())
+    assert await stage.desk.controls.register_key("clerk", KEY, "ana") == KID
+    stage.desk.upstream.script("look", hang)
+    calls: dict[str, asyncio.Task[Answer]] = {}
+    for task, of in OPEN.items():
+        stage.desk.live.admit(of, b'{"input":null}')
+        assert isinstance(await stage.desk.gateway.handle(asked(task, "pay", "h", {"amount": 75})), Refused)
+        calls[task] = asyncio.ensure_future(stage.desk.gateway.handle(asked(task, "look", "u")))
+    await settled(stage, len(OPEN))
+    return calls
+
+
+@pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_cut_goes_through_dies_and_the_others_notice_nothing(form: str) -> None:
+    cut, dead, code = FORMS[form]
+    closed = set() if cut.key else dead  # (a key is no part of a task: what rests on it ends, the task does not)
+
+    async def scene(stage: Stage) -> None:
+        hang = Hang()
+        calls = await three_at_work(stage, hang)
+        done = await revoke(stage, cut)
+        assert replace(done, elapsed_us=0) == Cutoff(
+            tasks=len(closed), approvals=len(closed), calls=len(dead), tokens=len(dead), elapsed_us=0
+        )
+        hang.release.set()
+        for task, call in calls.items():
+            ended = await call
+            assert isinstance(ended, Failed if task in dead else Done), (task, ended)
+            assert (stage.desk.live.task(task) is None) == (task in closed)
+            after = await stage.desk.gateway.handle(asked(task, "look", "a"))
+            if task in dead:
+                assert code_of(after) == code
+            else:
+                assert isinstance(after, Done), after
+        waiting = {each.task for each in stage.desk.live.approvals()}
+        assert waiting == OPEN.keys() - closed
+
+    stage = play(scene)
+    told = [leaf for leaf in stage.leaves("control") if leaf["word"] in ("revoked", "revocation_complete")]
+    assert [leaf["control"].partition("/")[0] for leaf in told] == [form.partition(" ")[0]] * 2
+    assert set(told[0]["tasks"]) == closed
+    died = ("tasks", "approvals", "calls", "tokens")
+    assert [told[1][name] for name in died] == [len(closed), len(closed), len(dead), len(dead)]
+    assert {leaf["task"] for leaf in stage.leaves("task_closed")} == closed
+    assert {leaf["task"] for leaf in stage.leaves("approval") if leaf["answer"] == "void"} == closed
+
+
+@pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize("cut", [Cut(task=TOM), CLERK, Cut(user="tom", agent="clerk")], ids=["task", "agent", "user"])
+def test_with_a_task_ends_what_was_handed_on_from_it(cut: Cut) -> None:
+    handed = replace(PORTERS, chain=("clerk",), parent=TASK)
+
+    async def scene(stage: Stage) -> None:
+        await stage.deploy(with_porter())
+        stage.desk.live.admit(handed, b'{"input":null}')
+        hang = Hang()
+        stage.desk.upstream.script("look", hang)
+        call = porters_call("look", {}, "p_1")
+        call = replace(call, delegation=replace(call.delegation, chain=("clerk",)))
+        under_way = asyncio.ensure_future(stage.desk.gateway.handle(call))
+        await hang.arrived.wait()
+        done = await revoke(stage, cut)
+        assert (done.tasks, done.calls, done.tokens) == (2, 1, 1)
+        assert isinstance(await under_way, Failed)
+        assert stage.desk.live.tasks() == ()
+
+    play(scene)
+
+
+@pytest.mark.requirement("R2.11")
+def test_a_user_is_cut_off_up_to_a_moment_and_what_was_opened_since_goes_on() -> None:
+    async def scene(stage: Stage) -> None:
+        hang = Hang()
+        stage.desk.upstream.script("look", hang)
+        stage.desk.clock.advance(timedelta(minutes=5))
+        moment = stage.desk.clock.now()
+        stage.desk.live.admit(replace(desk_task("t_since"), opened_at=moment), b'{"input":null}')
+        calls = [asyncio.ensure_future(stage.present("look", {}, task)) for task in (TASK, "t_since")]
+        await settled(stage, len(calls))
+        done = await revoke(stage, Cut(user="tom"), before=moment)
+        assert (done.tasks, done.calls, done.tokens) == (1, 1, 1)
+        hang.release.set()
+        assert isinstance(await calls[0], Failed)
+        assert isinstance(await calls[1], Done)
+        assert code_of(await stage.present("look", {})) == "user_revoked"
+        assert isinstance(await stage.present("look", {}, "t_since"), Done)
+        # What is cut off for good does not come back because less is cut off later.
+        await revoke(stage, Cut(user="tom"))
+        await revoke(stage, Cut(user="tom"), before=moment)
+        assert stage.desk.live.user_revocation("tom", "clerk", stage.desk.clock.now()) is not None
+
+    assert play(scene).leaves("control")[0]["before"].startswith("2026-11-22T12:05")
+
+
+@pytest.mark.requirement("R2.11")
+def test_a_user_whom_nobody_has_seen_is_kept_from_coming() -> None:
+    async def scene(stage: Stage) -> None:
+        assert replace(await revoke(stage, Cut(user="corp:eve")), elapsed_us=0) == Cutoff(
+            tasks=0, approvals=0, calls=0, tokens=0, elapsed_us=0
+        )
+        now = stage.desk.clock.now()
+        assert stage.desk.live.user_revocation("corp:eve", "clerk", now) is not None
+        assert stage.desk.live.user_revocation("tom", "clerk", now) is None
+
+    play(scene)
+
+
+class TakesNoTurns(ControlDesk):
+    """A control: what is changed at the same moment is not looked at."""
+
+    @asynccontextmanager
+    async def _turn(self, name: str) -> AsyncIterator[None]:
+        del name
+        yield
+
+
+@pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize("kind", [ControlDesk, TakesNoTurns])
+def test_of_two_cuts_of_one_user_at_once_neither_is_lost(kind: type[ControlDesk]) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.deploy(with_porter())
+        fields = {name: getattr(stage.desk.controls, name) for name in ControlDesk.__dataclass_fields__}
+        desk = kind(**fields)
+        done = await asyncio.gather(
+            *(desk.cut(Cut(user="tom", agent=agent), "otto", "odd") for agent in ("clerk", "porter"))
+        )
+        assert all(isinstance(each, Cutoff) for each in done)
+        cuts = stage.desk.live.user_cuts()["tom"]
+        assert (cuts.keys() == {"clerk", "porter"}) == (kind is ControlDesk), "the control loses one"
+
+    play(scene)
+
+
+class Busy(MemoryStore):
+    """A store in which a task is being opened while a control is written."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def control(
+        self, name: str, says: str, entry: Draft, *, approvals: Sequence[Approval] = (), tasks: Sequence[str] = ()
+    ) -> dict[str, int]:
+        raised = dict(await super().control(name, says, entry, approvals=approvals, tasks=tasks))
+        if self.meanwhile is not None:
+            run, self.meanwhile = self.meanwhile, None
+            await run()
+        return raised
+
+
+@pytest.mark.requirement("R2.11")
+def test_a_task_that_is_being_opened_during_the_revocation_ends_with_it_and_stays_over() -> None:
+    late = desk_task("t_late")
+
+    async def scene(stage: Stage) -> None:
+        desk = stage.desk
+        assert isinstance(desk.store, Busy)
+
+        async def opened() -> None:
+            desk.live.admit(late, b'{"input":null}')
+            entry = task_opened(late, at=NOON, by="tom", random=seeded(9), input_body=b'{"input":null}')
+            await desk.store.open_task(late, entry)
+
+        desk.store.meanwhile = opened
+        assert (await revoke(stage)).tasks == 2
+        assert await desk.controls.restore(CLERK, "otto", "mended") is None
+        for _ in range(2):
+            assert code_of(await stage.present("look", {}, "t_late")) == "task_unknown"
+            await stage.restart()
+
+    stage = play(scene, Desk(store=Busy()))
+    assert [leaf["task"] for leaf in stage.leaves("task_closed")] == [TASK, "t_late"]
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R2.11", "R2.2")
+def test_a_key_that_was_revoked_is_taken_away_and_never_counts_again() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.deploy(with_porter())
+        controls = stage.desk.controls
+        await controls.register_key("clerk", KEY, "ana")
+        shared = await controls.register_key("porter", KEY, "ana")
+        assert isinstance(shared, Reason)
+        assert shared.code == "key_shared"
+        await revoke(stage, Cut(key=KID))
+        assert controls.holder(KID) is None
+        assert agent_keys(stage.desk.live.says(keys_control("clerk"))) == {}
+        for agent in ("clerk", "porter"):
+            again = await controls.register_key(agent, KEY, "ana")
+            assert isinstance(again, Reason)
+            assert again.code == "key_revoked"
+        await revoke(stage, Cut(key=KID))  # (again, where what follows it was not durable the first time)
+
+    words = [leaf["word"] for leaf in play(scene).leaves("control")]
+    assert words == ["keys_changed", "revoked", "revocation_complete", "keys_changed", "revoked", "revocation_complete"]
+
+
+def test_a_key_is_taken_away_and_only_its_name_is_told() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.desk.controls.register_key("clerk", KEY, "ana")
+        with pytest.raises(InputRefusedError, match="no such key"):
+            await stage.desk.controls.remove_key("clerk", "another", "ana")
+        await stage.desk.controls.remove_key("clerk", KID, "ana")
+        assert stage.desk.live.says(keys_control("clerk")) == ""
+
+    added, taken = play(scene).leaves("control")
+    assert (added["kid"], taken["removed"]) == (KID, KID)
+    assert str(KEY["x"]) not in json.dumps([added, taken])
+
+
+# --- what is restored ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R2.11")
+def test_a_user_is_restored_with_one_agent_or_with_all_and_what_died_stays_dead() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.deploy(with_porter())
+        restore, at = stage.desk.controls.restore, stage.desk.clock.now()
+        for cut in (Cut(user="tom"), Cut(user="tom", agent="clerk")):
+            await revoke(stage, cut)
+        assert await restore(Cut(user="tom"), "otto", "a mistake") is None
+        assert stage.desk.live.user_revocation("tom", "porter", at) is None
+        assert stage.desk.live.user_revocation("tom", "clerk", at) is not None, "it was cut off by itself"
+        assert await restore(Cut(user="tom", agent="clerk"), "otto", "a mistake") is None
+        assert stage.desk.live.user_revocation("tom", "clerk", at) is None
+        assert code_of(await stage.present("look", {})) == "task_unknown"
+        stage.desk.live.admit(desk_task("t_new"), b'{"input":null}')
+        assert isinstance(await stage.present("look", {}, "t_new"), Done)
+
+    play(scene)
+
+
+@pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize("first", ["otto", "issuer corp"])
+def test_an_issuer_restores_what_it_cut_off_itself_and_nothing_else(first: str) -> None:
+    async def scene(stage: Stage) -> None:
+        controls, others = stage.desk.controls, {"otto": "issuer corp", "issuer corp": "otto"}[first]
+        for by in (first, others):
+            assert isinstance(await controls.cut(Cut(user="tom"), by, "odd"), Cutoff)
+        kept = await controls.restore(Cut(user="tom"), "issuer corp", "enabled", own=True)
+        assert isinstance(kept, Reason)
+        assert kept.code == "revoked_by_others"
+        assert await controls.restore(Cut(user="tom"), "otto", "looked into") is None
+        assert isinstance(await controls.cut(Cut(user="tom"), "issuer corp", "disabled"), Cutoff)
+        assert await controls.restore(Cut(user="tom"), "issuer corp", "enabled", own=True) is None
+
+    play(scene)
+
+
+def test_what_there_is_not_cannot_be_revoked_and_what_ended_for_good_cannot_be_restored() -> None:
+    wrong = {
+        "agent_unknown": [Cut(agent="nobody"), Cut(user="tom", agent="nobody")],
+        "task_unknown": [Cut(task="t_none")],
+        "key_unknown": [Cut(key="k"), Cut(key=KID)],
+        "user_invalid": [Cut(user="Tom"), Cut(user="a b")],
+        "cut_unclear": [Cut(), Cut(user="tom", task=TASK), Cut(agent="clerk", task=TASK), Cut(task=TASK, key=KID)],
+    }
+
+    async def scene(stage: Stage) -> None:
+        for code, cuts in wrong.items():
+            for cut in cuts:
+                answer = await stage.desk.controls.cut(cut, "otto", "")
+                assert isinstance(answer, Reason)
+                assert (answer.code, bool(answer.fix)) == (code, True)
+        for cut, code in (
+            (Cut(task=TASK), "task_over"),
+            (Cut(key=KID), "key_dead"),
+            (Cut(user="tom"), "user_not_revoked"),
+            (Cut(user="tom", agent="clerk"), "user_not_revoked"),
+        ):
+            refused = await stage.desk.controls.restore(cut, "otto", "")
+            assert isinstance(refused, Reason)
+            assert (refused.code, bool(refused.fix)) == (code, True)
+
+    assert play(scene).kinds()["control"] == 0
+
+
+# --- agents ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("R2.11")
@@ -148,7 +486,7 @@ def test_to_restore_an_agent_revives_nothing_of_what_died(*, restarted: bool) ->
     async def scene(stage: Stage) -> None:
         approval = await stage.approve(await stage.held())
         await revoke(stage)
-        assert await stage.desk.controls.restore_agent("clerk", "otto", "it was mended") is None
+        assert await stage.desk.controls.restore(CLERK, "otto", "it was mended") is None
         if restarted:
             await stage.restart()
         assert code_of(await stage.present()) == "task_unknown"
@@ -183,7 +521,7 @@ def test_a_revocation_that_the_store_did_not_take_changed_nothing() -> None:
         approval = await stage.held()
         dead = FailingStore(stage.desk.store, at=range(1, 99), kept=False)
         with pytest.raises(StoreUnavailableError):
-            await replace(stage.desk.controls, store=dead).revoke_agent("clerk", "otto", "it misbehaves")
+            await replace(stage.desk.controls, store=dead).cut(CLERK, "otto", "it misbehaves")
         await stage.approve(approval)
         assert isinstance(await stage.present(), Done)
 
@@ -197,8 +535,8 @@ def test_a_revocation_stands_and_is_told_also_when_the_store_dies_right_after_it
         for _ in range(20):
             await asyncio.sleep(0)
         dying = FailingStore(stage.desk.store, at=range(2, 99), kept=False)
-        done = await replace(stage.desk.controls, store=dying).revoke_agent("clerk", "otto", "it misbehaves")
-        assert isinstance(done, Revoked)
+        done = await replace(stage.desk.controls, store=dying).cut(CLERK, "otto", "it misbehaves")
+        assert isinstance(done, Cutoff)
         assert (done.tasks, done.approvals) == (1, 3)
         answers = await asyncio.gather(*calls)
         assert {code_of(answer) for answer in answers} == {"agent_revoked"}, "each that waited was woken"
@@ -210,9 +548,9 @@ def test_a_revocation_stands_and_is_told_also_when_the_store_dies_right_after_it
 def test_an_agent_that_nobody_knows_cannot_be_revoked_and_one_that_acts_cannot_be_restored() -> None:
     async def scene(stage: Stage) -> None:
         for answer, code in (
-            (await stage.desk.controls.revoke_agent("nobody", "otto", ""), "agent_unknown"),
-            (await stage.desk.controls.restore_agent("nobody", "otto", ""), "agent_unknown"),
-            (await stage.desk.controls.restore_agent("clerk", "otto", ""), "agent_not_revoked"),
+            (await stage.desk.controls.cut(Cut(agent="nobody"), "otto", ""), "agent_unknown"),
+            (await stage.desk.controls.restore(Cut(agent="nobody"), "otto", ""), "agent_unknown"),
+            (await stage.desk.controls.restore(CLERK, "otto", ""), "agent_not_revoked"),
             (await stage.desk.controls.resume("otto", ""), "not_stopped"),
             (await stage.desk.controls.release_operation("pay", "otto", ""), "not_quarantined"),
         ):

@@ -21,6 +21,7 @@ from remit.pipeline import (
     Answer,
     Committed,
     Conflict,
+    Credential,
     Deployed,
     Done,
     Facts,
@@ -153,10 +154,9 @@ def test_an_upstream_that_raises_leaves_an_unknown_and_the_fault_is_not_hidden()
 class BeginsWithoutCare(Gateway):
     """The control: a gateway that forgets an intent when it is cut off while waiting for it."""
 
-    async def _begin(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
-    ) -> Committed | Conflict | Full:
-        return await self.ledger.begin(self._entry("intent", call, facts, ruling, more), facts.versions)
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling, intent: Draft) -> Committed | Conflict | Full:
+        del call, ruling
+        return await self.ledger.begin(intent, facts.versions)
 
 
 async def cut_off_at_begin(kind: type[Gateway], *, conflict: bool = False) -> Desk:
@@ -194,7 +194,7 @@ class ForwardsFirst(Gateway):
     async def handle(self, call: ToolCall) -> Answer:
         facts = self.facts.gather(call)
         if facts.tool is not None and facts.descriptor is not None:
-            await self.upstream.invoke(facts.tool, facts.descriptor, call, "")
+            await self.upstream.invoke(facts.tool, facts.descriptor, call, Credential("authorization", ""))
         return await super().handle(call)
 
 
@@ -208,15 +208,20 @@ class ForwardsAnything(Gateway):
 class WritesAfterwards(Gateway):
     """A control: records its intent once the tool has answered."""
 
-    async def _begin(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
-    ) -> Committed | Conflict | Full:
-        del call, facts, ruling, more
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling, intent: Draft) -> Committed | Conflict | Full:
+        del call, facts, ruling, intent
         return Committed(0)
 
-    async def _settle(self, call: ToolCall, answer: UpstreamAnswer | UpstreamFailure, elapsed_us: int) -> None:
-        await super()._begin(call, *self._known(call))
-        await super()._settle(call, answer, elapsed_us)
+    async def _settle(
+        self,
+        call: ToolCall,
+        answer: UpstreamAnswer | UpstreamFailure,
+        elapsed_us: int,
+        shown: Credential | None = None,
+    ) -> None:
+        facts, ruling = self._known(call)
+        await super()._begin(call, facts, ruling, self._entry("intent", call, facts, ruling))
+        await super()._settle(call, answer, elapsed_us, shown)
 
     def _known(self, call: ToolCall) -> tuple[Facts, Ruling]:
         facts, ruling = self._rule(call)
@@ -423,10 +428,8 @@ def test_a_change_under_a_call_decides_it_again_and_at_most_so_often(deployments
 class ReadsNothing(Gateway):
     """The control: a gateway that does not have what it read compared."""
 
-    async def _begin(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
-    ) -> Committed | Conflict | Full:
-        return await super()._begin(call, replace(facts, versions=()), ruling, more)
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling, intent: Draft) -> Committed | Conflict | Full:
+        return await super()._begin(call, replace(facts, versions=()), ruling, intent)
 
 
 @pytest.mark.requirement("R3.8")

@@ -22,7 +22,8 @@ from tests.pipeline.pipeline_stage import (
 )
 
 from remit.adapters.system import Bell
-from remit.core import Hold, JsonObject, Reason, RemitError, Ruling, ToolCall
+from remit.core import Delegation, Hold, JsonObject, Reason, RemitError, Revocation, Ruling, ToolCall
+from remit.identity import Cut
 from remit.permissions import Approval, State
 from remit.pipeline import (
     Answer,
@@ -38,7 +39,7 @@ from remit.pipeline import (
     UpstreamFailure,
 )
 from remit.pipeline._holding import WAITING_MAX
-from remit.records import Entry
+from remit.records import Draft, Entry
 from remit.testing import (
     DONE,
     NOON,
@@ -230,10 +231,9 @@ def test_an_approved_call_that_is_presented_five_times_at_once_is_made_once() ->
 class ComparesNoApproval(Gateway):
     """A control: takes the approval that it read for the one that still stands; its use is asked of nobody."""
 
-    async def _begin(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
-    ) -> Committed | Conflict | Full:
-        return await self.ledger.begin(self._entry("intent", call, facts, ruling, more), facts.versions)
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling, intent: Draft) -> Committed | Conflict | Full:
+        del call, ruling
+        return await self.ledger.begin(intent, facts.versions)
 
 
 def test_control_a_gateway_that_does_not_have_the_use_compared_is_seen_to_pay_more_than_once() -> None:
@@ -374,7 +374,7 @@ def test_control_a_gateway_that_forgets_a_no_is_seen_to_ask_again() -> None:
 
 
 async def revoked(stage: Stage) -> None:
-    assert not isinstance(await stage.desk.controls.revoke_agent("clerk", "otto", "it misbehaves"), Reason)
+    assert not isinstance(await stage.desk.controls.cut(Cut(agent="clerk"), "otto", "it misbehaves"), Reason)
 
 
 async def stopped(stage: Stage) -> None:
@@ -409,6 +409,10 @@ class Frozen:
     def gather(self, call: ToolCall) -> Facts:
         del call
         return self._facts
+
+    def revocation(self, delegation: Delegation) -> Revocation | None:
+        del delegation  # (nobody was cut off when the yes was given)
+        return None
 
 
 @pytest.mark.requirement("R2.11", "R3.7", "R4.7")

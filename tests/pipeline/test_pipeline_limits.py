@@ -8,7 +8,7 @@ import pytest
 from tests.pipeline.pipeline_stage import HELD, TASK, BeginsBlindly, Stage, code_of, play, with_limits
 
 from remit.core import JsonObject, ToolCall
-from remit.pipeline import Answer, Done, Gateway, Refused, Sent, UpstreamAnswer, UpstreamFailure
+from remit.pipeline import Answer, Credential, Done, Gateway, Refused, Sent, UpstreamAnswer, UpstreamFailure
 from remit.testing import DONE, NOON, Desk, Hang, desk_delegation, desk_task
 
 TWO_WRITES = with_limits("writes: {of: [write], per: user, in: day, max: 2}", "at_once: {per: agent, max: 9}")
@@ -69,8 +69,14 @@ def test_only_a_call_that_was_not_sent_gives_its_place_back(
 class GivesNothingBack(Gateway):
     """The control: every ending counts as one that was sent."""
 
-    async def _settle(self, call: ToolCall, answer: UpstreamAnswer | UpstreamFailure, elapsed_us: int) -> None:
-        await super()._settle(call, UNKNOWN if isinstance(answer, UpstreamFailure) else answer, elapsed_us)
+    async def _settle(
+        self,
+        call: ToolCall,
+        answer: UpstreamAnswer | UpstreamFailure,
+        elapsed_us: int,
+        shown: Credential | None = None,
+    ) -> None:
+        await super()._settle(call, UNKNOWN if isinstance(answer, UpstreamFailure) else answer, elapsed_us, shown)
 
 
 def test_control_a_gateway_that_gives_nothing_back_is_seen() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.pipeline.pipeline_stage import HELD, TOM, Scene, Stage, play, with_limits
 
 from remit.core import JsonObject, ToolCall, canonical_bytes
+from remit.identity import Cut
 from remit.pipeline import Snapshot, recorded, replay
 from remit.records import Entry, Payload
 from remit.testing import NOON, POLICY, Desk, desk_call, desk_delegation, desk_snapshot, desk_task
@@ -194,7 +195,7 @@ async def quarantined(stage: Stage) -> None:
 
 
 async def revoked(stage: Stage) -> None:
-    await stage.desk.controls.revoke_agent("clerk", "otto", "it misbehaves")
+    await stage.desk.controls.cut(Cut(agent="clerk"), "otto", "it misbehaves")
     await stage.present("pay", {"amount": 1})
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from remit.core import Reason, StoreUnavailableError, Task
-from remit.identity import Person
+from remit.identity import Cut, Person
 from remit.pipeline import Done, Refused, Store, TaskDesk
 from remit.testing import NOON, Desk, FailingStore, MemoryStore, desk_call, desk_delegation
 
@@ -41,7 +41,7 @@ def test_a_person_without_the_role_of_a_user_opens_none() -> None:
 def test_no_task_is_opened_for_an_agent_that_is_cut_off() -> None:
     desk = Desk()
     assert isinstance(opened(desk), Task), "the control"
-    asyncio.run(desk.controls.revoke_agent("clerk", "olga", "it obeys strangers"))
+    asyncio.run(desk.controls.cut(Cut(agent="clerk"), "olga", "it obeys strangers"))
     refused = opened(desk)
     assert isinstance(refused, Reason)
     assert refused.code == "agent_revoked"

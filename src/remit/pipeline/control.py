@@ -200,9 +200,9 @@ class ControlDesk:
         if agent not in self.live.snapshot.charters:
             return _unknown_agent(agent)
         kid = str(read_agent_key(key)["kid"])
-        if self.live.says(key_control(kid)):
-            return Reason("key_revoked", "this key was revoked, for good", "make a new key pair")
         async with self._turn(_KEYS):
+            if self.live.says(key_control(kid)):
+                return Reason("key_revoked", "this key was revoked, for good", "make a new key pair")
             holder = self.holder(kid)
             if holder not in (None, agent):
                 return Reason("key_shared", f"`{holder}` has this key already", "give each agent a key of its own")

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from remit.adapters.project import compile_snapshot, lock_text, served_text
-from remit.adapters.system import Bell
+from remit.adapters.system import Bell, CallsUnderway
 from remit.catalogue import Signer, TrustRoot, public_key_of, sign_parts, trust_json
 from remit.core import Delegation, JsonObject, Task, ToolCall, Trace, canonical_bytes, parse_strict
 from remit.pipeline import ApprovalDesk, ControlDesk, FactSource, Gateway, Ledger, Live, Snapshot
@@ -182,12 +182,14 @@ class Desk:
         self.live.admit(desk_task(), given)
         self.approvals = ApprovalDesk(live=self.live, store=self.store, clock=self.clock, bell=self.bell)
         self.credentials = PlainCredentials()
+        self.underway = CallsUnderway()
         self.controls = ControlDesk(
             live=self.live,
             store=self.store,
             clock=self.clock,
             bell=self.bell,
-            forget_agent=self.credentials.forget_agent,
+            underway=self.underway,
+            forget=self.credentials.forget,
         )
         self.faults: list[Exception] = []
         self.gateway = kind(
@@ -195,6 +197,7 @@ class Desk:
             ledger=self.store if ledger is None else ledger,
             upstream=self.upstream,
             credentials=self.credentials,
+            underway=self.underway,
             bell=self.bell,
             clock=self.clock,
             random=seeded(1),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from remit.catalogue import Descriptor, Tool
 from remit.core import ToolCall
-from remit.pipeline import Sent, UpstreamAnswer, UpstreamFailure
+from remit.pipeline import Credential, Sent, UpstreamAnswer, UpstreamFailure
 
 DONE = UpstreamAnswer(result=b'{"content":[{"text":"done","type":"text"}],"isError":false}', is_error=False)
 """What an operation without a script answers."""
@@ -53,7 +53,7 @@ class UpstreamSimulator:
         self._scripts[operation] = list(lines)
 
     async def invoke(
-        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str
+        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential
     ) -> UpstreamAnswer | UpstreamFailure:
         """See `Upstream.invoke`.
 
@@ -65,7 +65,7 @@ class UpstreamSimulator:
         if isinstance(line, UpstreamFailure) and line.sent is Sent.NOT_SENT:
             return line
         self._on_arrival(call)
-        self.received.append(Received(call.id, tool.url, descriptor.upstream_name, call.canonical, credential))
+        self.received.append(Received(call.id, tool.url, descriptor.upstream_name, call.canonical, credential.value))
         ending = line.then if isinstance(line, Hang) else line
         if not (isinstance(ending, UpstreamAnswer) and ending.is_error):
             self.effects[call.operation] += 1

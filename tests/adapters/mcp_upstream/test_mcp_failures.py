@@ -15,7 +15,9 @@ from remit.adapters.http1 import Pool
 from remit.adapters.mcp_upstream import McpUpstream
 from remit.catalogue import Controls, Descriptor, Effect, Tool
 from remit.core import Delegation, ToolCall, Trace
-from remit.pipeline import Sent, UpstreamAnswer, UpstreamFailure
+from remit.pipeline import Credential, Sent, UpstreamAnswer, UpstreamFailure
+
+NOTHING = Credential("authorization", "")
 
 pytestmark = pytest.mark.requirement("R7.6")
 
@@ -210,12 +212,12 @@ def test_each_fault_has_its_code_and_the_pool_still_serves(run: Any, serving: An
             pool = Pool()
             upstream = McpUpstream(pool)
             hurried = tool(peer.port, 0.2 if code == "upstream_timeout" else 10.0)
-            failure = await upstream.invoke(hurried, DESCRIPTOR, call(), "")
+            failure = await upstream.invoke(hurried, DESCRIPTOR, call(), NOTHING)
             assert isinstance(failure, UpstreamFailure), failure
             assert (failure.code, failure.sent) == (code, sent), failure
             assert failure.detail.isascii()
             assert failure.detail.isprintable()
-            after = await upstream.invoke(tool(peer.port), DESCRIPTOR, call(), "")
+            after = await upstream.invoke(tool(peer.port), DESCRIPTOR, call(), NOTHING)
             assert isinstance(after, UpstreamAnswer), after
             assert (len(peer.bodies), pool.connections) == (2, 1)
             await pool.close()
@@ -232,7 +234,7 @@ def test_a_fault_is_the_same_fault_in_small_pieces(run: Any, serving: Any, play:
     async def scenario() -> None:
         async with serving(lambda _n, _head, _body: play(answer, then, piece)) as peer:
             pool = Pool()
-            failure = await McpUpstream(pool).invoke(tool(peer.port), DESCRIPTOR, call(), "")
+            failure = await McpUpstream(pool).invoke(tool(peer.port), DESCRIPTOR, call(), NOTHING)
             assert isinstance(failure, UpstreamFailure), failure
             assert (failure.code, failure.sent) == (code, sent), failure
             await pool.close()
@@ -246,7 +248,7 @@ def test_a_server_that_is_not_there_was_sent_nothing(run: Any, serving: Any, pla
         async with serving(lambda _n, _head, _body: play(b"")) as peer:
             pass
         pool = Pool()
-        failure = await McpUpstream(pool).invoke(tool(peer.port), DESCRIPTOR, call(), "")
+        failure = await McpUpstream(pool).invoke(tool(peer.port), DESCRIPTOR, call(), NOTHING)
         assert isinstance(failure, UpstreamFailure)
         assert (failure.code, failure.sent) == ("upstream_unreachable", NOT_SENT)
         await pool.close()
@@ -260,7 +262,7 @@ def test_an_error_text_is_one_short_line_of_ascii(run: Any, serving: Any, play: 
     async def scenario() -> None:
         async with serving(lambda _n, _head, _body: play(http(error(said)))) as peer:
             pool = Pool()
-            failure = await McpUpstream(pool).invoke(tool(peer.port), DESCRIPTOR, call(), "")
+            failure = await McpUpstream(pool).invoke(tool(peer.port), DESCRIPTOR, call(), NOTHING)
             assert isinstance(failure, UpstreamFailure)
             assert failure.detail.startswith("-3: ?[31mno?admin: yes ?xxx")
             assert len(failure.detail) <= 204
@@ -280,12 +282,12 @@ def test_a_cancelled_call_leaves_no_connection_and_the_next_one_is_answered(run:
         async with serving(script) as peer:
             pool = Pool()
             upstream = McpUpstream(pool)
-            first = asyncio.create_task(upstream.invoke(tool(peer.port), DESCRIPTOR, call(), ""))
+            first = asyncio.create_task(upstream.invoke(tool(peer.port), DESCRIPTOR, call(), NOTHING))
             await asked.wait()
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
-            assert isinstance(await upstream.invoke(tool(peer.port), DESCRIPTOR, call(), ""), UpstreamAnswer)
+            assert isinstance(await upstream.invoke(tool(peer.port), DESCRIPTOR, call(), NOTHING), UpstreamAnswer)
             assert pool.connections == 1
             await pool.close()
             await peer.gone()

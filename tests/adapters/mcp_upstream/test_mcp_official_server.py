@@ -18,7 +18,9 @@ from remit.adapters.http1 import Pool
 from remit.adapters.mcp_upstream import Discovery, McpUpstream
 from remit.catalogue import Controls, Descriptor, Effect, Tool
 from remit.core import Delegation, Json, JsonObject, ToolCall, Trace, canonical_bytes
-from remit.pipeline import UpstreamAnswer, UpstreamFailure
+from remit.pipeline import Credential, UpstreamAnswer, UpstreamFailure
+
+NOTHING = Credential("authorization", "")
 
 server = MCPServer("desk", version="3.1", log_level="CRITICAL")
 Region = Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]
@@ -117,13 +119,13 @@ def test_the_official_server_understands_and_is_understood(run: Any, json_respon
             assert list(schemas) == ["get_order", "fail", "slowly"]
             order = descriptor("get_order", schemas["get_order"])
             for region in ("eu", "é\n", " "):
-                answer = await upstream.invoke(tool, order, call({"order_id": "A-1", "region": region}), "")
+                answer = await upstream.invoke(tool, order, call({"order_id": "A-1", "region": region}), NOTHING)
                 assert isinstance(answer, UpstreamAnswer), answer
                 assert orjson.loads(answer.result)["structuredContent"] == {"id": "A-1", "region": region}
-            broken = await upstream.invoke(tool, descriptor("fail", schemas["fail"]), call({}), "")
+            broken = await upstream.invoke(tool, descriptor("fail", schemas["fail"]), call({}), NOTHING)
             assert isinstance(broken, UpstreamAnswer), broken
             assert broken.is_error
-            said = await upstream.invoke(tool, descriptor("slowly", schemas["slowly"]), call({}), "")
+            said = await upstream.invoke(tool, descriptor("slowly", schemas["slowly"]), call({}), NOTHING)
             assert isinstance(said, UpstreamAnswer), said
             assert orjson.loads(said.result)["content"] == [{"type": "text", "text": "done"}]
             assert pool.connections == 1  # the event stream's connection was kept, too
@@ -139,7 +141,7 @@ def test_a_header_left_out_is_refused_by_the_official_server(run: Any) -> None:
         pool = Pool()
         async with desk(json_response=True) as tool:
             unmarked = descriptor("get_order", {"type": "object"})
-            refused = await McpUpstream(pool).invoke(tool, unmarked, call({"order_id": "A-1", "region": "eu"}), "")
+            refused = await McpUpstream(pool).invoke(tool, unmarked, call({"order_id": "A-1", "region": "eu"}), NOTHING)
             assert isinstance(refused, UpstreamFailure), refused
             assert (refused.code, refused.sent.value) == ("upstream_error", "answered")
             assert refused.detail.startswith("-32020: Mcp-Param-Region header is missing")

@@ -13,7 +13,9 @@ from remit.adapters.http1 import Pool, PoolLimits
 from remit.adapters.mcp_upstream import McpUpstream
 from remit.catalogue import Controls, Descriptor, Effect, Tool
 from remit.core import Delegation, JsonObject, RemitError, ToolCall, Trace
-from remit.pipeline import UpstreamAnswer, UpstreamFailure
+from remit.pipeline import Credential, UpstreamAnswer, UpstreamFailure
+
+NOTHING = Credential("authorization", "")
 
 
 def call(call_id: str, canonical: bytes = b"{}") -> ToolCall:
@@ -69,7 +71,7 @@ def test_the_request_is_exactly_this(run: Any, serving: Any, play: Any) -> None:
         async with serving(lambda _n, _head, body: play(http(fine(body)))) as peer:
             pool = Pool()
             assert isinstance(
-                await McpUpstream(pool).invoke(tool(peer.port), descriptor(), call("c_1", canonical), ""),
+                await McpUpstream(pool).invoke(tool(peer.port), descriptor(), call("c_1", canonical), NOTHING),
                 UpstreamAnswer,
             )
             await pool.close()
@@ -135,7 +137,7 @@ def test_declared_arguments_are_mirrored_into_headers(
         async with serving(lambda _n, _head, body: play(http(fine(body)))) as peer:
             pool = Pool()
             await McpUpstream(pool).invoke(
-                tool(peer.port), descriptor(SCHEMA), call("c_1", orjson.dumps(arguments)), ""
+                tool(peer.port), descriptor(SCHEMA), call("c_1", orjson.dumps(arguments)), NOTHING
             )
             await pool.close()
         found = [line for line in peer.heads[0].decode().split("\r\n") if line.startswith("mcp-param-")]
@@ -163,7 +165,7 @@ def test_declared_arguments_are_mirrored_into_headers(
 def test_a_schema_that_misuses_the_header_mark_is_never_called(run: Any, serving: Any, schema: JsonObject) -> None:
     async def scenario() -> None:
         async with serving(lambda *_: None) as peer:
-            failure = await McpUpstream(Pool()).invoke(tool(peer.port), descriptor(schema), call("c_1"), "")
+            failure = await McpUpstream(Pool()).invoke(tool(peer.port), descriptor(schema), call("c_1"), NOTHING)
             assert isinstance(failure, UpstreamFailure)
             assert (failure.code, failure.sent.value) == ("upstream_unsupported", "not_sent")
             assert peer.accepted == 0
@@ -173,7 +175,7 @@ def test_a_schema_that_misuses_the_header_mark_is_never_called(run: Any, serving
 
 def test_a_tool_without_a_usable_url_is_never_called(run: Any) -> None:
     bad = replace(tool(1), url="ftp://desk/")
-    failure = run(McpUpstream(Pool()).invoke(bad, descriptor(), call("c_1"), ""))
+    failure = run(McpUpstream(Pool()).invoke(bad, descriptor(), call("c_1"), NOTHING))
     assert isinstance(failure, UpstreamFailure)
     assert (failure.code, failure.sent.value) == ("url_invalid", "not_sent")
 
@@ -182,7 +184,7 @@ def test_a_name_beyond_ascii_is_wrapped(run: Any, serving: Any, play: Any) -> No
     async def scenario() -> None:
         async with serving(lambda _n, _head, body: play(http(fine(body)))) as peer:
             pool = Pool()
-            await McpUpstream(pool).invoke(tool(peer.port), descriptor(upstream_name="é"), call("c_1"), "")
+            await McpUpstream(pool).invoke(tool(peer.port), descriptor(upstream_name="é"), call("c_1"), NOTHING)
             await pool.close()
         assert b"\r\nmcp-name: =?base64?w6k=?=\r\n" in peer.heads[0]
         assert '"name":"é"'.encode() in peer.bodies[0]
@@ -196,9 +198,9 @@ def test_a_changed_tool_or_descriptor_is_prepared_anew(run: Any, serving: Any, p
             pool = Pool()
             upstream, same = McpUpstream(pool), descriptor()
             for each in (same, same, descriptor(upstream_name="other")):
-                await upstream.invoke(tool(peer.port), each, call("c_1"), "")
+                await upstream.invoke(tool(peer.port), each, call("c_1"), NOTHING)
             await upstream.invoke(
-                replace(tool(peer.port), url=f"http://127.0.0.1:{peer.port}/new"), same, call("c_1"), ""
+                replace(tool(peer.port), url=f"http://127.0.0.1:{peer.port}/new"), same, call("c_1"), NOTHING
             )
             await pool.close()
         assert [orjson.loads(body)["params"]["name"] for body in peer.bodies] == [
@@ -225,7 +227,7 @@ def test_200_calls_over_8_connections_each_get_their_own_answer(run: Any, servin
             pool = Pool(PoolLimits(connections_max=8))
             upstream, desk, one = McpUpstream(pool), tool(peer.port), descriptor()
             answers = await asyncio.gather(
-                *(upstream.invoke(desk, one, call(f"c_{n}", b'{"mark":%d}' % n), "") for n in range(200))
+                *(upstream.invoke(desk, one, call(f"c_{n}", b'{"mark":%d}' % n), NOTHING) for n in range(200))
             )
             for n, answer in enumerate(answers):
                 assert isinstance(answer, UpstreamAnswer), answer
@@ -246,7 +248,7 @@ def test_only_the_named_members_of_a_result_come_back(run: Any, serving: Any, pl
     async def scenario() -> None:
         async with serving(lambda _n, _head, body: play(http(rpc(body, result)))) as peer:
             pool = Pool()
-            answer = await McpUpstream(pool).invoke(tool(peer.port), descriptor(), call("c_1"), "")
+            answer = await McpUpstream(pool).invoke(tool(peer.port), descriptor(), call("c_1"), NOTHING)
             assert answer == UpstreamAnswer(
                 result=b'{"content":[{"text":"no","type":"text"},{"resource":{"uri":"a:b"},"type":"resource"}],'
                 b'"isError":true,"structuredContent":{"a":1,"b":2}}',
@@ -285,7 +287,7 @@ def test_the_answer_is_found_in_an_event_stream(run: Any, serving: Any, play: An
             pool = Pool()
             upstream = McpUpstream(pool)
             for number in range(2):
-                answer = await upstream.invoke(tool(peer.port), descriptor(), call(f"c_{number}"), "")
+                answer = await upstream.invoke(tool(peer.port), descriptor(), call(f"c_{number}"), NOTHING)
                 assert isinstance(answer, UpstreamAnswer), answer
             assert peer.accepted == 1
             await pool.close()
@@ -301,7 +303,7 @@ def test_an_answer_over_several_data_lines_is_one_message(run: Any, serving: Any
     async def scenario() -> None:
         async with serving(script) as peer:
             pool = Pool()
-            answer = await McpUpstream(pool).invoke(tool(peer.port), descriptor(), call("c_1"), "")
+            answer = await McpUpstream(pool).invoke(tool(peer.port), descriptor(), call("c_1"), NOTHING)
             assert isinstance(answer, UpstreamAnswer), answer
             await pool.close()
 
@@ -313,7 +315,7 @@ def test_a_stream_left_open_behind_the_answer_does_not_hold_it_up(run: Any, serv
     async def scenario() -> None:
         async with serving(lambda _n, _head, body: play(stream(b"data: " + fine(body) + b"\n\n"), then)) as peer:
             pool = Pool()
-            answer = await McpUpstream(pool).invoke(tool(peer.port), descriptor(), call("c_1"), "")
+            answer = await McpUpstream(pool).invoke(tool(peer.port), descriptor(), call("c_1"), NOTHING)
             assert isinstance(answer, UpstreamAnswer), answer
             assert pool.connections == 0
             await peer.gone()

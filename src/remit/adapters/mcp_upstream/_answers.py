@@ -80,18 +80,18 @@ def ascii_line(text: str, chars_max: int = _MESSAGE_CHARS_MAX) -> str:
     return _UNSAFE.sub("?", text[:chars_max])
 
 
-def without_credential(ending: UpstreamFailure, credential: str) -> UpstreamFailure:
-    """Return `ending` without what the tool server repeats of the credential it was sent, even a cut piece of it."""
-    pieces = (credential[at : at + _PIECE_CHARS] for at in range(max(1, len(credential) - _PIECE_CHARS + 1)))
-    if not credential or not any(piece in ending.detail for piece in pieces):
+def without_credential(ending: UpstreamFailure, secret: str) -> UpstreamFailure:
+    """Return `ending` without what the tool server repeats of the secret it was sent, even a cut piece of it."""
+    pieces = (secret[at : at + _PIECE_CHARS] for at in range(max(1, len(secret) - _PIECE_CHARS + 1)))
+    if not secret or not any(piece in ending.detail for piece in pieces):
         return ending
     return UpstreamFailure(code=ending.code, sent=ending.sent, detail="withheld: it repeats the credential")
 
 
-def repeats_credential(answer: UpstreamAnswer, credential: str) -> bool:
-    """Say whether `answer` holds the credential that was sent, or its signature (RFC 7515, section 7.1), by itself."""
-    signature = credential.rpartition(".")[2]
-    told = signature if len(signature) >= _PIECE_CHARS else credential  # who repeats all repeats its end
+def repeats_credential(answer: UpstreamAnswer, secret: str) -> bool:
+    """Say whether `answer` holds the secret that was sent, or its signature (RFC 7515, section 7.1), by itself."""
+    signature = secret.rpartition(".")[2]
+    told = signature if len(signature) >= _PIECE_CHARS else secret  # who repeats all repeats its end
     return bool(told) and canonical_bytes(told)[1:-1] in answer.result
 
 

@@ -29,10 +29,11 @@ from remit.adapters.mcp_upstream._wire import (
     plain_post,
     prepare_lines,
     prepare_post,
+    secret_of,
 )
 from remit.catalogue import Descriptor, Tool
 from remit.core import JsonObject, RemitError, ToolCall
-from remit.pipeline import Sent, UpstreamAnswer, UpstreamFailure
+from remit.pipeline import Credential, Sent, UpstreamAnswer, UpstreamFailure
 
 CHANGED = "tool_changed"
 """The tool server serves another definition of the operation than was reviewed; nothing was sent."""
@@ -97,7 +98,7 @@ class McpUpstream:
         self._closed = False
 
     async def invoke(
-        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str
+        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential
     ) -> UpstreamAnswer | UpstreamFailure:
         """See `Upstream.invoke`. Never raises for the tool's faults; nothing that it returns repeats `credential`."""
         try:
@@ -107,8 +108,9 @@ class McpUpstream:
             return UpstreamFailure(code=error.code, sent=Sent.NOT_SENT, detail=error.message)
         answer = ending if isinstance(ending, UpstreamFailure) else read_answer(ending)
         if isinstance(answer, UpstreamFailure):
-            return without_credential(answer, credential)
-        return malformed("the answer repeats the credential") if repeats_credential(answer, credential) else answer
+            return without_credential(answer, secret_of(credential))
+        repeats = repeats_credential(answer, secret_of(credential))
+        return malformed("the answer repeats the credential") if repeats else answer
 
     def distrust(self, tool: Tool) -> None:
         """Ask what `tool` serves anew before its next call, whatever connection or process that goes over."""
@@ -168,7 +170,7 @@ class McpUpstream:
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
-    async def _call(self, way: _Way, call: ToolCall, credential: str) -> JsonObject | UpstreamFailure:
+    async def _call(self, way: _Way, call: ToolCall, credential: Credential) -> JsonObject | UpstreamFailure:
         form = way.form
         if isinstance(form, PreparedLines):
             return await self._call_program(way, form, call, credential)
@@ -180,7 +182,7 @@ class McpUpstream:
         return response if isinstance(response, UpstreamFailure) else read_result(response, events, call.id)
 
     async def _call_program(
-        self, way: _Way, form: PreparedLines, call: ToolCall, credential: str
+        self, way: _Way, form: PreparedLines, call: ToolCall, credential: Credential
     ) -> JsonObject | UpstreamFailure:
         deadline = asyncio.get_running_loop().time() + way.tool.timeout_s
         process = await self._program(way.tool).process(deadline)
@@ -196,7 +198,8 @@ class McpUpstream:
                 if refused is not None:
                     return refused
         body = form.modern if process.modern else form.older
-        return await process.request(lambda request_id: body.write(request_id, call, credential), deadline)
+        secret = secret_of(credential)
+        return await process.request(lambda request_id: body.write(request_id, call, secret), deadline)
 
     async def _standing(self, way: _Way) -> UpstreamFailure | None:
         """Refuse an operation that was found changed, whatever connection is open; look again once a second.

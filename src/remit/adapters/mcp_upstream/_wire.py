@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from remit import __version__
 from remit.adapters.http1 import Bounds, Target, header_block, prepare_target
 from remit.adapters.mcp_upstream._params import Path, header_paths, header_text, mirrored
-from remit.catalogue import Descriptor, Tool
+from remit.catalogue import Descriptor, Tool, credential_header_wrong
 from remit.core import JsonObject, RemitError, ToolCall, canonical_bytes
+from remit.pipeline import Credential
 
 PROTOCOL_VERSION = "2026-07-28"
 """The revision spoken wherever the server speaks it: stateless, no handshake, no session."""
@@ -16,7 +17,7 @@ HANDSHAKE_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 """The older revisions that a program may choose from over stdio; the first is what we offer."""
 
 CREDENTIAL_KEY = "remit/credential"
-"""Where a call over stdio carries its credential, in `_meta`: there are no headers."""
+"""Where a call over stdio carries its credential, in `_meta` and without its scheme: there are no headers."""
 
 _CLIENT: JsonObject = {"name": "remit", "version": __version__}
 _META: JsonObject = {
@@ -31,9 +32,14 @@ _HEADERS = (
     ("user-agent", f"remit/{__version__}"),
     ("mcp-protocol-version", PROTOCOL_VERSION),
 )
-_BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750, section 2.1
+_VALUE = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+ )?[!-~]+")  # RFC 9110, section 11.4; or one word alone
 _ID = b'{"jsonrpc":"2.0","id":'
 _CREDENTIAL = b',"' + CREDENTIAL_KEY.encode("ascii") + b'":'
+
+
+def secret_of(credential: Credential) -> str:
+    """Return what is secret of a credential: its value without the scheme, which is the word before it."""
+    return credential.value.rpartition(" ")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,12 @@ class CallBody:
 
     _before_trace: bytes
 
-    def write(self, request_id: str, call: ToolCall, credential: str = "") -> bytes:
-        """Return the JSON-RPC request that carries `call.canonical`, byte for byte."""
+    def write(self, request_id: str, call: ToolCall, secret: str = "") -> bytes:
+        """Return the JSON-RPC request that carries `call.canonical`, byte for byte, and a `secret` if there is one."""
         trace = f"00-{call.trace.trace_id}-{call.trace.span_id}-01".encode("ascii")
-        secret = _CREDENTIAL + canonical_bytes(credential) if credential else b""
+        shown = _CREDENTIAL + canonical_bytes(secret) if secret else b""
         return b"".join((
-            _ID, canonical_bytes(request_id), self._before_trace, trace, b'"', secret, b'},"arguments":',
+            _ID, canonical_bytes(request_id), self._before_trace, trace, b'"', shown, b'},"arguments":',
             call.canonical, b"}}",
         ))  # fmt: skip
 
@@ -62,7 +68,7 @@ class PreparedPost:
     _headers: bytes
     _paths: dict[Path, str]
 
-    def headers(self, arguments: JsonObject, credential: str) -> bytes:
+    def headers(self, arguments: JsonObject, credential: Credential) -> bytes:
         """Return the header lines of a call with `arguments`.
 
         Raises:
@@ -71,11 +77,16 @@ class PreparedPost:
         headers = self._headers
         if self._paths:
             headers += header_block(mirrored(self._paths, arguments))
-        if not credential:
+        if not credential.value:
             return headers
-        if not _BEARER.fullmatch(credential):
-            raise RemitError("credential_invalid", "a credential that is no bearer token", "mint it as a JWT")
-        return b"%bauthorization: Bearer %b\r\n" % (headers, credential.encode("ascii"))
+        wrong = credential_header_wrong(credential.header)
+        if wrong:
+            raise RemitError("credential_invalid", wrong, "name another header in the tool's `credential`")
+        if not _VALUE.fullmatch(credential.value):
+            raise RemitError(
+                "credential_invalid", "a credential that fits no header", "look at the tool's `credential`"
+            )
+        return b"%b%b: %b\r\n" % (headers, credential.header.encode("ascii"), credential.value.encode("ascii"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,41 +8,61 @@
 Whatever is wrong, the code is `assertion_invalid`: an attacker learns no more from it.
 """
 
-import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from joserfc.jwk import OKPKey
-
-from remit.adapters.oauth._jose import header_of, is_moment, is_name_text, signed_claims, unproven_claims
+from remit.adapters.oauth._jose import (
+    ALGORITHMS,
+    Key,
+    header_of,
+    is_moment,
+    is_name_text,
+    key_of,
+    signed_claims,
+    unproven_claims,
+)
+from remit.adapters.oauth._once import Once
 from remit.core import InputRefusedError, Json, JsonObject
-from remit.identity import TokenRefusedError, agent_keys
+from remit.identity import X509, AuthenticatedAgent, TokenRefusedError, agent_keys
 from remit.pipeline import Clock
 
+METHOD = "private_key_jwt"
 LIFE_MAX_S = 300  # seconds from `iat` to `exp`
 SKEW_S = 30  # seconds that an agent's clock may be ahead of ours
 JTI_MAX = 128  # characters
-REPLAYS_MAX = 1_000  # unexpired assertions remembered of one agent
+REPLAYS_EACH_MAX = 1_000  # unexpired assertions remembered of one agent
+REPLAYS_MAX = 100_000
 
 _FIX = "sign a new assertion for the token endpoint with a registered key: iss, sub, aud, jti, iat, exp <= iat + 300"
 
 
 class AgentKeys:
-    """Agents' registered keys. `lookup` returns the text of an agent's JWK set, empty when it has none."""
+    """Agents' registered keys and certificates. `lookup` returns the text of an agent's JWK set, empty without one.
+
+    They are read afresh at every use: one that was taken away is gone at once.
+    """
 
     def __init__(self, lookup: Callable[[str], str]) -> None:
         self._lookup = lookup
 
     def has_key(self, agent: str) -> bool:
-        """See `Hands.has_key`."""
+        """Whether `agent` has a key or a certificate."""
         return bool(self._lookup(agent))
 
-    def find(self, agent: str, kid: str) -> OKPKey | None:
-        """Return one of an agent's keys, read afresh: one that was taken away is gone at once."""
+    def find(self, agent: str, kid: str) -> Key | None:
+        """Return one of an agent's keys."""
+        kept = self._kept(agent).get(kid)
+        return None if kept is None or kept["kty"] == X509 else key_of(kept)
+
+    def has_certificate(self, agent: str, thumbprint: str) -> bool:
+        """Whether a certificate is registered for `agent`."""
+        kept = self._kept(agent).get(thumbprint)
+        return kept is not None and kept["kty"] == X509
+
+    def _kept(self, agent: str) -> Mapping[str, JsonObject]:
         try:
-            key = agent_keys(self._lookup(agent)).get(kid)
+            return agent_keys(self._lookup(agent))
         except InputRefusedError:
-            return None  # what is not a set of keys has no key in it
-        return None if key is None else OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": str(key["x"])})
+            return {}  # what is not a set of keys has no key in it
 
 
 class ClientAssertions:
@@ -56,59 +76,53 @@ class ClientAssertions:
         self._audience = audience
         self._clock = clock
         self._started_s = int(clock.now().timestamp())
-        self._seen: dict[str, _Seen] = {}
+        self._once = Once(REPLAYS_EACH_MAX, REPLAYS_MAX)
 
-    def agent(self, assertion: str) -> str:
-        """See `Exchange.agent`."""
+    def proven(self, assertion: str) -> AuthenticatedAgent:
+        """Return the agent that signed `assertion`.
+
+        Raises:
+            TokenRefusedError: `assertion_invalid`.
+        """
         agent, kid = _agent_of(unproven_claims(assertion)), _kid_of(header_of(assertion))  # (1)
         key = self._keys.find(agent, kid) if agent and kid else None
         if key is None:
-            raise _refused("no key of that agent signs it")
+            raise refused("no key of that agent signs it", _FIX)
         claims = signed_claims(key, assertion)  # (2)
         if claims is None:
-            raise _refused("its signature does not hold")
+            raise refused("its signature does not hold", _FIX)
         now_s = self._clock.now().timestamp()
         wrong = self._wrong(claims, agent, now_s)  # (3)
         if wrong:
-            raise _refused(wrong)
-        if not self._seen.setdefault(agent, _Seen()).is_new(str(claims["jti"]), claims["exp"], now_s):  # (4)
-            raise _refused("it was used before, or too many are in use")
-        return agent
+            raise refused(wrong, _FIX)
+        expires = claims["exp"]
+        if not (is_moment(expires) and self._once.is_new(agent, str(claims["jti"]), expires, now_s)):  # (4)
+            raise refused("it was used before, or too many are in use", _FIX)
+        return AuthenticatedAgent(agent, kid, METHOD)
 
     def _wrong(self, claims: JsonObject, agent: str, now_s: float) -> str:
         if (claims.get("iss"), claims.get("sub")) != (agent, agent):
             return "`iss` and `sub` are not both the agent"
         if claims.get("aud") not in (self._audience, [self._audience]):
             return "`aud` is not the token endpoint's URL, and nothing else"
-        return self._wrong_time(claims, now_s) or _wrong_jti(claims.get("jti"))
-
-    def _wrong_time(self, claims: JsonObject, now_s: float) -> str:
-        issued, expires, begins = claims.get("iat"), claims.get("exp"), claims.get("nbf", 0)
-        if not (is_moment(issued) and is_moment(expires) and is_moment(begins)):
-            return "`iat` and `exp` are not times in whole seconds"
-        if max(issued, begins) > now_s + SKEW_S:
-            return "it is from the future"
-        if not now_s < expires <= issued + LIFE_MAX_S:
-            return f"it has expired, or lives longer than {LIFE_MAX_S} s"
-        return "it was made before the gateway started" if issued < self._started_s else ""
+        return wrong_time(claims, now_s, LIFE_MAX_S, self._started_s) or _wrong_jti(claims.get("jti"))
 
 
-class _Seen:
-    """The unexpired assertions of one agent, the first to expire on top."""
+def wrong_time(claims: JsonObject, now_s: float, life_max_s: int, started_s: int) -> str:
+    """Return what is wrong with the times of an assertion; empty where nothing is."""
+    issued, expires, begins = claims.get("iat"), claims.get("exp"), claims.get("nbf", 0)
+    if not (is_moment(issued) and is_moment(expires) and is_moment(begins)):
+        return "`iat` and `exp` are not times in whole seconds"
+    if max(issued, begins) > now_s + SKEW_S:
+        return "it is from the future"
+    if not now_s < expires <= issued + life_max_s:
+        return f"it has expired, or lives longer than {life_max_s} s"
+    return "it was made before the gateway started" if issued < started_s else ""
 
-    def __init__(self) -> None:
-        self._ids: set[str] = set()
-        self._expiries: list[tuple[int, str]] = []
 
-    def is_new(self, jti: str, expires_s: Json, now_s: float) -> bool:
-        """Remember an assertion; False when it is known, or when there is no room to remember it."""
-        while self._expiries and self._expiries[0][0] <= now_s:
-            self._ids.discard(heapq.heappop(self._expiries)[1])
-        if jti in self._ids or len(self._ids) >= REPLAYS_MAX or not isinstance(expires_s, int):
-            return False
-        self._ids.add(jti)
-        heapq.heappush(self._expiries, (expires_s, jti))
-        return True
+def refused(why: str, fix: str) -> TokenRefusedError:
+    """Return the one refusal of assertions."""
+    return TokenRefusedError("assertion_invalid", f"the client assertion does not count: {why}", fix)
 
 
 def _agent_of(claims: Json) -> str:
@@ -121,14 +135,11 @@ def _kid_of(header: Json) -> str:
     kid = header.get("kid") if isinstance(header, dict) else None
     if not isinstance(kid, str):
         return ""
-    forms = [{"alg": alg, "kid": kid, **typ} for alg in ("Ed25519", "EdDSA") for typ in ({}, {"typ": "JWT"})]
+    names = (*ALGORITHMS["OKP"], *ALGORITHMS["EC"])
+    forms = [{"alg": alg, "kid": kid, **typ} for alg in names for typ in ({}, {"typ": "JWT"})]
     return kid if header in forms else ""
 
 
 def _wrong_jti(jti: Json) -> str:
     good = isinstance(jti, str) and 0 < len(jti) <= JTI_MAX and jti.isascii() and jti.isprintable()
     return "" if good else f"`jti` is not 1 to {JTI_MAX} printable characters"
-
-
-def _refused(why: str) -> TokenRefusedError:
-    return TokenRefusedError("assertion_invalid", f"the client assertion does not count: {why}", _FIX)

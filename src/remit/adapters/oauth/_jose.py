@@ -50,7 +50,7 @@ ALGORITHMS: Mapping[str, tuple[str, ...]] = {"OKP": (ALGORITHM, "EdDSA"), "EC": 
 
 _REGISTRIES = {kty: _registry(*names) for kty, names in ALGORITHMS.items()}
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")  # 32 bytes, written in the one way
-_EXPONENTS = (3, 65_537)  # in use; a large one would make checking a signature dear
+_EXPONENT = 65_537  # the one in use: a small one forgives bad padding, a large one makes checking a signature dear
 _MEMBERS = {"OKP": ("crv", "kty", "x"), "EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n")}
 
 
@@ -153,7 +153,7 @@ def public_key(jwk: Json) -> PublicKey | None:
 
 def key_of(kept: JsonObject) -> OKPKey | ECKey:
     """Return a key that `read_agent_key` returned, and that is no certificate, in joserfc's form."""
-    core = {name: str(kept[name]) for name in _MEMBERS[str(kept["kty"])]}
+    core: dict[str, str | list[str]] = {name: str(kept[name]) for name in _MEMBERS[str(kept["kty"])]}
     return OKPKey.import_key(core) if core["kty"] == "OKP" else ECKey.import_key(core)
 
 
@@ -201,7 +201,7 @@ def is_thumbprint(value: object) -> TypeGuard[str]:
 
 def _rsa(core: JsonObject) -> PublicKey | None:
     n, e = _integer(core["n"]), _integer(core["e"])
-    if not RSA_BITS_MIN <= n.bit_length() <= RSA_BITS_MAX or not n % 2 or e not in _EXPONENTS:
+    if not RSA_BITS_MIN <= n.bit_length() <= RSA_BITS_MAX or not n % 2 or e != _EXPONENT:
         return None
     key = RSAKey.import_key({name: str(value) for name, value in core.items()})
     return PublicKey(key, thumbprint_of(canonical_bytes(core)))

@@ -1,62 +1,122 @@
 """Tokens: what Remit mints for a task, and what the development issuer mints for people.
 
 Access tokens follow RFC 9068 (`typ: at+jwt`), signed with Ed25519 (RFC 9864). A task token names the user in `sub`, the
-agent in `act` (RFC 8693, section 4.1) and the task in `txn`. A delegation token, `typ: delegation+jwt`, names in
-`may_act` (section 4.4) who may exchange it for the task token, and counts nowhere else. One audience each: a person's
-token opens nothing at `/mcp`, a task token opens no task.
+agent in `act`, and in it those that handed the work on, the nearest first (RFC 8693, section 4.1), the task in `txn`,
+what it may do in `authorization_details` (RFC 9396), and in `cnf` the key that must be proven with it (RFC 9449,
+section 6.1; RFC 8705, section 3.1). A delegation token, `typ: delegation+jwt`, names in `may_act` (section 4.4) who may
+exchange it for the task token, and counts nowhere else. One audience each: a person's token opens nothing at `/mcp`, a
+task token opens no task.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from remit.adapters.oauth._dpop import DpopProofs
 from remit.adapters.oauth._jose import (
     ACCESS,
     DELEGATION,
+    TOKEN_BYTES_MAX,
     Claims,
     Expected,
     digest_of,
     is_moment,
     is_name_text,
+    is_thumbprint,
+    is_user_text,
     mint,
     own_key,
     signed_claims,
     verify,
 )
-from remit.core import Delegation, JsonObject, Task
-from remit.identity import Person, TokenRefusedError, token_endpoint
+from remit.core import Delegation, InputRefusedError, Json, JsonObject, Level, Task
+from remit.identity import (
+    CHAIN_MAX,
+    Person,
+    Presented,
+    TokenRefusedError,
+    Users,
+    UserToken,
+    details_json,
+    token_endpoint,
+)
 from remit.pipeline import Clock
 
-CACHE_MAX = 10_000  # verified task tokens kept; emptied when full
+CACHE_MAX = 10_000  # verified task tokens kept; emptied when full, and when the epoch rises
+KEYS_MAX = 16  # keys that one token may say it rests on
+
+_JKT, _X5T = "jkt", "x5t#S256"
 
 _ASK = "send the delegation token that came with the task"
+_HAND = "send the task token of the work that is handed on"
 _LOG_IN = "log in again"
+_PROVE = "send `Authorization: DPoP` and a proof with the token's key in the header `DPoP`"
 _REOPEN = "open a new task"
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A task token whose signature held, with the key and the certificate it is bound to; empty where it is to none."""
+
+    delegation: Delegation
+    key: str
+    certificate: str
 
 
 class TaskTokens:
     """Mints and verifies task tokens and delegation tokens.
 
-    A verified task token is remembered, its expiry asked every time.
+    A verified task token is remembered while `epoch` stays, its expiry asked every time, and the proof of the key it is
+    bound to as well. Without `proofs` no bound token counts.
     """
 
-    def __init__(self, key: Ed25519PrivateKey, issuer: str, audience: str, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0913 - what tokens are made with, and what they are made out to
+        self,
+        key: Ed25519PrivateKey,
+        issuer: str,
+        audience: str,
+        clock: Clock,
+        *,
+        proofs: DpopProofs | None = None,
+        epoch: Callable[[], int] = int,
+    ) -> None:
         self._key = own_key(key)
         self._issuer = issuer
         self._at_tools = Expected(ACCESS, issuer, audience)
         self._at_exchange = Expected(DELEGATION, issuer, token_endpoint(issuer))
         self._clock = clock
-        self._verified: dict[bytes, Delegation] = {}
+        self._proofs = proofs
+        self._epoch = epoch
+        self._verified_in = epoch()
+        self._verified: dict[bytes, _Verified] = {}
 
-    def mint(self, task: Task) -> str:
-        """Return the token that lets the task's agent act in it until the task's end."""
-        return mint(self._key, {**self._claims(task), "aud": self._at_tools.audience, "act": {"sub": task.agent}})
+    def mint(self, task: Task, *, keys: tuple[str, ...] = (), bound: str = "", certificate: str = "") -> str:
+        """See `Hands.mint`.
+
+        Raises:
+            InputRefusedError: `authority_too_long`, where the token would be longer than we take.
+        """
+        said: JsonObject = {**self._claims(task), "aud": self._at_tools.audience, "client_id": task.agent}
+        said["act"] = _nest((task.agent, *task.chain))
+        if keys:
+            said["remit_keys"] = [*keys]
+        confirmed: JsonObject = {name: value for name, value in ((_JKT, bound), (_X5T, certificate)) if value}
+        if confirmed:
+            said["cnf"] = confirmed
+        return _short(mint(self._key, said))
 
     def delegate(self, task: Task) -> str:
-        """Return the token that the task's agent, once it has proven that it is itself, exchanges for the other."""
+        """Return the token that the task's agent, once it has proven that it is itself, exchanges for the other.
+
+        Raises:
+            InputRefusedError: `authority_too_long`.
+        """
         said: JsonObject = {**self._claims(task), "aud": self._at_exchange.audience, "may_act": {"sub": task.agent}}
-        return mint(self._key, said, DELEGATION)
+        if task.chain:
+            said["act"] = _nest(task.chain)
+        return _short(mint(self._key, said, DELEGATION))
 
     def _claims(self, task: Task) -> JsonObject:
         return {
@@ -64,12 +124,23 @@ class TaskTokens:
             "sub": task.user,
             "txn": task.id,
             "use_case": task.use_case,
+            "authorization_details": details_json(task.use_case, task.authority, task.expires_at),
             "iat": int(task.opened_at.timestamp()),
             "exp": int(task.expires_at.timestamp()),
         }
 
-    def delegation(self, token: str) -> Delegation:
-        """See `Authenticator.delegation`."""
+    async def delegation(self, presented: Presented) -> Delegation:
+        """See `Authenticator.delegation`: for our own task tokens."""
+        known = self._known(presented.token)
+        delegation = self._unexpired(known.delegation, "the task token has expired")
+        if known.key or known.certificate or presented.scheme != "bearer":
+            self._prove(known, presented)
+        return delegation
+
+    def _known(self, token: str) -> _Verified:
+        epoch = self._epoch()
+        if epoch != self._verified_in:
+            self._verified, self._verified_in = {}, epoch
         key = digest_of(token)
         known = self._verified.get(key)
         if known is None:
@@ -77,11 +148,29 @@ class TaskTokens:
             if len(self._verified) >= CACHE_MAX:
                 self._verified.clear()
             self._verified[key] = known
-        return self._unexpired(known, "the task token has expired")
+        return known
 
-    def _verified_anew(self, token: str) -> Delegation:
+    def _prove(self, known: _Verified, presented: Presented) -> None:
+        """Ask for the proofs that `cnf` demands; they are never remembered."""
+        by = known.delegation
+        if known.certificate and presented.certificate != known.certificate:
+            said = "the token counts only with the TLS certificate it is bound to"
+            raise TokenRefusedError("certificate_required", said, "connect with that certificate", by)
+        if not known.key and presented.scheme != "bearer":
+            said = "the token is bound to no key, so no DPoP proof makes it count"
+            raise TokenRefusedError("token_invalid", said, "send it as `Authorization: Bearer`", by)
+        if not known.key:
+            return
+        if presented.scheme != "dpop" or not presented.proof or self._proofs is None:
+            raise TokenRefusedError("dpop_required", "the token counts only with proof of its key", _PROVE, by)
         try:
-            return _delegation(verify(self._key, token, self._at_tools, _REOPEN), "act")
+            self._proofs.thumbprint(presented, only=known.key)
+        except TokenRefusedError as error:
+            raise TokenRefusedError(error.code, error.message, error.fix, by, error.nonce) from error
+
+    def _verified_anew(self, token: str) -> _Verified:
+        try:
+            return _task_token(verify(self._key, token, self._at_tools, _REOPEN))
         except TokenRefusedError as error:
             if error.code != "token_audience":
                 raise
@@ -91,23 +180,29 @@ class TaskTokens:
         """Say whom a token of ours names that was made for something else: a stolen one is worth a record."""
         claims = signed_claims(self._key, token) or {}
         subject, expires = claims.get("sub"), claims.get("exp")
-        if not is_name_text(subject) or not is_moment(expires):
+        if not is_user_text(subject) or not is_moment(expires):
             return None
+        said = Claims(subject, datetime.fromtimestamp(expires, UTC), claims)
         try:
-            return _delegation(
-                Claims(subject, datetime.fromtimestamp(expires, UTC), claims), "act" if "act" in claims else "may_act"
-            )
+            return _delegation_token(said) if "may_act" in claims else _task_token(said).delegation
         except TokenRefusedError:
             return None
 
     def exchanged(self, subject_token: str) -> Delegation:
         """See `Exchange.exchanged`."""
         try:
-            claims = verify(self._key, subject_token, self._at_exchange, _ASK)
-            known = _delegation(claims, "may_act")
+            known = _delegation_token(verify(self._key, subject_token, self._at_exchange, _ASK))
         except TokenRefusedError as error:
             raise TokenRefusedError("subject_token_invalid", f"the subject token: {error.message}", _ASK) from error
         return self._unexpired(known, "the delegation token has expired")
+
+    def handed_on(self, subject_token: str) -> Delegation:
+        """See `Exchange.handed_on`."""
+        try:
+            known = self._known(subject_token)
+        except TokenRefusedError as error:
+            raise TokenRefusedError("subject_token_invalid", f"the subject token: {error.message}", _HAND) from error
+        return self._unexpired(known.delegation, "the task token has expired")
 
     def _unexpired(self, known: Delegation, otherwise: str) -> Delegation:
         if self._clock.now() >= known.expires_at:
@@ -143,40 +238,157 @@ class DevelopmentIssuer:
             },
         )
 
-    def person(self, token: str, audience: str) -> Person:
-        """See `Authenticator.person`."""
+    def user(self, token: str, audience: str) -> UserToken:
+        """Return what a token of this issuer says, with the roles it was minted with.
+
+        Raises:
+            TokenRefusedError: `token_invalid`, `token_audience` or `token_expired`.
+        """
         claims = verify(self._key, token, Expected(ACCESS, self._issuer, audience), _LOG_IN)
-        roles = claims.rest.get("roles")
+        roles, issued = claims.rest.get("roles"), claims.rest.get("iat")
         if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
             raise TokenRefusedError("token_invalid", "the token names no roles", _LOG_IN)
+        if not is_name_text(claims.subject) or not is_moment(issued):
+            raise TokenRefusedError("token_invalid", "the token names nobody of here, or not when it was made", _LOG_IN)
         if self._clock.now() >= claims.expires_at:
             raise TokenRefusedError("token_expired", "the login has expired", _LOG_IN)
-        return Person(claims.subject, frozenset(map(str, roles)))
+        person = Person(claims.subject, frozenset(map(str, roles)))
+        issued_at = datetime.fromtimestamp(issued, UTC)
+        return UserToken(person=person, issuer="", client_id="", issued_at=issued_at, expires_at=claims.expires_at)
+
+    def person(self, token: str, audience: str) -> Person:
+        """Return whom a token of this issuer names; see `user`."""
+        return self.user(token, audience).person
 
 
 class Tokens:
-    """Both kinds of token behind one port, `Authenticator`.
+    """Every kind of token behind one port, `Authenticator`: our own task tokens, and the tokens of people.
 
-    Who is `known`, and in which roles, is asked at every use: a login outlives neither a person's leave nor a role's.
+    Who is `known` to the development issuer, and in which roles and groups, is asked at every use: a login outlives
+    neither a person's leave nor a role's. People of the organisation's own issuers, `users`, are who their token says.
     """
 
-    def __init__(self, tasks: TaskTokens, people: DevelopmentIssuer, known: Mapping[str, Person]) -> None:
-        self.delegation = tasks.delegation
+    def __init__(
+        self, tasks: TaskTokens, people: DevelopmentIssuer, known: Mapping[str, Person], users: Users | None = None
+    ) -> None:
+        self._tasks = tasks
         self._people = people
         self._known = known
+        self._users = users
 
-    def person(self, token: str, audience: str) -> Person:
-        """See `Authenticator.person`."""
-        found = self._people.person(token, audience)
-        known = self._known.get(found.name)
+    def is_own(self, token: str) -> bool:
+        """Whether `token` is for us to verify, not for one of the organisation's issuers. Nothing is proven yet."""
+        return self._users is None or not self._users.knows(token)
+
+    async def delegation(self, presented: Presented) -> Delegation:
+        """Return what one of our own task tokens says.
+
+        Raises:
+            TokenRefusedError: also `token_foreign`, which carries nothing, for a token of one of the issuers: `user`
+                says whose it is.
+        """
+        try:
+            return await self._tasks.delegation(presented)
+        except TokenRefusedError as error:
+            # (Asked this late, it costs a token of ours nothing. Where our signature held, the refusal stands.)
+            if error.code != "token_invalid" or error.delegation is not None or self.is_own(presented.token):
+                raise
+            said = "the token is of an issuer of the organisation"
+            raise TokenRefusedError("token_foreign", said, _REOPEN) from error
+
+    async def user(self, presented: Presented, audience: str) -> UserToken:
+        """See `Authenticator.user`."""
+        if self._users is not None and self._users.knows(presented.token):
+            return await self._users.user(presented, audience)
+        if presented.scheme != "bearer":
+            said = "the login is bound to no key, so no DPoP proof makes it count"
+            raise TokenRefusedError("token_invalid", said, "send it as `Authorization: Bearer`")
+        said_by = self._people.user(presented.token, audience)
+        known = self._known.get(said_by.person.name)
         if known is None:
             raise TokenRefusedError("token_invalid", "the login is of somebody who is not known here", _LOG_IN)
-        return known
+        return replace(said_by, person=known)
+
+    async def person(self, token: str, audience: str) -> Person:
+        """See `Authenticator.person`."""
+        return (await self.user(Presented(token), audience)).person
 
 
-def _delegation(claims: Claims, actor: str) -> Delegation:
-    act, task, use_case = claims.rest.get(actor), claims.rest.get("txn"), claims.rest.get("use_case")
-    agent = act.get("sub") if isinstance(act, dict) else None
-    if not (is_name_text(agent) and is_name_text(use_case) and isinstance(task, str) and task):
-        raise TokenRefusedError("token_invalid", "the token names no agent, task and use case", _REOPEN)
-    return Delegation(user=claims.subject, agent=agent, task=task, use_case=use_case, expires_at=claims.expires_at)
+def _short(token: str) -> str:
+    if len(token) > TOKEN_BYTES_MAX:
+        said = f"the task's authority makes a token of over {TOKEN_BYTES_MAX} bytes"
+        raise InputRefusedError("authority_too_long", said, "ask for fewer operations and locations")
+    return token
+
+
+def _nest(actors: tuple[str, ...]) -> JsonObject:
+    """Write actors, the present one first (RFC 8693, section 4.1)."""
+    said: JsonObject = {}
+    for actor in reversed(actors):
+        said = {"sub": actor, "act": said} if said else {"sub": actor}
+    return said
+
+
+def _actors(act: Json, most: int) -> tuple[str, ...]:
+    """Read back what `_nest` wrote; nothing where it is not that, or is deeper than `most`."""
+    names: list[str] = []
+    while isinstance(act, dict) and act.keys() - {"act"} == {"sub"} and len(names) < most:
+        if not is_name_text(act["sub"]):
+            return ()
+        names.append(act["sub"])
+        if "act" not in act:
+            return tuple(names)
+        act = act["act"]
+    return ()
+
+
+def _task_token(claims: Claims) -> _Verified:
+    said = claims.rest
+    agent, *chain = _actors(said.get("act"), 1 + CHAIN_MAX) or ("",)
+    if not agent or said.get("client_id") != agent or "may_act" in said:
+        raise TokenRefusedError("token_invalid", "the token does not name one agent that acts", _REOPEN)
+    key, certificate = _confirmed(said)
+    rests_on = said.get("remit_keys", [])
+    if not isinstance(rests_on, list) or len(rests_on) > KEYS_MAX or not all(map(is_thumbprint, rests_on)):
+        raise TokenRefusedError("token_invalid", "the token does not say which keys it rests on", _REOPEN)
+    keys = (*map(str, rests_on), key, certificate)
+    delegation = replace(
+        _delegation(claims, agent, tuple(chain)),
+        level=Level.BOUND if key or certificate else Level.TASK,
+        keys=tuple(dict.fromkeys(each for each in keys if each)),
+    )
+    return _Verified(delegation, key, certificate)
+
+
+def _delegation_token(claims: Claims) -> Delegation:
+    said = claims.rest
+    agents = _actors(said.get("may_act"), 1)
+    chain = _actors(said["act"], CHAIN_MAX) if "act" in said else ()
+    if not agents or ("act" in said and not chain):
+        raise TokenRefusedError("token_invalid", "the token does not name one agent that may act", _REOPEN)
+    return _delegation(claims, agents[0], chain)
+
+
+def _confirmed(said: JsonObject) -> tuple[str, str]:
+    """Return the thumbprints of the key and the certificate that a token is bound to, empty where it is not."""
+    if "cnf" not in said:
+        return "", ""
+    cnf = said["cnf"]
+    good = isinstance(cnf, dict) and cnf and not cnf.keys() - {_JKT, _X5T} and all(map(is_thumbprint, cnf.values()))
+    if not good or not isinstance(cnf, dict):
+        raise TokenRefusedError("token_invalid", "the token is bound to something that is no key", _REOPEN)
+    return str(cnf.get(_JKT, "")), str(cnf.get(_X5T, ""))
+
+
+def _delegation(claims: Claims, agent: str, chain: tuple[str, ...]) -> Delegation:
+    task, use_case = claims.rest.get("txn"), claims.rest.get("use_case")
+    if not (is_name_text(use_case) and isinstance(task, str) and task):
+        raise TokenRefusedError("token_invalid", "the token names no task and use case", _REOPEN)
+    return Delegation(
+        user=claims.subject,
+        agent=agent,
+        task=task,
+        use_case=use_case,
+        expires_at=claims.expires_at,
+        chain=chain,
+    )

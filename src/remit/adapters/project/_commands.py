@@ -17,7 +17,7 @@ _SECRETS = frozenset(
 )
 _ELSEWHERE = frozenset({"file", "path", "dir"})  # `--key-file x.pem` says where a key is, and not the key
 # The shapes of well-known keys, wherever they stand; and what an HTTP header that carries one looks like.
-_KEY = re.compile(r"\b(sk-|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abp]-|AKIA[0-9A-Z]{12}|eyJ[A-Za-z0-9_-]{10})")
+KEY_SHAPE = re.compile(r"\b(sk-|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abp]-|AKIA[0-9A-Z]{12}|eyJ[A-Za-z0-9_-]{10})")
 _HEADER = re.compile(r"authorization\s*:|\b(bearer|basic)\s+\S|-(key|token)\s*:", re.IGNORECASE)
 
 
@@ -35,7 +35,7 @@ def command_wrong(command: Sequence[str]) -> tuple[int, Wrong] | None:
 
 
 def _secrets(element: str) -> Iterator[bool]:
-    yield _KEY.search(element) is not None
+    yield KEY_SHAPE.search(element) is not None
     yield _HEADER.search(element) is not None
     yield _is_address_with_credentials(element)
     named = _OPTION.fullmatch(element)

@@ -6,17 +6,28 @@ These models are met only where bytes come in; rules that need more than one fil
     shape(AgentFile, document)      # ProjectInvalidError: charter_incomplete (owner), (process), (purpose), ...
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
+from remit.adapters.project._commands import KEY_SHAPE
 from remit.adapters.project._yaml import Document, Path
-from remit.core import NAME_PATTERN, REQUESTER, Json, Problem, ProjectInvalidError
+from remit.core import NAME_PATTERN, REQUESTER, Attribute, Json, Problem, ProjectInvalidError
 
 TITLE_CHARS_MAX = 120
 DESCRIPTION_CHARS_MAX = 8_000
@@ -31,6 +42,13 @@ COMMAND_MAX = 100  # elements of a command
 COMMAND_CHARS_MAX = 1_000  # of one element
 ARTEFACTS_MAX = 1_000
 ARGUMENTS_MAX = 1_000  # named in an operation's controls
+DELEGATES_MAX = 100  # of one agent, and its workload identities and plain clients
+ISSUERS_MAX = 20
+CLAIMS_MAX = 100  # attributes or roles that an issuer's claims are mapped to, and attributes of users
+GROUPS_MAX = 200  # of one person, and of one role
+WORD_CHARS_MAX = 200  # a group, a claim's name, an audience
+ATTRIBUTE_CHARS_MAX = 500  # a text that is said of a person
+SPIFFE_BYTES_MAX = 2_048  # SPIFFE ID, section 2.3
 TIMEOUT_S_MAX = 300
 RESPONSE_BYTES_MAX = 1 << 20
 
@@ -41,6 +59,10 @@ FilePath = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x0
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Version = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 Roles = Annotated[list[Name], Field(min_length=1, max_length=ROLES_MAX)]
+Url = Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX)]
+Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Groups = Annotated[list[Word], Field(max_length=GROUPS_MAX)]
+ClientId = Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX, pattern=r"^[!-~]+$")]
 Argument = Annotated[str, Field(min_length=1, max_length=128)]
 EffectWord = Literal["read", "write", "execute", "irreversible"]
 LabelWord = Literal["system_of_record", "untrusted"]
@@ -68,6 +90,17 @@ class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def _attribute(value: Json) -> Attribute:
+    if not isinstance(value, str | int) or (isinstance(value, str) and len(value) > ATTRIBUTE_CHARS_MAX):
+        raise PydanticCustomError("attribute", f"a short text, a whole number, true or false")
+    return value
+
+
+AttributeValue = Annotated[
+    JsonValue, AfterValidator(_attribute), WithJsonSchema({"type": ["string", "integer", "boolean"]})
+]
+
+
 class UseCaseEntry(_Shape):
     """One approved use of the agent."""
 
@@ -88,6 +121,32 @@ class LimitEntry(_Shape):
         default=None, alias="in", description="In what time, UTC; if left out, calls under way at once."
     )
     max: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(description="How many calls, at most.")
+
+
+class ClientEntry(_Shape):
+    """A plain MCP client that is this agent."""
+
+    issuer: Name = Field(description="The issuer's name in remit.yaml.")
+    client_id: ClientId = Field(description="The client's id there, or the address of its metadata document.")
+    use_case: Name = Field(description="The use case of whatever its users ask for.")
+
+
+class IdentityEntry(_Shape):
+    """How an agent proves that it is itself, beside the keys that are registered for it."""
+
+    bearer: bool = Field(
+        default=False, description="Whether its task tokens count for whoever bears them, without proof of a key."
+    )
+    delegates_to: Annotated[list[Name], Field(max_length=DELEGATES_MAX)] = Field(
+        default=[], description="The agents that it may hand work on to."
+    )
+    spiffe: Annotated[list[Line], Field(max_length=DELEGATES_MAX)] = Field(
+        default=[], description="Its workload identities, such as spiffe://example.org/refunds."
+    )
+    clients: Annotated[list[ClientEntry], Field(max_length=DELEGATES_MAX)] = Field(
+        default=[],
+        description="Plain MCP clients that are this agent, each `{issuer, client_id, use_case}`: they read.",
+    )
 
 
 class LockEntry(_Shape):
@@ -112,6 +171,19 @@ class AgentFile(_Shape):
     )
     limits: Annotated[dict[Name, LimitEntry], Field(min_length=1, max_length=CAPS_MAX)] | None = Field(
         default=None, description="Caps on the agent's calls, by name; if left out, the default ones."
+    )
+    identity: IdentityEntry = Field(
+        default_factory=IdentityEntry, description="How it proves that it is itself, beside its registered keys."
+    )
+
+
+class UsersFile(_Shape):
+    """organisation/users.yaml: what policies may know of users."""
+
+    attributes: Annotated[dict[Name, Literal["text", "number", "yes_no"]], Field(max_length=CLAIMS_MAX)] = Field(
+        default={},
+        description="What policies may read as `context.user.NAME`, where the issuer says it: text, number or yes_no. "
+        "`context.user.groups` is always there.",
     )
 
 
@@ -155,6 +227,48 @@ class OperationEntry(_Shape):
     output_schema: dict[str, JsonValue] | None = Field(default=None, description="JSON Schema 2020-12 of the result.")
 
 
+class MintedEntry(_Shape):
+    """A token of ours, made out to the tool."""
+
+    sequence: bool = Field(default=False, description="Whether each call has a new one, numbered.")
+
+
+class ExchangedEntry(_Shape):
+    """A token of the tool's own authorization server, for one of ours (RFC 8693)."""
+
+    token_endpoint: Url = Field(description="Where that server answers: https, or http on this machine.")
+    client_id: ClientId = Field(description="Who we are there; proven with our tool key.")
+    audience: Word = Field(description="What the token is asked for.")
+    scopes: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX, pattern=r"^[!#-\[\]-~]+$")]],
+        Field(max_length=GROUPS_MAX),
+    ] = Field(default=[], description="The scopes that are asked for.")
+
+
+class CredentialEntry(_Shape):
+    """What a tool server knows our calls by: one of `minted`, `exchanged` and `secret`."""
+
+    minted: MintedEntry | None = Field(default=None, description="A token of ours, made out to the tool.")
+    exchanged: ExchangedEntry | None = Field(
+        default=None, description="A token of the tool's own authorization server, for one of ours."
+    )
+    secret: Annotated[str, Field(max_length=LINE_CHARS_MAX)] | None = Field(
+        default=None,
+        description="Where a secret is kept, and never the secret: env:NAME, file:PATH or keyring:SERVICE/USER.",
+    )
+    header: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="The header that a secret is sent in; authorization if left out."
+    )
+    scheme: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="The word before it; Bearer in authorization, else none, if left out."
+    )
+
+
+def _by_kind(value: object) -> object:
+    """Read the word `minted` alone as the default of its kind."""
+    return {"minted": {}} if value == "minted" else value
+
+
 class CatalogueFile(_Shape):
     """catalogue/<tool>.yaml: a tool server and its operations."""
 
@@ -173,6 +287,12 @@ class CatalogueFile(_Shape):
         default={}, description="The files that make up the command, each with its sha256: digest."
     )
     author: Name | None = Field(default=None, description="Who wrote this file, and so cannot sign it.")
+    credential: Annotated[
+        CredentialEntry, BeforeValidator(_by_kind, json_schema_input_type=CredentialEntry | Literal["minted"])
+    ] = Field(
+        default=CredentialEntry(minted=MintedEntry()),
+        description="What the tool server knows our calls by; minted if left out.",
+    )
     timeout_s: Annotated[float, Field(gt=0, le=TIMEOUT_S_MAX)] = Field(
         default=10, description="How long to wait for an answer, in seconds."
     )
@@ -190,10 +310,21 @@ class _Listen(_Shape):
     )
 
 
+class TlsShape(_Shape):
+    """TLS, by PEM files."""
+
+    certificate: FilePath = Field(description="The certificate, with those between it and its authority.")
+    key: FilePath = Field(description="Its private key, without a passphrase.")
+    client_authorities: FilePath | None = Field(
+        default=None, description="Whose certificates agents may prove themselves by; if left out, nobody's."
+    )
+
+
 class DataShape(_Listen):
     """Where agents connect."""
 
     port: Port = Field(default=8700, description="The port to listen on.")
+    tls: TlsShape | None = Field(default=None, description="TLS; none if left out.")
 
 
 class AdminShape(_Listen):
@@ -263,12 +394,61 @@ class HoldsShape(_Shape):
     )
 
 
+class ClaimsShape(_Shape):
+    """Which claims of an issuer's tokens say what."""
+
+    subject: Word = Field(default="sub", description="The claim that names the person, never given to another one.")
+    groups: Word = Field(default="groups", description="The claim that lists the person's groups.")
+    attributes: Annotated[dict[Name, Word], Field(max_length=CLAIMS_MAX)] = Field(
+        default={}, description="Attributes of organisation/users.yaml, each with the claim that says it."
+    )
+    roles: Annotated[
+        dict[Name, Annotated[list[Word], Field(min_length=1, max_length=GROUPS_MAX)]], Field(max_length=CLAIMS_MAX)
+    ] = Field(default={}, description="Roles, each with the groups whose members have it.")
+
+
+class IssuerShape(_Shape):
+    """An identity provider of the organisation's."""
+
+    issuer: Url = Field(description="What its tokens say as `iss`, to the letter: https, or http on this machine.")
+    audiences: Annotated[list[Word], Field(max_length=ISSUERS_MAX)] = Field(
+        default=[], description="Audiences of tokens that count, besides our own address."
+    )
+    claims: ClaimsShape = Field(default_factory=ClaimsShape, description="Which claims say what.")
+    jwks_age_max_s: Annotated[int, Field(ge=60, le=86_400)] = Field(
+        default=3600, description="How long its keys count while it cannot be reached, in seconds."
+    )
+    events: bool = Field(default=False, description="Whether its security events (CAEP) are believed.")
+
+
+class TokensShape(_Shape):
+    """Proof of keys."""
+
+    dpop_nonce: bool = Field(default=False, description="Whether DPoP proofs carry a nonce of ours.")
+    proof_age_max_s: Annotated[int, Field(ge=10, le=300)] = Field(
+        default=60, description="How old a DPoP proof may be, in seconds."
+    )
+
+
+class AuthzenShape(_Shape):
+    """The organisation's own decision point (AuthZEN 1.0), asked besides: one more gate."""
+
+    url: Url = Field(description="Where it answers: https, or http on this machine.")
+    timeout_ms: Annotated[int, Field(ge=10, le=5_000)] = Field(
+        default=300, description="How long to wait for it, in milliseconds; without an answer, no call."
+    )
+
+
 class PersonShape(_Shape):
     """A person of the development profile."""
 
     roles: Roles = Field(
         description="What the person may do: operator runs the gateway, user uses agents, and any other name is a role "
         "that policies, reviewers and the trust root can ask for."
+    )
+    groups: Groups = Field(default=[], description="The person's groups, for policies to look at.")
+    attributes: Annotated[dict[Name, AttributeValue], Field(max_length=CLAIMS_MAX)] = Field(
+        default={}, description="Attributes of organisation/users.yaml, each with what is true of the person."
     )
 
 
@@ -296,17 +476,25 @@ class SettingsFile(_Shape):
         default_factory=CatalogueShape, description="Reviews, and what tool servers show."
     )
     holds: HoldsShape = Field(default_factory=HoldsShape, description="Calls that wait for people.")
+    issuers: Annotated[dict[Name, IssuerShape], Field(max_length=ISSUERS_MAX)] = Field(
+        default_factory=dict, description="The organisation's identity providers, by name: people are `name:subject`."
+    )
+    tokens: TokensShape = Field(default_factory=TokensShape, description="Proof of keys.")
+    authzen: AuthzenShape | None = Field(
+        default=None, description="The organisation's own decision point, asked besides; none if left out."
+    )
     development: DevelopmentShape = Field(
         default_factory=DevelopmentShape, description="The development profile's people."
     )
 
 
-Kind = Literal["agent", "catalogue", "settings"]
+Kind = Literal["agent", "catalogue", "settings", "users"]
 
 _FILES: Final[Mapping[Kind, type[_Shape]]] = {
     "agent": AgentFile,
     "catalogue": CatalogueFile,
     "settings": SettingsFile,
+    "users": UsersFile,
 }
 _CHARTER: Final[Mapping[str | int | None, str]] = {
     "owner": "the accountable person",
@@ -379,6 +567,22 @@ def shape_each(model: type[S], document: Document) -> dict[str, S]:
     return found
 
 
+SECRET_SAID: Final[_Said] = (
+    "secret_in_config",
+    "what may be a secret stands where only a reference to one belongs: expected env:NAME, file:PATH or "
+    "keyring:SERVICE/USER",
+    "keep it there and refer to it; treat this one as known to others if the file was shared",
+)
+"""What is said of a secret in a project file: everything but the secret."""
+
+_ENTROPY = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/=_.-]{20,}", re.ASCII)
+
+
+def looks_secret(text: str) -> bool:
+    """Tell whether `text` looks like a key: it has the shape of a well-known one, or is long and like no word."""
+    return KEY_SHAPE.search(text) is not None or _ENTROPY.fullmatch(text) is not None
+
+
 def role_reserved(document: Document, path: Path) -> Problem:
     """Say that nobody has the role at `path`: its name means whoever asked."""
     message = f"the role `{REQUESTER}` is reserved: it means the person for whom the agent acts"
@@ -395,7 +599,12 @@ def nearest(word: str, known: Sequence[str]) -> str:
 def _translate(model: type[_Shape], document: Document, detail: ErrorDetails) -> Problem:
     # (pydantic marks a bad key of a mapping with a last step "[key]"; the place is the key itself.)
     path: Path = tuple(step for step in detail["loc"] if step != "[key]")
-    code, message, fix = (_charter(path, detail) if model is AgentFile else None) or _said(model, path, detail)
+    said: _Said | None = None
+    if model is AgentFile:
+        said = _charter(path, detail)
+    elif model is CatalogueFile and path[:1] == ("credential",):
+        said = _credential(model, path, detail)
+    code, message, fix = said or _said(model, path, detail)
     return Problem(code=code, file=document.file, line=document.line(path), message=message, fix=fix)
 
 
@@ -443,9 +652,34 @@ def _charter(path: Path, detail: ErrorDetails) -> _Said | None:
     return "charter_incomplete", f"a charter names its {key}: `{key}:` {found}", f"add `{key}: <{_CHARTER[key]}>`"
 
 
-def _unknown(model: type[_Shape], path: Path) -> _Said:
+def _credential(model: type[_Shape], path: Path, detail: ErrorDetails) -> _Said | None:
+    """Say what is wrong with a credential, and never what was found there: it may be one."""
+    if detail["type"] == "missing":
+        return None
+    if detail["type"] == "extra_forbidden":
+        return _unknown(model, path) if _known_near(model, path) else _hidden_key(model, path)
+    if path[-1] == "secret" or (isinstance(detail["input"], str) and looks_secret(detail["input"])):
+        return SECRET_SAID
+    expected = "`minted` or `key: value` lines" if path == ("credential",) else _expected(detail)
+    return "value_invalid", f"`{_dotted(path)}`: expected {expected}", f"write {expected}"
+
+
+def _hidden_key(model: type[_Shape], path: Path) -> _Said:
+    known = ", ".join(_keys_at(model, path))
+    return "key_unknown", f"a key that is not known{_within(path)}", f"use one of: {known}"
+
+
+def _known_near(model: type[_Shape], path: Path) -> bool:
+    return bool(nearest(str(path[-1]), _keys_at(model, path)))
+
+
+def _keys_at(model: type[_Shape], path: Path) -> list[str]:
     inner = _model_at(model, path[:-1])
-    known = [field.alias or name for name, field in inner.model_fields.items()] if inner else []
+    return [field.alias or name for name, field in inner.model_fields.items()] if inner else []
+
+
+def _unknown(model: type[_Shape], path: Path) -> _Said:
+    known = _keys_at(model, path)
     message = f"unknown key `{_short(path[-1])}`{_within(path)}{nearest(str(path[-1]), known)}"
     return "key_unknown", message, f"use one of: {', '.join(known)}"
 
@@ -465,13 +699,13 @@ def _model_at(model: type[_Shape], path: Path) -> type[_Shape] | None:
 
 
 def _inner(annotation: object) -> tuple[type[_Shape] | None, bool]:
-    """Return the model inside a field's annotation, and whether it stands behind a mapping's keys."""
+    """Return the model inside a field's annotation, and whether it stands behind a mapping's keys or in a list."""
     if isinstance(annotation, type) and not get_args(annotation):
         return (annotation, False) if issubclass(annotation, _Shape) else (None, False)
     if get_origin(annotation) in {Annotated, Union, UnionType}:
         return _inner(get_args(annotation)[0])
-    if get_origin(annotation) is dict:
-        return _inner(get_args(annotation)[1])[0], True
+    if get_origin(annotation) in {dict, list}:
+        return _inner(get_args(annotation)[-1])[0], True
     return None, False
 
 

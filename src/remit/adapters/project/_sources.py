@@ -25,6 +25,7 @@ _ROLES: Mapping[str, re.Pattern[str]] = {
     "manifest": re.compile(r"agents/([^/]+)/tools\.lock"),
     "agent_policy": re.compile(r"agents/([^/]+)/policies/[^/]+\.cedar"),
     "organisation_policy": re.compile(r"(organisation)/policies/[^/]+\.cedar"),
+    "users": re.compile(r"(organisation)/users\.yaml"),
     "catalogue": re.compile(r"(catalogue)/[^/]+\.yaml"),
     "served": re.compile(r"catalogue/served/([^/]+)\.json"),
     "signatures": re.compile(r"catalogue/signatures/([^/]+)\.dsse\.json"),
@@ -32,7 +33,7 @@ _ROLES: Mapping[str, re.Pattern[str]] = {
 }
 # What looks like a source and is in no place where it would be read: a `forbid` there would silently not apply.
 _STRAY = re.compile(
-    r".*\.cedar|.*tools\.lock|.*\.dsse(\.json)?|catalogue/.*\.ya?ml|agents/[^/]+/(agent|tools\.lock)\.ya?ml"
+    r".*\.cedar|.*tools\.lock|.*\.dsse(\.json)?|(catalogue|organisation)/.*\.ya?ml|agents/[^/]+/(agent|tools\.lock)\.ya?ml"
     r"|(agents/[^/]+|organisation)/policies/(?!\.)(?!readme\.md$).*"  # a policy under another ending applies to nobody
     r"|catalogue/(served|signatures)/(?!\.)(?!readme\.md$).*",
     re.IGNORECASE,
@@ -115,7 +116,7 @@ def _found(root: Path, problems: list[Problem]) -> Iterator[str]:
 
 _PLACES_FIX = (
     "move it to agents/<name>/agent.yaml, agents/<name>/tools.lock, agents/<name>/policies/*.cedar, "
-    "organisation/policies/*.cedar, catalogue/*.yaml, catalogue/served/<tool>.json "
+    "organisation/policies/*.cedar, organisation/users.yaml, catalogue/*.yaml, catalogue/served/<tool>.json "
     "or catalogue/signatures/<operation>.dsse.json"
 )
 

@@ -6,13 +6,11 @@
 4. Else there is no token.
 """
 
-import hashlib
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 
 from remit.core import InputRefusedError
 from remit.identity import AuthenticatedAgent, Presented, TokenRefusedError, token_endpoint
-from remit.surfaces._http import Headers
+from remit.surfaces._http import Headers, thumbprint
 from remit.surfaces.oauth._ports import TokenPorts
 
 _FIX = "send a DPoP proof for the token endpoint, or connect with a certificate; bearer tokens need `identity.bearer`"
@@ -46,8 +44,7 @@ def binding(ports: TokenPorts, headers: Headers, agent: AuthenticatedAgent) -> B
     if b"dpop" in headers.values:  # (1)
         return Binding(key=_proven(ports, headers))
     if headers.certificate:  # (2)
-        digest = hashlib.sha256(headers.certificate).digest()
-        return Binding(certificate=urlsafe_b64encode(digest).rstrip(b"=").decode("ascii"))
+        return Binding(certificate=thumbprint(headers.certificate))
     if ports.registration(agent.name).bearer:  # (3)
         return Binding()
     raise InputRefusedError("dpop_required", f"the tokens of `{agent.name}` are bound to a key", _FIX)  # (4)

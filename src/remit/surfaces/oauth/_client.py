@@ -1,7 +1,7 @@
 """Who asks: an agent proves itself with a key or a certificate of its own, and by no secret that it shares.
 
 1. No shared secret is even looked at.
-2. It shows one proof: an assertion (RFC 7523; for a workload identity its JWT-SVID), else its TLS certificate (RFC 8705).
+2. It shows one proof: an assertion (RFC 7523), a workload its JWT-SVID, or else its TLS certificate (RFC 8705).
 3. The name it gives itself, if any, is the one that it proved.
 4. An actor token beside it (RFC 8693, section 2.1) proves the same agent.
 """
@@ -14,10 +14,10 @@ from remit.surfaces.oauth._ports import TokenPorts
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # (RFC 7523, section 2.2)
 JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"  # (draft-ietf-oauth-spiffe-client-auth)
-METHODS = ("private_key_jwt", "spiffe_jwt")
-TLS_METHODS = ("tls_client_auth", "self_signed_tls_client_auth")  # (RFC 8705, section 2)
 
-_REGISTER = "register the agent's public key (`remit agents register`), and sign a client_assertion with the private one"
+_REGISTER = (
+    "register the agent's public key (`remit agents register`), and sign a client_assertion with the private one"
+)
 
 
 async def authenticated(ports: TokenPorts, asked: Asked) -> AuthenticatedAgent:

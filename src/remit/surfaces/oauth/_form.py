@@ -1,11 +1,11 @@
-"""A request to the token service: a form (RFC 6749, section 3.2), read so that no two readers could read it differently.
+"""A request to the token service: a form (RFC 6749, section 3.2), which no two readers could read differently.
 
 What a form says stays text here; what it means is for the parts that ask.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qsl
 
@@ -29,7 +29,7 @@ class Asked:
     """One request as far as it is understood: it is filled in as signatures hold, for whoever has to record a refusal.
 
     `error` is how OAuth calls what may go wrong next (RFC 6749, section 5.2). `delegation` is what a token of ours
-    says, `agent` who authenticated, `user` whom a token of an issuer names.
+    says, `agent` who authenticated, `user` whom a token of an issuer names, `details` the `authorization_details`.
     """
 
     form: Form
@@ -38,7 +38,7 @@ class Asked:
     delegation: Delegation | None = None
     agent: str = ""
     user: str = ""
-    details: Json = field(default=None)
+    details: Json = None
 
     def named(self, now: datetime) -> Delegation | None:
         """Return who the request is known to be about; None while no signature said anything."""

@@ -31,12 +31,12 @@ class Assertions(Protocol):
 class Opening(Protocol):
     """What is asked of `TaskDesk` here. A `Reason` says why no task was opened."""
 
-    async def open_for(self, user: UserToken, agent: str, details: Json, /) -> Task | Reason:
-        """Open a task that the agent asks for with its user's token."""
+    async def open_for(self, login: UserToken, agent: str, details: Json, /, *, asserted: bool) -> Task | Reason:
+        """See `TaskDesk.open_for`."""
         ...
 
     async def hand_on(self, delegation: Delegation, to: str, details: Json, /) -> Task | Reason:
-        """Open a task for another agent, below that of `delegation`."""
+        """See `TaskDesk.hand_on`."""
         ...
 
 
@@ -44,7 +44,7 @@ class Ending(Protocol):
     """What is asked of `ControlDesk` here."""
 
     async def cut(self, cut: Cut, by: str, why: str, /) -> object:
-        """Cut authority off. A `Reason` says why nothing was."""
+        """See `ControlDesk.cut`. A `Reason` says why nothing was cut off."""
         ...
 
 

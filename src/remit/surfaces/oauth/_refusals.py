@@ -20,6 +20,7 @@ _ERRORS = {
     "audience_unknown": "invalid_target",  # RFC 8693, section 2.2.2
     "scope_unsupported": "invalid_scope",
     "authorization_details_invalid": "invalid_authorization_details",  # RFC 9396, section 5
+    "authorization_details_fixed": "invalid_authorization_details",
     "dpop_proof_invalid": "invalid_dpop_proof",  # RFC 9449, section 5
     "dpop_proof_replayed": "invalid_dpop_proof",
     "dpop_nonce_required": "use_dpop_nonce",  # RFC 9449, section 8

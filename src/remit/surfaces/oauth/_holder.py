@@ -1,0 +1,85 @@
+"""What an agent may ask about a token of its own: whether it counts (RFC 7662), and that it count no more (RFC 7009).
+
+Nothing here is remembered: the answer is as true as the moment it is given.
+"""
+
+from remit.core import Allow, Delegation, InputRefusedError, Json, JsonObject, Reason, Task
+from remit.identity import Cut, TokenRefusedError, delegation_is_live, details_json
+from remit.surfaces.oauth._client import authenticated
+from remit.surfaces.oauth._form import Asked
+from remit.surfaces.oauth._ports import TokenPorts
+
+_INACTIVE: JsonObject = {"active": False}
+
+
+async def introspect(ports: TokenPorts, asked: Asked) -> JsonObject:
+    """Say what a task token of the agent that asks stands for; of anything else only that it does not count.
+
+    Raises:
+        TokenRefusedError, InputRefusedError: the agent did not prove who it is, or sent no token.
+    """
+    agent = await authenticated(ports, asked)
+    held = _held(ports, _token(asked))
+    if held is None or held.agent != agent.name:
+        return _INACTIVE
+    task = ports.task_of(held.task)
+    live = delegation_is_live(held, task, ports.revoked(held), ports.clock.now())
+    return _said(ports, held, task) if isinstance(live, Allow) and task is not None else _INACTIVE
+
+
+async def revoke(ports: TokenPorts, asked: Asked) -> JsonObject:
+    """End the task of the agent that asks, by its task token. A token that counts for nothing is as good as ended.
+
+    Raises:
+        TokenRefusedError, InputRefusedError: the agent did not prove who it is, sent no token, or another's.
+        StoreUnavailableError: nothing was ended.
+    """
+    agent = await authenticated(ports, asked)
+    held = _held(ports, _token(asked))
+    if held is None or ports.task_of(held.task) is None:
+        return {}
+    asked.delegation = held
+    if held.agent != agent.name:
+        asked.error = "invalid_grant"
+        said = "the token was issued to another agent"
+        raise TokenRefusedError("token_other_agent", said, "let the agent end the task that it was opened for")
+    ended = await ports.ending.cut(Cut(task=held.task), f"agent {agent.name}", "revoked by its holder")
+    if isinstance(ended, Reason) and ports.task_of(held.task) is not None:
+        raise TokenRefusedError(ended.code, ended.message, ended.fix)
+    return {}
+
+
+def _token(asked: Asked) -> str:
+    token = asked.form.get("token", "")
+    if not token:
+        raise InputRefusedError("token_missing", "no token is named", "send the task token as token")
+    return token
+
+
+def _held(ports: TokenPorts, token: str) -> Delegation | None:
+    try:
+        return ports.exchange.handed_on(token)
+    except TokenRefusedError:
+        return None
+
+
+def _said(ports: TokenPorts, held: Delegation, task: Task) -> JsonObject:
+    return {
+        "active": True,
+        "iss": ports.issuer,
+        "aud": ports.audience,
+        "sub": held.user,
+        "client_id": held.agent,
+        "act": _act((held.agent, *held.chain)),
+        "txn": held.task,
+        "exp": int(held.expires_at.timestamp()),
+        "authorization_details": details_json(held.use_case, task.authority, task.expires_at),
+    }
+
+
+def _act(chain: tuple[str, ...]) -> Json:
+    """Nest the agents as a token does, the one that acts outside (RFC 8693, section 4.1)."""
+    said: JsonObject = {}
+    for agent in reversed(chain):
+        said = {"sub": agent, "act": said} if said else {"sub": agent}
+    return said

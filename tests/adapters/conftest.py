@@ -145,7 +145,7 @@ def postgres_socket() -> Iterator[Path]:
         programs = _programs(folder)
 
         def run(program: str, *words: str) -> None:
-            command = [programs / program, f"--pgdata={folder}/data", *words]
+            command = [str(programs / program), f"--pgdata={folder}/data", *words]
             subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True, **as_user)
 
         try:

@@ -186,7 +186,7 @@ def test_a_consent_narrows_what_it_allows() -> None:
 
     task = played(play)
     assert isinstance(task, Task)
-    assert task.authority.operations == {"look"}
+    assert task.authority.operations == frozenset({"look"})
 
 
 def test_the_tasks_end_is_the_tokens_at_the_latest_and_its_opening_says_who_asked() -> None:

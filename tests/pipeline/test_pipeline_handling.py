@@ -28,11 +28,13 @@ from remit.pipeline import (
     Failed,
     Full,
     Gateway,
+    Live,
     Refused,
     Sent,
     UpstreamAnswer,
     UpstreamFailure,
     Versions,
+    agent_control,
 )
 from remit.records import Draft, Entry, event
 from remit.testing import (
@@ -285,12 +287,52 @@ def test_every_decision_record_names_user_agent_task_tool_and_trace(operation: s
     ]
 
 
+# --- cut off between the intent and the dispatch ---------------------------------------------------------------------
+
+
+class HearsAtOnce(MemoryStore):
+    """A store during whose commit of an intent somebody cuts the agent off, and everybody hears of it."""
+
+    live: Live
+
+    async def begin(
+        self, intent: Draft, read: Versions, obligations: Sequence[Obligation] = ()
+    ) -> Committed | Conflict | Full:
+        begun = await super().begin(intent, read, obligations)
+        self.live.set_control(agent_control("clerk"), 1, "it misbehaves")
+        return begun
+
+
+class LooksNoMore(Gateway):
+    """A control: once the intent stands, it sends."""
+
+    async def _forward(
+        self, call: ToolCall, tool: Tool, descriptor: Descriptor, shown: Credential
+    ) -> UpstreamAnswer | UpstreamFailure:
+        return await self.upstream.invoke(tool, descriptor, call, shown)
+
+
+@pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize(("kind", "sent"), [(Gateway, 0), (LooksNoMore, 1)], ids=["gateway", "control"])
+def test_what_was_cut_off_while_its_intent_was_written_is_not_sent(kind: type[Gateway], sent: int) -> None:
+    store = HearsAtOnce()
+    desk = Desk(store=store, kind=kind)
+    store.live = desk.live
+    asyncio.run(desk.gateway.handle(desk_call("look")))
+    assert len(desk.upstream.received) == sent
+    said = leaf(desk.store.log[1])
+    assert (said["status"], said.get("code")) == (("done", None) if sent else ("failed", "revoked"))
+
+
 # --- a fault while deciding ------------------------------------------------------------------------------------------
 
 
 class BrokenFacts:
     async def recall(self, task: str) -> None:
         """Nothing was lost."""
+
+    def revocation(self, delegation: Delegation) -> Revocation | None:
+        """Nobody was cut off."""
 
     def put(self, approval: Approval) -> None:
         """Nothing is kept."""

@@ -101,6 +101,7 @@ class _Quiet:
     def __init__(self, inner: Any) -> None:
         self.put_later: list[Approval] = []
         self.recall, self.gather, self.remember = inner.recall, inner.gather, inner.remember
+        self.revocation = inner.revocation
 
     def put(self, approval: Approval) -> None:
         self.put_later = [approval]

@@ -63,6 +63,7 @@ class _Verified:
     delegation: Delegation
     key: str
     certificate: str
+    bound: bool
 
 
 class TaskTokens:
@@ -132,8 +133,10 @@ class TaskTokens:
     async def delegation(self, presented: Presented) -> Delegation:
         """See `Authenticator.delegation`: for our own task tokens."""
         known = self._known(presented.token)
-        delegation = self._unexpired(known.delegation, "the task token has expired")
-        if known.key or known.certificate or presented.scheme != "bearer":
+        delegation = known.delegation
+        if self._clock.now() >= delegation.expires_at:
+            raise _expired(delegation)
+        if known.bound or presented.scheme != "bearer":
             self._prove(known, presented)
         return delegation
 
@@ -194,7 +197,7 @@ class TaskTokens:
             known = _delegation_token(verify(self._key, subject_token, self._at_exchange, _ASK))
         except TokenRefusedError as error:
             raise TokenRefusedError("subject_token_invalid", f"the subject token: {error.message}", _ASK) from error
-        return self._unexpired(known, "the delegation token has expired")
+        return self._unexpired(known)
 
     def handed_on(self, subject_token: str) -> Delegation:
         """See `Exchange.handed_on`."""
@@ -202,11 +205,11 @@ class TaskTokens:
             known = self._known(subject_token)
         except TokenRefusedError as error:
             raise TokenRefusedError("subject_token_invalid", f"the subject token: {error.message}", _HAND) from error
-        return self._unexpired(known.delegation, "the task token has expired")
+        return self._unexpired(known.delegation)
 
-    def _unexpired(self, known: Delegation, otherwise: str) -> Delegation:
+    def _unexpired(self, known: Delegation) -> Delegation:
         if self._clock.now() >= known.expires_at:
-            raise TokenRefusedError("token_expired", otherwise, _REOPEN, known)
+            raise _expired(known)
         return known
 
 
@@ -321,6 +324,10 @@ def _short(token: str) -> str:
     return token
 
 
+def _expired(known: Delegation) -> TokenRefusedError:
+    return TokenRefusedError("token_expired", "the token has expired, with its task", _REOPEN, known)
+
+
 def _nest(actors: tuple[str, ...]) -> JsonObject:
     """Write actors, the present one first (RFC 8693, section 4.1)."""
     said: JsonObject = {}
@@ -348,16 +355,17 @@ def _task_token(claims: Claims) -> _Verified:
     if not agent or said.get("client_id") != agent or "may_act" in said:
         raise TokenRefusedError("token_invalid", "the token does not name one agent that acts", _REOPEN)
     key, certificate = _confirmed(said)
+    bound = bool(key or certificate)
     rests_on = said.get("remit_keys", [])
     if not isinstance(rests_on, list) or len(rests_on) > KEYS_MAX or not all(map(is_thumbprint, rests_on)):
         raise TokenRefusedError("token_invalid", "the token does not say which keys it rests on", _REOPEN)
     keys = (*map(str, rests_on), key, certificate)
     delegation = replace(
         _delegation(claims, agent, tuple(chain)),
-        level=Level.BOUND if key or certificate else Level.TASK,
+        level=Level.BOUND if bound else Level.TASK,
         keys=tuple(dict.fromkeys(each for each in keys if each)),
     )
-    return _Verified(delegation, key, certificate)
+    return _Verified(delegation, key, certificate, bound)
 
 
 def _delegation_token(claims: Claims) -> Delegation:

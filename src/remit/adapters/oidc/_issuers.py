@@ -55,7 +55,7 @@ class Issuers:
         if keys is None:
             raise TokenRefusedError("token_issuer", "the token is of no issuer that is known here", LOG_IN)
         if not _is_signed(unproven, await keys.current(), family, kid):
-            # A key that is not known yet may be a new one; one without a name may have been replaced.
+            # The key may be a new one, or another under the same name, or none.
             renewed = await keys.renewed()
             if not _is_signed(unproven, renewed, family, kid):
                 raise SignatureRefusedError("no key of its issuer signed the token")

@@ -27,9 +27,7 @@ _SECOND_US = 1_000_000
 class IssuerKeys:
     """The keys of `issuer`. `elapsed_us` never goes back. `version` rises whenever they are other ones."""
 
-    def __init__(
-        self, issuer: Issuer, fetch: Fetch, elapsed_us: Callable[[], int], wait_s: float = WAIT_S
-    ) -> None:
+    def __init__(self, issuer: Issuer, fetch: Fetch, elapsed_us: Callable[[], int], wait_s: float = WAIT_S) -> None:
         self.issuer = issuer
         self.version = 0
         self._fetch = fetch

@@ -26,6 +26,10 @@ class Seen:
         heapq.heappush(self._ends, (until_s, one))
         return True
 
+    def discard(self, one: tuple[str, str]) -> None:
+        """Let `one` come again."""
+        self._ids.discard(one)
+
 
 def is_jti(said: object) -> bool:
     """Whether a claim can tell a token from every other of its issuer (RFC 7519, section 4.1.7)."""

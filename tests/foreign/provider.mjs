@@ -15,7 +15,7 @@ import Provider from './node/node_modules/oidc-provider/lib/index.js';
 const given = { users: {}, clients: [], documents: {}, port: 0, ...JSON.parse(process.argv[2] ?? '{}') };
 const settings = { algorithm: 'ES256', token_age_s: 300, keys_fail: false };
 const KINDS = [['rsa', { modulusLength: 2048 }], ['ec', { namedCurve: 'P-256' }], ['ed25519', {}]];
-const AUDIENCE = 'resource'; // scope that a resource knows, so that a client can ask for something there
+const SCOPE = 'resource'; // scope that a resource knows, so that a client can ask for something there
 
 function freshKeys() {
   return KINDS.map(([kind, options]) => {
@@ -48,7 +48,7 @@ function configuration(keys) {
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: () => ({
-          scope: AUDIENCE,
+          scope: SCOPE,
           accessTokenFormat: 'jwt',
           accessTokenTTL: settings.token_age_s,
           jwt: { sign: { alg: settings.algorithm } },
@@ -79,7 +79,7 @@ async function interact(request, response) {
     ? await provider.Grant.find(grantId)
     : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
   grant.addOIDCScope('openid offline_access');
-  for (const resource of [params.resource ?? []].flat()) grant.addResourceScope(resource, AUDIENCE);
+  for (const resource of [params.resource ?? []].flat()) grant.addResourceScope(resource, SCOPE);
   for (const detail of prompt.details.rar ?? []) grant.addRar(detail);
   return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
 }
@@ -111,6 +111,9 @@ const server = createServer(async (request, response) => {
   } else if (request.url === '/admin/settings') {
     Object.assign(settings, await body(request));
     response.end();
+  } else if (request.url.startsWith('/auth?') && !request.url.includes('&scope=')) {
+    request.url += `&scope=${SCOPE}`; // a client may ask for no scope (RFC 6749, section 3.3)
+    await answer(request, response);
   } else if (settings.keys_fail && request.url === '/jwks') {
     response.writeHead(500).end();
   } else if (request.url.startsWith('/interaction/')) {

@@ -80,6 +80,7 @@ DOCUMENTS: Mapping[str, Any] = {DOCUMENT: _code_client(DOCUMENT, client_name="Th
 class Landing:
     """Where a login ended: what the client is told at its redirect URI (RFC 6749, section 4.1.2, and RFC 9207)."""
 
+    url: str
     code: str
     state: str
     issuer: str
@@ -184,7 +185,7 @@ def provider(folder: Path, users: Mapping[str, Any] = USERS, *more_clients: Mapp
 def _landing(url: str) -> Landing:
     said = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     assert "code" in said, said
-    return Landing(said["code"], said.get("state", ""), said.get("iss", ""))
+    return Landing(url, said["code"], said.get("state", ""), said.get("iss", ""))
 
 
 def _answered(answer: httpx2.Response) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 from mcp_types import CallToolResult
 from pydantic import AnyUrl
-
 from tests.conftest import Gateway
 from tests.foreign.guarded import guarded
 from tests.foreign.provider import CALLBACK, DESK, DOCUMENT, Provider
@@ -69,7 +68,9 @@ class Visitor:
         return AuthorizationCodeResult(code=landing.code, state=landing.state, iss=landing.issuer)
 
 
-def logged_in(gateway: Gateway, visitor: Visitor, store: Store, act: Callable[[Client], Awaitable[Any]], **options: Any) -> Any:
+def logged_in(
+    gateway: Gateway, visitor: Visitor, store: Store, act: Callable[[Client], Awaitable[Any]], **options: Any
+) -> Any:
     """Do `act` with a client that has no token, and no header of ours, but a person to send to log in."""
     url = f"{gateway.data}/mcp"
     metadata = OAuthClientMetadata(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remit.catalogue import Descriptor, Tool
-from remit.core import Allow, Decision, JsonObject, Obligation, Ruling, ToolCall
+from remit.core import Allow, Decision, Delegation, JsonObject, Obligation, Revocation, Ruling, ToolCall
 from remit.permissions import Approval, Question
 from remit.pipeline import (
     DECISIONS_MAX,

@@ -5,12 +5,9 @@ checkpoint -> store.
 """
 
 import asyncio
-import hmac
 import json
 import logging
-import secrets
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -18,24 +15,15 @@ from pydantic import JsonValue
 from remit import __version__
 from remit.adapters.checkpoints import CheckpointFile
 from remit.adapters.http1 import Pool, PoolLimits
-from remit.adapters.keys import load_or_create, private_text
+from remit.adapters.keys import load_or_create
 from remit.adapters.mcp_upstream import McpUpstream
-from remit.adapters.oauth import (
-    AgentKeys,
-    ClientAssertions,
-    DevelopmentIssuer,
-    TaskTokens,
-    Tokens,
-    TokenService,
-    ToolTokens,
-)
 from remit.adapters.project import Checked, Settings, check_project, compile_snapshot, read_settings, read_sources
 from remit.adapters.sqlite import SqliteStore
 from remit.adapters.system import Bell, SystemClock, random
 from remit.app._watch import Watch, compared_json
 from remit.catalogue import Tool
-from remit.core import JsonObject, Problem, RemitError, StoreUnavailableError, utc_text
-from remit.identity import Person, agent_keys, read_agent_key, token_endpoint, with_key, without_key
+from remit.core import Problem, RemitError, StoreUnavailableError
+from remit.identity import Person
 from remit.pipeline import (
     RELEASE,
     STOP,
@@ -47,9 +35,6 @@ from remit.pipeline import (
     OpenCall,
     Snapshot,
     StoredState,
-    TaskDesk,
-    agent_control,
-    keys_control,
     recorded,
     replay,
 )
@@ -69,8 +54,6 @@ from remit.surfaces._http import Bounds, Door
 from remit.surfaces.admin import Control
 from remit.surfaces.data import DataPlane
 from remit.surfaces.mcp import McpEndpoint
-from remit.surfaces.oauth import TokenEndpoint, oauth_routes
-from remit.surfaces.tasks import TasksEndpoint
 
 GATEWAY_FILE = "var/gateway.json"  # where a running gateway says how to reach it
 SECRET_FILE = "var/development.secret"  # noqa: S105 - a file's name; whoever can read the file may log in
@@ -95,28 +78,23 @@ class App:
         self.data_url = f"http://{settings.data.host}:{settings.data.port}"
         self.admin_url = f"http://{settings.admin.host}:{settings.admin.port}"
         self.origin = f"{settings.name}.remit.local"
-        keys = root / "var/keys"
-        self._log_key = load_or_create(keys / "log.pem")
-        self._tokens = TaskTokens(
-            load_or_create(keys / "tokens.pem"), self.data_url, f"{self.data_url}/mcp", self.clock
-        )
-        self._tool_tokens = ToolTokens(load_or_create(keys / "tools.pem"), self.data_url)
-        known_keys = AgentKeys(lambda agent: live.says(keys_control(agent)))
-        assertions = ClientAssertions(known_keys, token_endpoint(self.data_url), self.clock)
-        self._service = TokenService(self._tokens, known_keys, assertions)
-        self._issuer = DevelopmentIssuer(
-            load_or_create(keys / "development.pem"), f"{self.admin_url}/development", self.clock
-        )
-        self._registering = asyncio.Lock()  # a key is compared with all others, then kept: one after another
-        self.secret = _secret(root)
+        self._log_key = load_or_create(root / "var/keys/log.pem")
+        self.identities = Identities(root, settings, live, store, self.clock, self.data_url, self.admin_url)
         self.checkpoints = CheckpointFile(root / settings.records.checkpoint_file)
         self.vkey = verifier_key(self.origin, self._log_key.public_key())
         self._snapshots: dict[str, Snapshot] = {live.snapshot.digest: live.snapshot}
         self._pool = Pool(PoolLimits(connections_max=settings.upstream.connections_max))
         self._upstream = McpUpstream(self._pool, root=root, on_connect=self._verify)
         self._bell = Bell()
+        self._underway = CallsUnderway()
+        self._credentials = self.identities.credentials(root, self._pool)
         self.controls = ControlDesk(
-            live=live, store=store, clock=self.clock, bell=self._bell, forget_agent=self._tool_tokens.forget_agent
+            live=live,
+            store=store,
+            clock=self.clock,
+            bell=self._bell,
+            underway=self._underway,
+            forget=self._credentials.forget,
         )
         self.approvals = ApprovalDesk(live=live, store=store, clock=self.clock, bell=self._bell)
         self.watch = Watch(live, self.controls, self._upstream.list_tools, self._upstream.distrust)
@@ -124,7 +102,8 @@ class App:
             facts=live,
             ledger=store,
             upstream=self._upstream,
-            credentials=self._tool_tokens,
+            credentials=self._credentials,
+            underway=self._underway,
             bell=self._bell,
             clock=self.clock,
             random=random,
@@ -139,44 +118,31 @@ class App:
     def data_plane(self) -> DataPlane:
         """Build what agents and channels reach."""
         bounds = Bounds(body_bytes_max=self.settings.input.body_bytes_max)
-        tokens = self._authenticator()
-        desk = TaskDesk(
-            live=self.live,
-            store=self.store,
-            clock=self.clock,
-            random=random,
-            life=timedelta(seconds=self.settings.tasks.life_s),
-            open_max=TASKS_OPEN_MAX,
-        )
         approvals_url = f"{self.admin_url}/approvals"
-        mcp = McpEndpoint(self.gateway, self.live, tokens, bounds, __version__, approvals_url=approvals_url)
-        tasks = TasksEndpoint(desk, tokens, self._service, self.data_url, bounds)
-        exchange = TokenEndpoint(
-            exchange=self._service,
-            task_of=self.live.task,
-            revoked=lambda agent: self.live.says(agent_control(agent)),
-            audience=f"{self.data_url}/mcp",
-            ledger=self.store,
-            clock=self.clock,
+        mcp = McpEndpoint(
+            self.gateway,
+            self.live,
+            self.identities.attachments,
+            bounds,
+            __version__,
+            url=self.identities.mcp_url,
+            approvals_url=approvals_url,
+            metadata_url=self.identities.metadata_url,
         )
-        routes = oauth_routes(exchange, self.data_url, self._tool_tokens.jwks())
         return DataPlane(
             door_of(self.settings.data.host, self.settings.data.port),
-            {"/mcp": mcp.serve, "/v1/tasks": tasks.serve, **routes},
+            {"/mcp": mcp.serve, **self.identities.routes(bounds, self.controls)},
             self.health,
         )
-
-    def _authenticator(self) -> Tokens:
-        return Tokens(self._tokens, self._issuer, self.settings.development.people)
 
     def admin(self) -> Control:
         """Build what people and the command line can do."""
         return Control(
             store=self.store,
             clock=self.clock,
-            authenticator=self._authenticator(),
+            authenticator=self.identities.authenticator,
             audience=self.admin_url,
-            log_in=self.log_in,
+            log_in=self.identities.log_in,
             status=self.status,
             deploy=self.deploy,
             checkpoint=self.checkpoint,
@@ -186,8 +152,6 @@ class App:
             controls=self.controls,
             check_tools=self.check_tools,
             rollback=self.rollback,
-            register_key=self.register_key,
-            remove_key=self.remove_key,
             origin=self.origin,
         )
 
@@ -213,20 +177,6 @@ class App:
             "open_tasks": len(state.tasks),
             "verifier_key": self.vkey,
         }
-
-    def log_in(self, person: str, secret: str, audience: str) -> tuple[str, str]:
-        """Vouch for a person of the development profile who can read the secret file.
-
-        Raises:
-            RemitError: `login_refused`, without saying which part was wrong.
-        """
-        known = self.settings.development.people.get(person)
-        right = hmac.compare_digest(secret.encode("utf-8", "replace"), self.secret.encode("ascii"))
-        if known is None or not right or audience not in (self.data_url, self.admin_url):
-            fix = f"name one of development.people in remit.yaml, on the machine that has {SECRET_FILE}"
-            raise RemitError("login_refused", "no such login", fix)
-        expires = self.clock.now() + DevelopmentIssuer.LIFE
-        return self._issuer.mint(known, audience), utc_text(expires)
 
     async def deploy(self, by: Person) -> dict[str, JsonValue]:
         """Make the project's files the running release, or leave everything as it is.
@@ -286,36 +236,6 @@ class App:
         """Compare every tool server with what was reviewed, now."""
         return [compared_json(each) for each in await self.watch.check_all()]
 
-    async def register_key(self, by: Person, agent: str, jwk: JsonObject) -> dict[str, JsonValue]:
-        """Let an agent prove who it is with one more key of its own.
-
-        Raises:
-            RemitError: `agent_unknown`, or what is wrong with the key.
-        """
-        if agent not in self.live.snapshot.charters:
-            raise RemitError("agent_unknown", f"there is no agent `{agent[:64]}`", "see `remit agents list`")
-        key = read_agent_key(jwk)
-        async with self._registering:
-            for other in self.live.snapshot.charters:
-                if other != agent and key["kid"] in agent_keys(self.live.says(keys_control(other))):
-                    raise RemitError(
-                        "key_shared", f"`{other}` has this key already", "give each agent a key of its own"
-                    )
-            keys = with_key(self.live.says(keys_control(agent)), key)
-            await self.controls.set_keys(agent, keys, by.name, {"kid": str(key["kid"])})
-        return {"agent": agent, "kid": str(key["kid"])}
-
-    async def remove_key(self, by: Person, agent: str, kid: str) -> dict[str, JsonValue]:
-        """Let an agent no longer prove who it is with one of its keys; tasks that it opened with it go on.
-
-        Raises:
-            RemitError: `key_unknown`.
-        """
-        async with self._registering:
-            keys = without_key(self.live.says(keys_control(agent)), kid)
-            await self.controls.set_keys(agent, keys, by.name, {"removed": kid})
-        return {"agent": agent, "removed": kid}
-
     async def checkpoint(self) -> str:
         """Sign the log as it stands, and write the note outside the store as well."""
         note = await self.store.checkpoint(self._sign)
@@ -350,6 +270,8 @@ class App:
             _log.error("the log could not be closed: %s", error)
         finally:
             await self._upstream.close()
+            await self._credentials.close()
+            await self.identities.close()
             await self._pool.close()
             await self.store.close()
 
@@ -400,7 +322,8 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
         }
         if anew:
             said["checkpoints"] = "begun anew: the file outside the store was empty"
-        await store.append(event("started", at=clock.now(), by="gateway", said={**said, "version": __version__}))
+        started = event("started", at=clock.now(), by="gateway", said={**said, "version": __version__})
+        app.identities.number_calls((await store.append(started)).index)
         await app.checkpoint()
     except RemitError:
         await store.close()
@@ -481,13 +404,6 @@ def _opened(note: str, app: App) -> str:
 
 def _lost(call: OpenCall, clock: SystemClock) -> Draft:
     return unknown(call.call, call.task, call.intent, at=clock.now())
-
-
-def _secret(root: Path) -> str:
-    path = root / SECRET_FILE
-    if not path.exists():
-        private_text(path, secrets.token_urlsafe(32))
-    return path.read_text("ascii").strip()
 
 
 def door_of(host: str, port: int) -> Door:

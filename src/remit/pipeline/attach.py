@@ -42,7 +42,7 @@ class Attachments:
     audience: str
 
     async def delegation(self, presented: Presented) -> Delegation:
-        """See `Authenticator.delegation`. Our own tokens are asked for first: that is what agents send.
+        """See `Authenticator.delegation`. `tokens` raises `token_foreign` for what one of the issuers signed.
 
         Raises:
             AttachmentRefusedError: the token authenticates, and its client or user may not act.
@@ -50,8 +50,8 @@ class Attachments:
         """
         try:
             return await self.tokens.delegation(presented)
-        except TokenRefusedError:
-            if not self.users.knows(presented.token):
+        except TokenRefusedError as error:
+            if error.code != "token_foreign":
                 raise
         login = await self.users.user(presented, self.audience)
         attached = await self.desk.implicit(login)

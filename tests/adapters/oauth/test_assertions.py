@@ -1,5 +1,6 @@
 """Assertions over time: once each, remembered while they could come again, in bounded room, across rotation."""
 
+import asyncio
 from base64 import urlsafe_b64encode
 from datetime import timedelta
 from typing import Any
@@ -9,11 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
-from remit.adapters.oauth import AgentKeys, ClientAssertions, _assertions
-from remit.identity import TokenRefusedError, token_endpoint, with_key, without_key
+from remit.adapters.oauth import JWT_BEARER, AgentAuthentication, AgentKeys, _assertions
+from remit.identity import AuthenticatedAgent, ClientProof, TokenRefusedError, token_endpoint, with_key, without_key
 from remit.testing import ManualClock
 
-AUDIENCE = token_endpoint("http://127.0.0.1:8700")
+ISSUER = "http://127.0.0.1:8700"
+AUDIENCE = token_endpoint(ISSUER)
 SECOND = timedelta(seconds=1)
 
 
@@ -47,11 +49,15 @@ class Door:
         self.restart()
 
     def restart(self) -> None:
-        self.assertions = ClientAssertions(self.keys, AUDIENCE, self.clock)
+        self.agents = AgentAuthentication(self.keys, ISSUER, self.clock)
 
-    def code(self, assertion: str) -> str:
+    def agent(self, assertion: str, **shown: str) -> AuthenticatedAgent:
+        said = {"assertion_type": JWT_BEARER, **shown}
+        return asyncio.run(self.agents.agent(ClientProof(assertion=assertion, **said)))
+
+    def code(self, assertion: str, **shown: str) -> str:
         try:
-            self.assertions.agent(assertion)
+            self.agent(assertion, **shown)
         except TokenRefusedError as error:
             return error.code
         return ""
@@ -75,7 +81,7 @@ def test_two_agents_may_name_their_assertions_alike() -> None:
 
 
 def test_what_is_remembered_is_bounded_and_a_full_memory_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_assertions, "REPLAYS_MAX", 3)
+    monkeypatch.setattr(_assertions, "REPLAYS_EACH_MAX", 3)
     door = Door()
     lives = {"a": 30, "b": 300, "c": 300}
     assert [door.code(CLERK.sign(door.clock, jti, life_s)) for jti, life_s in lives.items()] == ["", "", ""]
@@ -105,10 +111,10 @@ def test_while_keys_overlap_both_count_and_one_taken_away_is_gone_at_once() -> N
     assert [door.code(CLERK.sign(door.clock, "b")), door.code(NEW.sign(door.clock, "c"))] == ["", ""]
     door.kept["clerk"] = without_key(door.kept["clerk"], CLERK.kid)
     assert [door.code(CLERK.sign(door.clock, "d")), door.code(NEW.sign(door.clock, "e"))] == ["assertion_invalid", ""]
-    assert door.keys.has_key("clerk")
+    assert door.agents.has_key("clerk")
     door.kept["clerk"] = without_key(door.kept["clerk"], NEW.kid)
     assert door.code(NEW.sign(door.clock, "f")) == "assertion_invalid"
-    assert not door.keys.has_key("clerk")
+    assert not door.agents.has_key("clerk")
 
 
 def test_damaged_keys_authenticate_nobody() -> None:

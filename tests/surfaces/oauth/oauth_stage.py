@@ -189,6 +189,11 @@ class Stage:
             ledger=self.store if ledger is None else ledger,
             clock=self.clock,
         )
+        self._number = 0
+        self.rewire()
+
+    def rewire(self) -> None:
+        """Build the routes on the ports as they are now."""
         consents = ConsentsEndpoint(
             desk=self.consents,
             logins=self.tokens,
@@ -199,7 +204,6 @@ class Stage:
         )
         routes = {**oauth_routes(self.ports, Published(jwks={"keys": []})), **consents.routes()}
         self.plane = DataPlane(Door([HOST]), routes, dict)
-        self._number = 0
 
     def registrations(self) -> Mapping[str, Registration]:
         return self.live.snapshot.registrations
@@ -227,7 +231,9 @@ class Stage:
         self._number += 1
         return {"client_assertion": f"{agent} no {self._number}", "client_assertion_type": JWT_BEARER}
 
-    def exchange(self, agent: str, subject: str, *lines: tuple[bytes, bytes], kind: str = ACCESS_TOKEN, **more: Any) -> Answer:
+    def exchange(
+        self, agent: str, subject: str, *lines: tuple[bytes, bytes], kind: str = ACCESS_TOKEN, **more: Any
+    ) -> Answer:
         """Exchange a subject token as `agent`, with changes to the form; `...` leaves something out."""
         said = {"grant_type": EXCHANGE, "subject_token": subject, "subject_token_type": kind, **self.proof(agent)}
         return self.post("/oauth/token", {**said, **more}, *lines)

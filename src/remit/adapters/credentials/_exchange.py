@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from typing import NamedTuple, Protocol
 from urllib.parse import urlencode
 
-from remit.adapters.credentials._once import Once
+from remit.adapters.credentials._shared import Shared
 from remit.adapters.http1 import Bounds, Pool, Response, header_block, prepare_target
 from remit.catalogue import Exchanged
 from remit.core import Delegation, InputRefusedError, JsonObject, RemitError, parse_strict
@@ -112,7 +112,7 @@ class Exchanges:
         self._post = post
         self._clock = clock
         self._kept: dict[_Use, _Kept] = {}
-        self._once: Once[_Use, _Kept | Unavailable] = Once()
+        self._shared: Shared[_Use, _Kept | Unavailable] = Shared()
         self._cuts = 0  # how often something was cut off
 
     async def token(self, tool: str, how: Exchanged, by: Delegation, now: datetime) -> str:
@@ -127,7 +127,7 @@ class Exchanges:
         # (The lower end: nothing is known of a token's age after the clock was set back.)
         if kept is not None and kept.since <= now < kept.until:
             return kept.token
-        ending = await self._once.join(use, partial(self._exchanged, use, by))
+        ending = await self._shared.join(use, partial(self._exchanged, use, by))
         if isinstance(ending, Unavailable):
             raise ending.error()
         return ending.token
@@ -135,14 +135,14 @@ class Exchanges:
     def forget(self, cut: Cut) -> int:
         """Use no token again whose delegation `cut` concerns, also none under way; say how many were kept."""
         self._cuts += 1
-        self._once.part(partial(_concerns, cut))
+        self._shared.part(partial(_concerns, cut))
         gone = [use for use in self._kept if _concerns(cut, use)]
         now = self._clock.now()
         return sum(now < self._kept.pop(use).until for use in gone)
 
     async def close(self) -> None:
         """End what is under way."""
-        await self._once.close()
+        await self._shared.close()
 
     async def _exchanged(self, use: _Use, by: Delegation) -> _Kept | Unavailable:
         cuts, now = self._cuts, self._clock.now()

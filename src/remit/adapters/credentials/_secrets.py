@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
 from remit.adapters.credentials._exchange import Unavailable
-from remit.adapters.credentials._once import Once
+from remit.adapters.credentials._shared import Shared
 from remit.catalogue import Secret
 from remit.pipeline import Clock
 
@@ -60,7 +60,7 @@ class Secrets:
         self._clock = clock
         self._files: dict[str, tuple[_Stamp, str]] = {}
         self._from_keyring: dict[str, _Held] = {}
-        self._once: Once[str, str | Unavailable] = Once()
+        self._shared: Shared[str, str | Unavailable] = Shared()
 
     async def value(self, secret: Secret, now: datetime) -> str:
         """Return the secret.
@@ -86,7 +86,7 @@ class Secrets:
 
     async def close(self) -> None:
         """End what is under way."""
-        await self._once.close()
+        await self._shared.close()
 
     def _file(self, name: str) -> str | Unavailable:
         # What is judged is what is read: the open file, not its name. (Not blocking: it might be a pipe.)
@@ -119,7 +119,7 @@ class Secrets:
             return held.value
         try:
             async with asyncio.timeout(KEYRING_S):
-                return await self._once.join(name, partial(self._asked, name))
+                return await self._shared.join(name, partial(self._asked, name))
         except TimeoutError:
             return Unavailable("secret_missing", "the keyring did not answer", "unlock it")
 

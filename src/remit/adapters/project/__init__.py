@@ -17,6 +17,7 @@ from remit.adapters.project._review import lock_text, served_text
 from remit.adapters.project._scaffold import new_project
 from remit.adapters.project._settings import (
     SETTINGS_FILE,
+    AuthzenSettings,
     CatalogueSettings,
     DevelopmentSettings,
     HoldsSettings,
@@ -26,6 +27,8 @@ from remit.adapters.project._settings import (
     Settings,
     StoreSettings,
     TaskSettings,
+    Tls,
+    TokenSettings,
     UpstreamSettings,
     read_settings,
 )
@@ -37,6 +40,7 @@ __all__ = [
     "FILES_MAX",
     "FILE_BYTES_MAX",
     "SETTINGS_FILE",
+    "AuthzenSettings",
     "CatalogueSettings",
     "Checked",
     "ClientServer",
@@ -50,6 +54,8 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "TaskSettings",
+    "Tls",
+    "TokenSettings",
     "UpstreamSettings",
     "check_project",
     "compile_snapshot",

@@ -4,8 +4,9 @@ Pure: the same files give the same snapshot and digest, wherever and whenever th
 
 1. Each file alone: YAML, shape, text that a reviewer can see.
 2. The catalogue: addresses and commands, schemas, controls, no name twice.
-3. Charters and manifests: the folder's name, and operations that exist.
-4. Policies, once the catalogue is sound: they are typed by its schemas, so a broken one would only echo its problems.
+3. Charters and manifests: the folder's name, operations that exist, and nobody who would be two agents.
+4. Policies, once the catalogue and what is declared of users are sound: they are typed by them, so a broken one would
+   only echo its problems.
 5. Reviews: signatures are checked once, here. One that does not hold is no problem of the project: it loads, and every
    call of the operation is denied. A file that is no file of signatures is a problem.
 
@@ -21,11 +22,15 @@ from typing import TypeVar
 
 from remit.adapters.project._commands import command_wrong
 from remit.adapters.project._controls import caps_of, controls_of, flow_of, wrong_controls
+from remit.adapters.project._credentials import credential_of, wrong_credential
+from remit.adapters.project._identity import registration_of, wrong_identities
 from remit.adapters.project._models import (
     AgentFile,
     CatalogueFile,
     LockEntry,
     OperationEntry,
+    UsersFile,
+    attribute_reserved,
     nearest,
     role_reserved,
     shape,
@@ -34,7 +39,7 @@ from remit.adapters.project._models import (
 from remit.adapters.project._review import read_served
 from remit.adapters.project._sources import role_of
 from remit.adapters.project._urls import url_wrong
-from remit.adapters.project._warnings import listed, never_permitted, not_deployed, not_reviewed
+from remit.adapters.project._warnings import bearer_allowed, listed, never_permitted, not_deployed, not_reviewed
 from remit.adapters.project._yaml import Document, Path, read_yaml
 from remit.catalogue import (
     Descriptor,
@@ -61,10 +66,11 @@ from remit.core import (
     ProjectInvalidError,
     canonical_bytes,
 )
-from remit.permissions import OperationShape, Shard, compile_policies
+from remit.identity import Registration
+from remit.permissions import GROUPS, OperationShape, Shard, UserShape, compile_policies
 from remit.pipeline import Snapshot
 
-M = TypeVar("M", AgentFile, CatalogueFile)
+M = TypeVar("M", AgentFile, CatalogueFile, UsersFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,8 @@ def check_project(sources: Mapping[str, bytes]) -> Checked:
     project.check_catalogue()
     project.check_charters()
     if not project.catalogue_is_broken:
-        project.compile_policies()
+        if project.users is not None:
+            project.compile_policies(project.users)
         project.check_reviews()
     if project.problems:
         raise ProjectInvalidError(_sorted(project.problems))
@@ -123,6 +130,7 @@ class _Project:
     served: dict[str, Mapping[str, JsonObject]] = field(default_factory=dict)  # by tool, then upstream name
     signatures: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # by operation: its file's path and content
     trust: TrustRoot | None = None
+    users: UserShape | None = field(default_factory=UserShape)  # None where what is declared of them is not sound
     folders: set[str] = field(default_factory=set)  # with an agent.yaml, sound or not
     named: set[str] = field(default_factory=set)  # operations that some file names, sound or not
     named_tools: set[str] = field(default_factory=set)  # the same of tools
@@ -135,6 +143,7 @@ class _Project:
     charters: dict[str, Charter] = field(default_factory=dict)
     shards: dict[tuple[str, str], Shard] = field(default_factory=dict)
     reviews: dict[str, Review] = field(default_factory=dict)
+    registrations: dict[str, Registration] = field(default_factory=dict)
     manifests: dict[str, Mapping[str, Pin]] = field(default_factory=dict)
 
     def read_files(self) -> None:
@@ -160,6 +169,8 @@ class _Project:
                 self._read_policy("", path, body)
             case ("signatures", operation):
                 self.signatures[operation] = path, body
+            case ("users", _):
+                self.users = self._read_users(path, body)
             case ("served" | "trust" as role, whose):
                 self._read_json(role, whose, path, body)
             case _:
@@ -193,6 +204,18 @@ class _Project:
         found = self._shape(AgentFile, document) if document else None
         if document and found:
             self.agents[folder] = document, found
+
+    def _read_users(self, path: str, body: bytes) -> UserShape | None:
+        document = self._document(path, body)
+        if document is None:
+            return None
+        found = self._shape(UsersFile, document)
+        if found is None:
+            return None
+        if GROUPS in found.attributes:
+            self.problems.append(attribute_reserved(document, ("attributes", GROUPS)))
+            return None
+        return UserShape(MappingProxyType(found.attributes))
 
     def _read_catalogue(self, path: str, body: bytes) -> None:
         before = len(self.problems)
@@ -267,6 +290,8 @@ class _Project:
         wrong = command_wrong(found.command or ())
         if wrong:
             self._at(document, ("command", wrong[0]), *wrong[1])
+        for path, wrong_part in wrong_credential(found.credential, has_headers=found.command is None):
+            self._at(document, ("credential", *path), *wrong_part)
 
     def _check_kept(self) -> None:
         """What is kept of servers and reviews belongs to something in the catalogue: else it is kept for nothing."""
@@ -343,6 +368,8 @@ class _Project:
             if REQUESTER in found.reviewers:
                 self.problems.append(role_reserved(document, ("reviewers", found.reviewers.index(REQUESTER))))
             self.charters[found.agent] = _charter(found)
+            self.registrations[found.agent] = registration_of(found)
+        self.problems.extend(wrong_identities(self.agents, frozenset(self.folders | set(self.charters))))
         for document in self.locks.values():
             self._check_manifest(document)
         for folder in sorted((set(self.policies) | set(self.locks)) - self.folders - {""}):
@@ -372,8 +399,8 @@ class _Project:
             message = f"`{operation[:80]}` is not in the catalogue{nearest(operation, sorted(known))}"
             self._at(document, path, code, message, fix)
 
-    def compile_policies(self) -> None:
-        """Step 4: the organisation's policies and each agent's own, typed by the catalogue."""
+    def compile_policies(self, users: UserShape) -> None:
+        """Step 4: the organisation's policies and each agent's own, typed by the catalogue and what `users` are."""
         shapes = [
             OperationShape(operation=name, tool=descriptor.tool, input_schema=descriptor.input_schema)
             for name, descriptor in sorted(self.descriptors.items())
@@ -382,7 +409,7 @@ class _Project:
         # (Without any agent the organisation's policies are compiled all the same, to find their mistakes.)
         for agent in sorted(self.folders) or [""]:
             own = self.policies.get(agent, {}) if agent else {}
-            shards, problems = compile_policies(agent, {**shared, **own}, shapes)
+            shards, problems = compile_policies(agent, {**shared, **own}, shapes, users)
             # (A mistake of the organisation's is found once per agent and said once.)
             self.problems.extend(problem for problem in problems if problem not in self.problems)
             self.shards.update({(agent, operation): shard for operation, shard in shards.items() if agent})
@@ -404,6 +431,7 @@ class _Project:
         for folder, (document, found) in self.agents.items():
             places |= {operation: self.places[operation] for operation in listed(document, found)}
             self.warnings.extend(not_deployed(document, found, self.descriptors, self.manifests.get(folder, {})))
+            self.warnings.extend(bearer_allowed(document, found))
         self.warnings.extend(not_reviewed(places, self.descriptors, self.reviews))
 
     def _refuse(self, path: str, refused: InputRefusedError) -> None:
@@ -438,6 +466,7 @@ def _snapshot(project: _Project) -> Snapshot:
             {agent: project.manifests.get(agent, MappingProxyType({})) for agent in project.agents}
         ),
         caps=MappingProxyType({agent: caps_of(found) for agent, (_, found) in project.agents.items()}),
+        registrations=MappingProxyType(project.registrations),
     )
 
 
@@ -449,6 +478,7 @@ def _tool(found: CatalogueFile) -> Tool:
         response_bytes_max=found.response_bytes_max,
         command=tuple(found.command or ()),
         artefacts=tuple(sorted(found.artefacts.items())),
+        credential=credential_of(found.credential),
     )
 
 

@@ -89,7 +89,7 @@ def _wrong_reference(text: str) -> Wrong | None:
 
 
 def _is_secret(source: str, name: str) -> bool:
-    """Tell whether a secret was written behind the name of a place. (A path or a variable may be long.)"""
+    """Tell whether a secret was written behind the name of a place; a path, or a variable, may be long too."""
     if source == "env":
         return KEY_SHAPE.search(name) is not None or (looks_secret(name) and not name.replace("_", "").isupper())
     return source not in SOURCES and looks_secret(name)
@@ -102,9 +102,8 @@ def _wrong_header(entry: CredentialEntry, *, has_headers: bool) -> Iterator[tupl
         if text is None:
             continue
         if entry.secret is None or not has_headers:
-            kind = "a command, which has no headers" if entry.secret else "a secret alone"
-            message = f"`{part}` is about a secret that is sent to a `url:`, and here is {kind}"
-            message = message if entry.secret else f"`{part}` is about a secret, and here is none"
+            what = "a secret" if entry.secret is None else "a header, and a command has none"
+            message = f"`{part}` is about {what}"
             yield (part,), ("credential_header_unused", message, f"take `{part}` out")
         elif looks_secret(text):
             yield (part,), SECRET_SAID

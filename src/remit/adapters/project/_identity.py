@@ -29,11 +29,9 @@ def registration_of(found: AgentFile) -> Registration:
     )
 
 
-def wrong_identities(
-    files: Mapping[str, tuple[Document, AgentFile]], agents: frozenset[str]
-) -> Iterator[Problem]:
+def wrong_identities(files: Mapping[str, tuple[Document, AgentFile]], agents: frozenset[str]) -> Iterator[Problem]:
     """Find what is wrong with the agents' identities; `agents` are the names that there are."""
-    taken: dict[tuple[str, ...], str] = {}
+    taken: dict[tuple[str, ...], tuple[str, Path]] = {}
     for document, found in files.values():
         yield from _wrong_delegates(document, found, agents)
         for code, path, message, fix in (*_spiffe(found), *_clients(found), *_shared(document, found, taken)):
@@ -97,14 +95,14 @@ def _clients(found: AgentFile) -> Iterator[_Found]:
             yield "client_use_case_unknown", ("identity", "clients", index, "use_case"), message, fix
 
 
-def _shared(document: Document, found: AgentFile, taken: dict[tuple[str, ...], str]) -> Iterator[_Found]:
-    """Find what an earlier agent, or an earlier line, has already: it would be two agents at once."""
+def _shared(document: Document, found: AgentFile, taken: dict[tuple[str, ...], tuple[str, Path]]) -> Iterator[_Found]:
+    """Find what an earlier agent, or an earlier line, has already: whoever comes with it would be both."""
     for path, thing, noun in _things(found.identity):
-        here = f"{document.file}:{document.line(path)}"
-        earlier = taken.setdefault(thing, f"`{found.agent}` in {here}")
-        if earlier != f"`{found.agent}` in {here}":
-            message = f"{noun} is already that of {earlier}: whoever comes with it would be two agents"
-            yield f"{thing[0]}_duplicate", path, message, "give each agent its own"
+        here = f"{document.file}:{document.line(path)}", path
+        earlier = taken.setdefault(thing, here)
+        if earlier != here:
+            message = f"{noun} is also in {earlier[0]}: whoever comes with it would be both"
+            yield f"{thing[0]}_duplicate", path, message, "give each agent its own, once"
 
 
 def _things(said: IdentityEntry) -> Iterator[tuple[Path, tuple[str, ...], str]]:

@@ -13,12 +13,12 @@ from types import UnionType
 from typing import Annotated, Final, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
+    PlainValidator,
     ValidationError,
     WithJsonSchema,
 )
@@ -90,14 +90,14 @@ class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def _attribute(value: Json) -> Attribute:
+def _attribute(value: object) -> Attribute:
     if not isinstance(value, str | int) or (isinstance(value, str) and len(value) > ATTRIBUTE_CHARS_MAX):
-        raise PydanticCustomError("attribute", f"a short text, a whole number, true or false")
+        raise PydanticCustomError("attribute", "a short text, a whole number, true or false")
     return value
 
 
 AttributeValue = Annotated[
-    JsonValue, AfterValidator(_attribute), WithJsonSchema({"type": ["string", "integer", "boolean"]})
+    Attribute, PlainValidator(_attribute), WithJsonSchema({"type": ["string", "integer", "boolean"]})
 ]
 
 
@@ -569,8 +569,7 @@ def shape_each(model: type[S], document: Document) -> dict[str, S]:
 
 SECRET_SAID: Final[_Said] = (
     "secret_in_config",
-    "what may be a secret stands where only a reference to one belongs: expected env:NAME, file:PATH or "
-    "keyring:SERVICE/USER",
+    "a secret, it seems, where only a reference belongs: expected env:NAME, file:PATH or keyring:SERVICE/USER",
     "keep it there and refer to it; treat this one as known to others if the file was shared",
 )
 """What is said of a secret in a project file: everything but the secret."""
@@ -581,6 +580,13 @@ _ENTROPY = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/=_.-]{
 def looks_secret(text: str) -> bool:
     """Tell whether `text` looks like a key: it has the shape of a well-known one, or is long and like no word."""
     return KEY_SHAPE.search(text) is not None or _ENTROPY.fullmatch(text) is not None
+
+
+def attribute_reserved(document: Document, path: Path) -> Problem:
+    """Say that no attribute of a user has the name at `path`: it means the user's groups."""
+    message = f"the attribute `{path[-1]}` is reserved: `context.user.{path[-1]}` is always there, from the issuer"
+    fix = "give the attribute another name"
+    return Problem(code="attribute_reserved", file=document.file, line=document.line(path), message=message, fix=fix)
 
 
 def role_reserved(document: Document, path: Path) -> Problem:

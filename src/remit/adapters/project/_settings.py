@@ -9,13 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from posixpath import normpath
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
-from remit.adapters.project._models import SettingsFile, role_reserved, shape
+from remit.adapters.oidc import Issuer
+from remit.adapters.project._models import (
+    IssuerShape,
+    PersonShape,
+    SettingsFile,
+    TlsShape,
+    attribute_reserved,
+    role_reserved,
+    shape,
+)
 from remit.adapters.project._sources import TOP, read_file
-from remit.adapters.project._urls import is_loopback
+from remit.adapters.project._urls import Wrong, address_wrong, is_loopback, issuer_wrong
 from remit.adapters.project._yaml import Document, read_yaml
+from remit.adapters.project._yaml import Path as Place
 from remit.core import REQUESTER, Problem, ProjectInvalidError, is_name
-from remit.identity import Person
+from remit.identity import ClaimsMap, Person
+from remit.permissions import GROUPS
 
 SETTINGS_FILE = "remit.yaml"
 
@@ -26,6 +38,15 @@ class Listen:
 
     host: str
     port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """TLS by PEM files, relative to the project unless absolute; `client_authorities` is empty where there are none."""
+
+    certificate: str
+    key: str
+    client_authorities: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +104,22 @@ class HoldsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSettings:
+    """`dpop_nonce`: DPoP proofs carry a nonce of ours; they are at most `proof_age_max_s` old."""
+
+    dpop_nonce: bool
+    proof_age_max_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthzenSettings:
+    """The organisation's own decision point at `url`, waited for `timeout_ms` at most."""
+
+    url: str
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DevelopmentSettings:
     """`people` of the development profile, by name."""
 
@@ -105,6 +142,10 @@ class Settings:
     catalogue: CatalogueSettings
     holds: HoldsSettings
     development: DevelopmentSettings
+    tokens: TokenSettings
+    issuers: Mapping[str, Issuer]
+    data_tls: Tls | None
+    authzen: AuthzenSettings | None
 
 
 def read_settings(root: Path) -> Settings:
@@ -128,39 +169,89 @@ def read_settings(root: Path) -> Settings:
 
 
 def _problems(found: SettingsFile, document: Document) -> Iterator[Problem]:
+    yield from _wrong_listening(found, document)
+    yield from _wrong_files(found, document)
+    yield from _wrong_people(found.development.people, document)
+    earlier: dict[str, str] = {}
+    for name, issuer in found.issuers.items():
+        yield from _wrong_issuer(("issuers", name), issuer, document)
+        same = earlier.setdefault(issuer.issuer.rstrip("/"), name)
+        if same != name:
+            said = f"`{name}` and `{same}` are one issuer: its people would have two names"
+            wrong = "issuer_duplicate", said, "keep one of the two"
+            yield _problem(document, ("issuers", name, "issuer"), wrong)
+        if _is_own(issuer.issuer, {found.data.port, found.admin.port}):
+            said = "this address is our own: our tokens would be another issuer's too"
+            wrong = "issuer_is_ours", said, "write the address of the identity provider"
+            yield _problem(document, ("issuers", name, "issuer"), wrong)
+    wrong_url = None if found.authzen is None else address_wrong(found.authzen.url, "https://pdp.example.org")
+    if wrong_url:
+        yield _problem(document, ("authzen", "url"), wrong_url)
+
+
+def _wrong_listening(found: SettingsFile, document: Document) -> Iterator[Problem]:
     for part, host in (("data", found.data.host), ("admin", found.admin.host)):
         if not is_loopback(host):
-            yield Problem(
-                code="listen_beyond_loopback",
-                file=document.file,
-                line=document.line((part, "host")),
-                message=f"`{part}.host` is `{host[:80]}`: profile development listens on this machine only",
-                fix="use 127.0.0.1",
-            )
+            said = f"`{part}.host` is `{host[:80]}`: profile development listens on this machine only"
+            yield _problem(document, (part, "host"), ("listen_beyond_loopback", said, "use 127.0.0.1"))
     if found.data.port == found.admin.port:
-        yield Problem(
-            code="ports_equal",
-            file=document.file,
-            line=document.line(("admin", "port") if "admin" in found.model_fields_set else ("data", "port")),
-            message=f"agents and people share port {found.data.port}: expected two ports",
-            fix="give admin.port another number",
-        )
-    for name, person in found.development.people.items():
+        place: Place = ("admin", "port") if "admin" in found.model_fields_set else ("data", "port")
+        said = f"agents and people share port {found.data.port}: expected two ports"
+        yield _problem(document, place, ("ports_equal", said, "give admin.port another number"))
+
+
+def _wrong_files(found: SettingsFile, document: Document) -> Iterator[Problem]:
+    if _in_bundle(found.catalogue.trust):
+        said = "the trust root stands among the files that it vouches for"
+        fix = "keep it outside agents, catalogue and organisation, such as `trust: var/trust.json`"
+        yield _problem(document, ("catalogue", "trust"), ("trust_in_bundle", said, fix))
+    if found.data.tls is not None and _in_bundle(found.data.tls.key):
+        said = "a private key stands among the files that are reviewed and shared"
+        fix = "keep it outside agents, catalogue and organisation, such as `key: var/keys/tls.pem`"
+        yield _problem(document, ("data", "tls", "key"), ("secret_in_bundle", said, fix))
+
+
+def _in_bundle(path: str) -> bool:
+    return normpath(path).partition("/")[0] in TOP
+
+
+def _wrong_people(people: Mapping[str, PersonShape], document: Document) -> Iterator[Problem]:
+    for name, person in people.items():
+        place: Place = ("development", "people", name)
         for index, role in enumerate(person.roles):
             if role == REQUESTER:
-                yield role_reserved(document, ("development", "people", name, "roles", index))
-    if normpath(found.catalogue.trust).partition("/")[0] in TOP:
-        yield Problem(
-            code="trust_in_bundle",
-            file=document.file,
-            line=document.line(("catalogue", "trust")),
-            message="the trust root stands among the files that it vouches for",
-            fix="keep it outside agents, catalogue and organisation, such as `trust: var/trust.json`",
-        )
+                yield role_reserved(document, (*place, "roles", index))
+        if GROUPS in person.attributes:
+            yield attribute_reserved(document, (*place, "attributes", GROUPS))
+
+
+def _wrong_issuer(place: Place, issuer: IssuerShape, document: Document) -> Iterator[Problem]:
+    wrong = issuer_wrong(issuer.issuer)
+    if wrong:
+        yield _problem(document, (*place, "issuer"), wrong)
+    if REQUESTER in issuer.claims.roles:
+        yield role_reserved(document, (*place, "claims", "roles", REQUESTER))
+    if GROUPS in issuer.claims.attributes:
+        yield attribute_reserved(document, (*place, "claims", "attributes", GROUPS))
+
+
+def _is_own(issuer: str, ports: set[int]) -> bool:
+    try:
+        parts = urlsplit(issuer)
+        return is_loopback(parts.hostname or "") and parts.port in ports
+    except ValueError:
+        return False  # (what is no address at all is said besides)
+
+
+def _problem(document: Document, place: Place, wrong: Wrong) -> Problem:
+    code, message, fix = wrong
+    return Problem(code=code, file=document.file, line=document.line(place), message=message, fix=fix)
 
 
 def _settings(found: SettingsFile, default_name: str) -> Settings:
-    people = {name: Person(name, frozenset(person.roles)) for name, person in sorted(found.development.people.items())}
+    people = {name: _person(name, person) for name, person in sorted(found.development.people.items())}
+    issuers = {name: _issuer(name, issuer) for name, issuer in sorted(found.issuers.items())}
+    asked = found.authzen
     return Settings(
         name=found.name or default_name,
         profile=found.profile,
@@ -176,4 +267,33 @@ def _settings(found: SettingsFile, default_name: str) -> Settings:
         catalogue=CatalogueSettings(trust=found.catalogue.trust, check_every_s=found.catalogue.check_every_s),
         holds=HoldsSettings(wait_s=found.holds.wait_s),
         development=DevelopmentSettings(people=MappingProxyType(people)),
+        tokens=TokenSettings(dpop_nonce=found.tokens.dpop_nonce, proof_age_max_s=found.tokens.proof_age_max_s),
+        issuers=MappingProxyType(issuers),
+        data_tls=None if found.data.tls is None else _tls(found.data.tls),
+        authzen=None if asked is None else AuthzenSettings(url=asked.url, timeout_ms=asked.timeout_ms),
     )
+
+
+def _person(name: str, person: PersonShape) -> Person:
+    return Person(name, frozenset(person.roles), frozenset(person.groups), tuple(sorted(person.attributes.items())))
+
+
+def _issuer(name: str, said: IssuerShape) -> Issuer:
+    claims = ClaimsMap(
+        subject=said.claims.subject,
+        groups=said.claims.groups,
+        attributes=MappingProxyType(said.claims.attributes),
+        roles=MappingProxyType({role: frozenset(groups) for role, groups in said.claims.roles.items()}),
+    )
+    return Issuer(
+        name=name,
+        issuer=said.issuer,
+        audiences=tuple(said.audiences),
+        claims=claims,
+        jwks_age_max_s=said.jwks_age_max_s,
+        events=said.events,
+    )
+
+
+def _tls(said: TlsShape) -> Tls:
+    return Tls(certificate=said.certificate, key=said.key, client_authorities=said.client_authorities or "")

@@ -1,4 +1,4 @@
-"""What a project may say and probably does not mean: calls that would all be denied, and why.
+"""What a project may say and probably does not mean: calls that would all be denied, and why; tokens for anyone.
 
 Each listed operation is told of once for each reason. What needs people (are there any with this role?) is not here.
 """
@@ -73,6 +73,18 @@ def not_reviewed(
                 message=f"`{operation}`: nothing is kept of what its server showed: a change of it would not be seen",
                 fix=f"keep the server's own definition in catalogue/served/{descriptor.tool}.json",
             )
+
+
+def bearer_allowed(document: Document, found: AgentFile) -> Iterator[Problem]:
+    """Warn of an agent whose task tokens are bound to no key."""
+    if found.identity.bearer:
+        yield Problem(
+            code="bearer_allowed",
+            file=document.file,
+            line=document.line(("identity", "bearer")),
+            message=f"the task tokens of `{found.agent}` count for whoever bears them, a thief too",
+            fix=f"register a key of it by `remit agents register {found.agent}`, then take `bearer: true` out",
+        )
 
 
 def listed(document: Document, found: AgentFile) -> dict[str, int]:

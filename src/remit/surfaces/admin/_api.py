@@ -20,7 +20,9 @@ from remit.surfaces.admin._control import Control, Said
 from remit.surfaces.admin._records import record_routes
 from remit.surfaces.admin._refusals import refuse_in_one_form
 from remit.surfaces.admin._releases import release_routes
+from remit.surfaces.admin._tasks import task_routes
 from remit.surfaces.admin._tools import tool_routes
+from remit.surfaces.admin._users import user_routes
 
 BODY_BYTES_MAX = 1 << 16  # of a request; none needs more
 
@@ -45,7 +47,8 @@ def admin_app(control: Control, door: Door) -> Callable[[Scope, Receive, Send], 
     async def openapi() -> dict[str, JsonValue]:
         return api.openapi()
 
-    for routes in (_people, approval_routes, agent_routes, tool_routes, release_routes, record_routes):
+    of_people = (_people, user_routes, approval_routes)
+    for routes in (*of_people, agent_routes, task_routes, tool_routes, release_routes, record_routes):
         api.include_router(routes(control, access))
 
     async def behind_the_door(scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from remit.core import JsonObject
 from remit.identity import Authenticator, Person
-from remit.pipeline import ApprovalDesk, Clock, ControlDesk, Live, Store
+from remit.pipeline import ApprovalDesk, Clock, ControlDesk, Cutoff, Live, Store
 from remit.records import Entry
 
 Said = dict[str, JsonValue]
@@ -20,8 +19,7 @@ class Control:
 
     `check_tools` compares every tool server's listing, now, with what was reviewed: one item for each operation, with
     `operation`, `tool`, `state` (`reviewed`, `changed`, `unverified` or `not_pinned`) and `differences`, lines.
-    `rollback` takes the digest of the bundle to go back to; empty: the one before. `register_key` takes an agent's
-    public key as a JWK.
+    `rollback` takes the digest of the bundle to go back to; empty: the one before.
     """
 
     store: Store
@@ -38,6 +36,15 @@ class Control:
     checkpoint: Callable[[], Awaitable[str]]
     replayed: Callable[[tuple[Entry, ...]], Awaitable[dict[int, str]]]
     check_tools: Callable[[], Awaitable[list[Said]]]
-    register_key: Callable[[Person, str, JsonObject], Awaitable[Said]]
-    remove_key: Callable[[Person, str, str], Awaitable[dict[str, JsonValue]]]  # by, agent, kid
     origin: str  # the log's name
+
+
+def died(done: Cutoff) -> Said:
+    """Say what a revocation ended, and how soon."""
+    return {
+        "tasks": done.tasks,
+        "approvals": done.approvals,
+        "calls": done.calls,
+        "tokens": done.tokens,
+        "elapsed_us": done.elapsed_us,
+    }

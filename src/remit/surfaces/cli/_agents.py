@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from remit.core import JsonObject
+from remit.core import JsonObject, RemitError
 from remit.records import printable
 from remit.surfaces.cli._client import connect
 from remit.surfaces.cli._common import (
@@ -18,8 +18,7 @@ from remit.surfaces.cli._common import (
     project_option,
 )
 from remit.surfaces.cli._ports import Workshop
-
-reason_option = click.option("--reason", required=True, help="Why, in one line; it goes on record.")
+from remit.surfaces.cli._revoked import print_revoked, reason_option
 
 
 @click.group()
@@ -55,39 +54,51 @@ def show_agent(agent: str, root: Path, as_json: bool) -> None:
     if said["revoked_why"]:
         click.echo(printable(f"  revoked {said['revoked_why']}"))
     click.echo(f"  process: {said['process']}")
-    for title, key in (("keys", "keys"), ("open tasks", "open_tasks"), ("waiting approvals", "waiting_approvals")):
-        click.echo(printable(f"  {title}: {', '.join(as_texts(said[key])) or 'none'}"))
+    click.echo(printable(f"  keys: {', '.join(as_texts(said['keys'])) or 'none'}"))
+    tasks = as_objects(said["open_tasks"])
+    click.echo(f"  open tasks:{'' if tasks else ' none'}")
+    for task in tasks:
+        click.echo(printable(f"    {_task(task)}"))
+    click.echo(printable(f"  waiting approvals: {', '.join(as_texts(said['waiting_approvals'])) or 'none'}"))
     return None
 
 
 @agents.command("revoke")
 @click.argument("agent")
 @reason_option
+@click.option("--user", help="Only what it does for this user.")
+@click.option(
+    "--key", "kid", help="Only what rests on this key of it, which counts no more; as `agents show` names it."
+)
 @project_option
 @json_option
 @answering
-def revoke_agent(agent: str, reason: str, root: Path, as_json: bool) -> None:
+def revoke_agent(agent: str, reason: str, user: str | None, kid: str | None, root: Path, as_json: bool) -> None:
     """Cut an agent off at once: its next call, its open tasks, what waits for approval. Others notice nothing."""
-    said = as_object(connect(root).post(_path(agent, "revoke"), {"why": reason}))
-    if as_json:
-        return print_json(said)
-    took = f"{float(str(said['elapsed_us'])) / 1000:.1f} ms"
-    click.echo(f"revoked {agent}: {said['tasks']} task(s) and {said['approvals']} approval(s) ended, after {took}")
-    return None
+    if user is not None and kid is not None:
+        raise click.UsageError("give --user or --key, not both")
+    if kid is not None:
+        said = connect(root).post(_path(agent, "keys/revoke"), {"why": reason, "kid": kid})
+        return print_revoked(f"a key of {agent}", said, as_json=as_json)
+    body: JsonObject = {"why": reason} if user is None else {"why": reason, "user": user}
+    said = connect(root).post(_path(agent, "revoke"), body)
+    return print_revoked(agent if user is None else f"{agent} for {user}", said, as_json=as_json)
 
 
 @agents.command("restore")
 @click.argument("agent")
 @reason_option
+@click.option("--user", help="What it does for this user, if that alone was revoked.")
 @project_option
 @json_option
 @answering
-def restore_agent(agent: str, reason: str, root: Path, as_json: bool) -> None:
+def restore_agent(agent: str, reason: str, user: str | None, root: Path, as_json: bool) -> None:
     """Let an agent act again, in new tasks."""
-    said = as_object(connect(root).post(_path(agent, "restore"), {"why": reason}))
+    body: JsonObject = {"why": reason} if user is None else {"why": reason, "user": user}
+    said = as_object(connect(root).post(_path(agent, "restore"), body))
     if as_json:
         return print_json(said)
-    click.echo(f"restored {agent}: it may act again, in new tasks")
+    click.echo(printable(f"restored {agent}{f' for {user}' if user else ''}: it may act again, in new tasks"))
     return None
 
 
@@ -116,24 +127,55 @@ def forget_key(agent: str, kid: str, root: Path, as_json: bool) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A public key, as a JWK or in PEM.",
 )
+@click.option(
+    "--certificate",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The TLS certificate it shows, in PEM.",
+)
 @project_option
 @json_option
 @click.pass_obj
 @answering
 def register_key(
-    workshop: Workshop, agent: str, new_key: Path | None, key: Path | None, root: Path, as_json: bool
+    workshop: Workshop,
+    agent: str,
+    new_key: Path | None,
+    key: Path | None,
+    certificate: Path | None,
+    root: Path,
+    as_json: bool,
 ) -> None:
     """Give an agent a key of its own, by which it proves who it is."""
-    path = new_key or key
-    if path is None or (new_key and key):
-        raise click.UsageError("give either --new-key FILE or --key FILE")
+    given = [path for path in (new_key, key, certificate) if path is not None]
+    if len(given) != 1:
+        raise click.UsageError("give one of --new-key FILE, --key FILE and --certificate FILE")
     client, where = connect(root), _path(agent, "keys")
     client.get(_path(agent))  # before a key is made: an agent that there is, asked by one who may
-    said = as_object(client.post(where, {"jwk": workshop.agent_key(path, new=new_key is not None)}))
+    body: JsonObject = (
+        {"certificate": _pem(certificate)}
+        if certificate is not None
+        else {"jwk": workshop.agent_key(given[0], new=new_key is not None)}
+    )
+    said = as_object(client.post(where, body))
     if as_json:
         return print_json(said)
-    click.echo(f"registered a key of {agent}{f'; its private half is in {new_key}' if new_key else ''}")
+    what = "certificate" if certificate is not None else "key"
+    click.echo(f"registered a {what} of {agent}{f'; its private half is in {new_key}' if new_key else ''}")
     return None
+
+
+def _pem(path: Path) -> str:
+    """Read a certificate; what holds a private key is not sent anywhere."""
+    text = path.read_text("ascii", "replace")
+    if "PRIVATE KEY" in text:
+        raise RemitError("key_private", f"{path.name} holds a private key", "give the file of the certificate alone")
+    return text
+
+
+def _task(task: JsonObject) -> str:
+    level = f"level {task['level']}" if task["level"] else "no call yet"
+    via = "".join(f", handed on by {agent}" for agent in as_texts(task["chain"])[:1])
+    return f"{task['task']}  {level}, for {task['user']} in {task['use_case']}{via}"
 
 
 def _describe(agent: JsonObject) -> None:

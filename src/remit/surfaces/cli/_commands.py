@@ -14,6 +14,7 @@ from remit.surfaces.cli._records import records
 from remit.surfaces.cli._releases import release, stop_all
 from remit.surfaces.cli._running import login, tasks, try_operation
 from remit.surfaces.cli._tools import tools
+from remit.surfaces.cli._users import users
 
 
 def command_line(workshop: Workshop, demo: Callable[[bool], int]) -> click.Group:
@@ -33,6 +34,6 @@ def command_line(workshop: Workshop, demo: Callable[[bool], int]) -> click.Group
         sys.exit(demo(keep))
 
     everyday = (check, doctor, init, login, try_operation, up)
-    for command in (*everyday, agents, approvals, records, release, stop_all, tasks, tools):
+    for command in (*everyday, agents, approvals, records, release, stop_all, tasks, tools, users):
         remit.add_command(command)
     return remit

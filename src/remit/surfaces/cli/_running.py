@@ -14,10 +14,12 @@ from remit.surfaces.cli._common import (
     as_objects,
     as_texts,
     json_option,
+    path_name,
     print_json,
     project_option,
     read_arguments,
 )
+from remit.surfaces.cli._revoked import print_revoked, reason_option
 from remit.surfaces.cli._try import open_task, try_call
 
 
@@ -113,6 +115,18 @@ def list_tasks(root: Path, as_json: bool) -> None:
     for task in as_objects(said):
         click.echo(f"{task['task']}  {task['opened_at']}  {task['agent']} for {task['user']} in {task['use_case']}")
     return None
+
+
+@tasks.command("revoke")
+@click.argument("task")
+@reason_option
+@project_option
+@json_option
+@answering
+def revoke_task(task: str, reason: str, root: Path, as_json: bool) -> None:
+    """End a task at once, with whatever was handed on from it."""
+    said = connect(root).post(f"/v1/tasks/{path_name(task, 'a task')}/revoke", {"why": reason})
+    return print_revoked(task, said, as_json=as_json)
 
 
 def _use_cases(client: Client) -> tuple[UseCase, ...]:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 _SETTLE_S = 2.0  # seconds that what is under way has to end by itself when we close
 
 
-class Once(Generic[K, T]):
+class Shared(Generic[K, T]):
     """What is under way, by key. What is done must be bounded in time; it raises nothing.
 
     Whoever stops waiting stops nobody else.

@@ -1,0 +1,78 @@
+"""Commands on users: list, cut off, let act again."""
+
+from pathlib import Path
+
+import click
+
+from remit.core import JsonObject
+from remit.records import printable
+from remit.surfaces.cli._client import connect
+from remit.surfaces.cli._common import (
+    answering,
+    as_object,
+    as_objects,
+    as_texts,
+    json_option,
+    print_json,
+    project_option,
+)
+from remit.surfaces.cli._revoked import print_revoked, reason_option
+
+agent_option = click.option("--agent", help="Only with this agent; with every agent if left out.")
+
+
+@click.group()
+def users() -> None:
+    """Users, for whom agents act."""
+
+
+@users.command("list")
+@project_option
+@json_option
+@answering
+def list_users(root: Path, as_json: bool) -> None:
+    """Show for whom agents act at the moment, and who is cut off."""
+    said = connect(root).get("/v1/users")
+    if as_json:
+        return print_json(said)
+    for user in as_objects(said):
+        agents = ", ".join(as_texts(user["agents"])) or "no agent"
+        click.echo(printable(f"{user['user']}: {user['tasks']} open task(s) with {agents}"))
+        for cut in as_objects(user["revoked"]):
+            of = f"opened before {cut['before']} " if cut["before"] else ""
+            click.echo(printable(f"  REVOKED {of}with {cut['agent'] or 'every agent'} {cut['why']}"))
+    return None
+
+
+@users.command("revoke")
+@click.argument("user")
+@reason_option
+@agent_option
+@project_option
+@json_option
+@answering
+def revoke_user(user: str, reason: str, agent: str | None, root: Path, as_json: bool) -> None:
+    """Cut a user off at once: no agent acts for them any more. Other users notice nothing."""
+    said = connect(root).post("/v1/users/revoke", _body(user, reason, agent))
+    return print_revoked(f"{user}{f' with {agent}' if agent else ''}", said, as_json=as_json)
+
+
+@users.command("restore")
+@click.argument("user")
+@reason_option
+@agent_option
+@project_option
+@json_option
+@answering
+def restore_user(user: str, reason: str, agent: str | None, root: Path, as_json: bool) -> None:
+    """Let agents act for a user again, in new tasks."""
+    said = as_object(connect(root).post("/v1/users/restore", _body(user, reason, agent)))
+    if as_json:
+        return print_json(said)
+    who = f"`{agent}`" if agent else "agents"
+    click.echo(printable(f"restored {user}: {who} may act for them again, in new tasks"))
+    return None
+
+
+def _body(user: str, reason: str, agent: str | None) -> JsonObject:
+    return {"user": user, "why": reason, **({} if agent is None else {"agent": agent})}

@@ -19,7 +19,8 @@ from remit.adapters.keys import load_or_create
 from remit.adapters.mcp_upstream import McpUpstream
 from remit.adapters.project import Checked, Settings, check_project, compile_snapshot, read_settings, read_sources
 from remit.adapters.sqlite import SqliteStore
-from remit.adapters.system import Bell, SystemClock, random
+from remit.adapters.system import Bell, CallsUnderway, SystemClock, random
+from remit.app._identity import Identities
 from remit.app._watch import Watch, compared_json
 from remit.catalogue import Tool
 from remit.core import Problem, RemitError, StoreUnavailableError
@@ -75,7 +76,8 @@ class App:
         self.live = live
         self.observe = observe
         self.clock = SystemClock()
-        self.data_url = f"http://{settings.data.host}:{settings.data.port}"
+        scheme = "http" if settings.data_tls is None else "https"
+        self.data_url = f"{scheme}://{settings.data.host}:{settings.data.port}"
         self.admin_url = f"http://{settings.admin.host}:{settings.admin.port}"
         self.origin = f"{settings.name}.remit.local"
         self._log_key = load_or_create(root / "var/keys/log.pem")

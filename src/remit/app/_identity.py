@@ -117,10 +117,10 @@ class Identities:
             metadata_url=self.metadata_url,
         )
         consents = ConsentsEndpoint(
-            ConsentDesk(live=self._live, store=self._store, clock=self._clock),
-            self.authenticator,
-            lambda: self._live.snapshot.registrations,
-            self._clock,
+            desk=ConsentDesk(live=self._live, store=self._store, clock=self._clock),
+            logins=self.authenticator,
+            registrations=lambda: self._live.snapshot.registrations,
+            clock=self._clock,
             audience=self._data_url,
             metadata_url=self.metadata_url,
         )

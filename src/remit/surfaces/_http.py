@@ -138,7 +138,7 @@ class Door:
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self._hosts = frozenset(host.encode("ascii") for host in hosts)
-        self._origins = frozenset(b"http://" + host for host in self._hosts)
+        self._origins = frozenset(scheme + host for host in self._hosts for scheme in (b"http://", b"https://"))
 
     def refusal(self, headers: Headers) -> tuple[int, Reason] | None:
         """Return why a request is turned away, or None."""

@@ -20,7 +20,7 @@ from remit.adapters.mcp_upstream import McpUpstream
 from remit.adapters.system import SystemClock
 from remit.catalogue import Controls, Descriptor, Effect, Tool
 from remit.core import ToolCall, canonical_bytes, parse_strict
-from remit.pipeline import Clock, Sent, Upstream, UpstreamAnswer, UpstreamFailure
+from remit.pipeline import Clock, Credential, Sent, Upstream, UpstreamAnswer, UpstreamFailure
 from remit.testing import NOON, Hang, ManualClock, UpstreamSimulator, desk_call
 
 BYTES_MAX = 4096
@@ -210,7 +210,7 @@ def descriptor(operation: str) -> Descriptor:
 
 async def invoke(world: World, operation: str = "look", act: Act = "fine", canonical: bytes = b"{}") -> Ending:
     call = replace(desk_call(operation, call=f"c_{operation}"), canonical=canonical)
-    return await world.upstream.invoke(world.tool(act), descriptor(operation), call, "")
+    return await world.upstream.invoke(world.tool(act), descriptor(operation), call, Credential("authorization", ""))
 
 
 def assert_answers(ending: Ending, operation: str, act: Act = "fine") -> None:
@@ -322,7 +322,7 @@ class Liar:
 
     inner: Upstream
 
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential) -> Ending:
         return self.tell(await self.inner.invoke(tool, descriptor, call, credential))
 
     def tell(self, ending: Ending) -> Ending:
@@ -369,13 +369,13 @@ class MakesErrorAFailure(Liar):
 
 
 class WritesAnew(Liar):
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential) -> Ending:
         anew = canonical_bytes({"args": parse_strict(call.canonical)})[8:-1]
         return await self.inner.invoke(tool, descriptor, replace(call, canonical=anew), credential)
 
 
 class SendsOurName(Liar):
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential) -> Ending:
         return await self.inner.invoke(tool, replace(descriptor, upstream_name=call.operation), call, credential)
 
 
@@ -405,7 +405,7 @@ class Raises(Liar):
 
 
 class TriesAgain(Liar):
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential) -> Ending:
         ending = await self.inner.invoke(tool, descriptor, call, credential)
         if isinstance(ending, UpstreamFailure):
             await self.inner.invoke(tool, descriptor, call, credential)
@@ -422,7 +422,7 @@ class GivesTheFirstAnswerToAll(Liar):
 
 
 class SwallowsCancelling(Liar):
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential) -> Ending:
         try:
             return await self.inner.invoke(tool, descriptor, call, credential)
         except asyncio.CancelledError:
@@ -433,7 +433,7 @@ class SwallowsCancelling(Liar):
 class IsSpentByCancelling(Liar):
     spent: bool = False
 
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str) -> Ending:
+    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential) -> Ending:
         if self.spent:
             return UpstreamFailure(code="upstream_busy", sent=Sent.NOT_SENT, detail="")
         try:

@@ -92,8 +92,17 @@ class Provider:
 
     issuer: str
 
-    def login(self, user: str, client: str, resource: str, *, secret: str = "", details: Any = None) -> str:
-        """Log `user` in at `client` for `resource`; return the access token."""
+    def login(  # noqa: PLR0913 - each is one thing that a login may be asked for; the last three have a default
+        self,
+        user: str,
+        client: str,
+        resource: str,
+        *,
+        secret: str = "",
+        details: Any = None,
+        dpop: ECKey | None = None,
+    ) -> str:
+        """Log `user` in at `client` for `resource`; return the access token, bound to the key `dpop` if it is given."""
         verifier = secrets.token_urlsafe(48)
         challenge = _base64url(hashlib.sha256(verifier.encode("ascii")).digest())
         wanted = {
@@ -114,9 +123,7 @@ class Provider:
         form = {"grant_type": "authorization_code", "code": landing.code, "code_verifier": verifier}
         form |= {"client_id": client, "redirect_uri": CALLBACK, "resource": resource}
         auth = httpx2.BasicAuth(client, _quoted(secret)) if secret else None
-        return str(
-            _answered(httpx2.post(f"{self.issuer}/token", data=form, auth=auth, timeout=TIMEOUT_S))["access_token"]
-        )
+        return self._token(form, dpop, auth)
 
     def visit(self, url: str) -> Landing:
         """Go where a client sends its user, log in and consent; return what the client is told."""
@@ -131,7 +138,6 @@ class Provider:
 
     def client_credentials(self, resource: str, *, dpop: ECKey) -> str:
         """Return a token that the client `BATCH` gets in its own right, bound to the key `dpop`."""
-        endpoint = f"{self.issuer}/token"
         now = int(time.time())
         claims = {"iss": BATCH, "sub": BATCH, "aud": self.issuer, "iat": now, "exp": now + 60}
         assertion = _signed({"alg": "ES256", "kid": BATCH_KEY.kid}, claims, BATCH_KEY)
@@ -142,10 +148,7 @@ class Provider:
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": assertion,
         }
-        proof = {"DPoP": dpop_proof(dpop, "POST", endpoint)}
-        said = _answered(httpx2.post(endpoint, data=form, headers=proof, timeout=TIMEOUT_S))
-        assert said["token_type"] == "DPoP", said
-        return str(said["access_token"])
+        return self._token(form, dpop)
 
     def rotate(self, *, retire: bool = False) -> None:
         """Sign with new keys from now on; with `retire`, take the ones before from the published set as well."""
@@ -158,6 +161,15 @@ class Provider:
     def keys(self) -> list[str]:
         """Return the ids of the published keys."""
         return [key["kid"] for key in httpx2.get(f"{self.issuer}/jwks", timeout=TIMEOUT_S).json()["keys"]]
+
+    def _token(self, form: dict[str, str], dpop: ECKey | None, auth: httpx2.Auth | None = None) -> str:
+        endpoint = f"{self.issuer}/token"
+        proof = {"DPoP": dpop_proof(dpop, "POST", endpoint)} if dpop else {}
+        answer = httpx2.post(endpoint, data=form, headers=proof, auth=auth, timeout=TIMEOUT_S)
+        assert answer.status_code == 200, (answer.status_code, answer.text)
+        said = answer.json()
+        assert said["token_type"] == ("DPoP" if dpop else "Bearer"), said
+        return str(said["access_token"])
 
     def _admin(self, what: str, **wanted: Any) -> None:
         answer = httpx2.post(f"{self.issuer}/admin/{what}", json=wanted, timeout=TIMEOUT_S)
@@ -186,12 +198,6 @@ def _landing(url: str) -> Landing:
     said = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     assert "code" in said, said
     return Landing(url, said["code"], said.get("state", ""), said.get("iss", ""))
-
-
-def _answered(answer: httpx2.Response) -> dict[str, Any]:
-    assert answer.status_code == 200, (answer.status_code, answer.text)
-    said: dict[str, Any] = answer.json()
-    return said
 
 
 def _signed(header: dict[str, Any], claims: dict[str, Any], key: ECKey) -> str:

@@ -1,4 +1,4 @@
-"""Agents' keys: only the public part of an Ed25519 key is registered, named by its thumbprint; two overlap."""
+"""Agents' keys: only public keys and certificates are registered, named by their thumbprints; two overlap."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from joserfc.jwk import OKPKey
+from joserfc.jwk import ECKey, OKPKey
 
 from remit.core import InputRefusedError, JsonObject
-from remit.identity import KEYS_MAX, agent_keys, read_agent_key, with_key, without_key
+from remit.identity import KEYS_MAX, X509, agent_keys, read_agent_key, with_key, without_key
 
 
 def b64(raw: bytes) -> str:
@@ -134,6 +134,74 @@ def _verifies(point: bytes, message: bytes) -> bool:
 
 def test_an_honest_key_does_not_verify_what_nobody_signed() -> None:
     assert not any(_verifies(urlsafe_b64decode(GOOD["x"] + "="), str(message).encode()) for message in range(400))
+
+
+# RFC 7515, appendix A.3.1.
+P256: JsonObject = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+}
+CERTIFICATE: JsonObject = {"kty": X509, "x5t#S256": b64(bytes(32))}
+
+
+@pytest.mark.requirement("R2.2")
+def test_a_key_for_es256_and_a_certificate_are_kept_too() -> None:
+    assert read_agent_key(P256) == {**P256, "use": "sig", "kid": ECKey.import_key(dict(P256)).thumbprint()}  # type: ignore[arg-type] # a JsonObject is wider than joserfc's own
+    assert read_agent_key({**P256, "alg": "ES256", "use": "sig"}) == read_agent_key(P256)
+    assert read_agent_key(CERTIFICATE) == {**CERTIFICATE, "kid": CERTIFICATE["x5t#S256"]}
+    both = with_key(with_key(with_key("", P256), CERTIFICATE), GOOD)
+    assert [key["kty"] for key in agent_keys(both).values()] == ["EC", X509, "OKP"]
+    assert agent_keys(both)[str(CERTIFICATE["x5t#S256"])] == read_agent_key(CERTIFICATE)
+
+
+ZERO = b64(bytes(32))
+OTHER_KINDS: list[tuple[JsonObject, dict[str, Any]]] = [
+    (P256, {"y": ...}),
+    (P256, {"crv": ...}),
+    (P256, {"crv": "P-384"}),
+    (P256, {"crv": "secp256k1"}),
+    (P256, {"alg": "ES384"}),
+    (P256, {"alg": "EdDSA"}),
+    (P256, {"use": "enc"}),
+    (P256, {"kid": "mine"}),
+    (P256, {"x": P256["y"], "y": P256["x"]}),  # no point of the curve
+    (P256, {"x": ZERO, "y": ZERO}),
+    (P256, {"x": b64(b"\xff" * 32)}),
+    (P256, {"y": b64((2**256 - 2**224 + 2**192 + 2**96 - 1).to_bytes(32))}),
+    (P256, {"y": None}),
+    (P256, {"x5c": ["x"]}),
+    (P256, {"kty": "OKP"}),
+    (P256, {"kty": X509}),
+    (CERTIFICATE, {"x5t#S256": ...}),
+    (CERTIFICATE, {"x5t#S256": "x"}),
+    (CERTIFICATE, {"x5t#S256": 5}),
+    (CERTIFICATE, {"kid": "mine"}),
+    (CERTIFICATE, {"use": "sig"}),
+    (CERTIFICATE, {"x5c": ["x"]}),
+    (CERTIFICATE, {"kty": "OKP"}),
+]
+
+
+@pytest.mark.parametrize(("kept", "change"), OTHER_KINDS, ids=str)
+def test_another_curve_a_point_beside_it_and_a_certificate_otherwise_are_refused(
+    kept: JsonObject, change: dict[str, Any]
+) -> None:
+    jwk = {name: value for name, value in {**kept, **change}.items() if value is not ...}
+    assert refused(jwk).code == "key_invalid"
+
+
+@pytest.mark.parametrize("kept", [P256, CERTIFICATE], ids=["EC", "X509"])
+def test_a_private_part_is_refused_in_every_kind(kept: JsonObject) -> None:
+    assert refused({**kept, "d": SECRET}).code == "key_private"
+
+
+def test_an_agent_has_few_keys_and_certificates_together() -> None:
+    text = with_key(with_key(with_key("", P256), CERTIFICATE), GOOD)
+    text = with_key(text, {"kty": X509, "x5t#S256": b64(bytes([1]) * 32)})
+    assert code_of(text, 9) == "keys_too_many"
+    assert list(agent_keys(without_key(text, str(CERTIFICATE["x5t#S256"]))))[1] == read_agent_key(GOOD)["kid"]
 
 
 @pytest.mark.requirement("R2.2")

@@ -3,7 +3,6 @@
 import hmac
 import os
 import secrets
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,16 +25,15 @@ from remit.adapters.system import SystemClock, random
 from remit.core import RemitError, utc_text
 from remit.identity import RESOURCE_PATH
 from remit.pipeline import Attachments, Clock, ConsentDesk, ControlDesk, Live, Store, TaskDesk, keys_control
-from remit.surfaces._http import Bounds, Headers, Receive, Send
+from remit.surfaces._http import Bounds
 from remit.surfaces.consents import ConsentsEndpoint
+from remit.surfaces.data import Endpoint
 from remit.surfaces.events import EventsEndpoint
 from remit.surfaces.oauth import Published, TokenPorts, oauth_routes
 from remit.surfaces.tasks import TasksEndpoint
 
 SECRET_FILE = "var/development.secret"  # noqa: S105 - a file's name; whoever can read the file may log in
 TASKS_OPEN_MAX = 1_000  # tasks of one user with one agent at once
-
-Serve = Callable[[str, Headers, Receive, Send], object]
 
 
 class Identities:
@@ -105,7 +103,7 @@ class Identities:
         secret_values = Secrets(os.environ, root, self._clock)
         return ToolCredentials(self._tool_tokens, form_post(pool), secret_values, self._clock)
 
-    def routes(self, bounds: Bounds, controls: ControlDesk) -> dict[str, Serve]:
+    def routes(self, bounds: Bounds, controls: ControlDesk) -> dict[str, Endpoint]:
         """Return what the data plane serves of identity: tasks, tokens, consents, security events, documents."""
         tasks = TasksEndpoint(
             self.desk,

@@ -61,7 +61,7 @@ class Server:
                 return self.refused("invalid_grant")
             self.seen.add(each.claims["jti"])
         said = {
-            "access_token": f"at-{len(self.forms)}-{subject.claims['sub']}",
+            "access_token": f"at-{len(self.forms)}-{subject.claims['sub']}".replace(":", "."),
             "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
             "token_type": "Bearer",
             "expires_in": 300,

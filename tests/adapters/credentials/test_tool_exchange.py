@@ -57,7 +57,8 @@ def test_a_tools_own_server_is_shown_user_and_agents_and_who_we_are(run: Any, se
     async def scenario() -> None:
         one = stage(server)
         by = replace(desk_delegation(), user="corp:alice", chain=("front",))
-        assert await ask(one, tool(exchanged(server.url, scopes=("orders.read", "orders.refund"))), by) == "at-1"
+        how = exchanged(server.url, scopes=("orders.read", "orders.refund"))
+        assert await ask(one, tool(how), by) == "at-1-corp.alice"
         await one.close()
 
     run(scenario())

@@ -1,6 +1,7 @@
 """Assertions over time: once each, remembered while they could come again, in bounded room, across rotation."""
 
 import asyncio
+import json
 from base64 import urlsafe_b64encode
 from datetime import timedelta
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
-from joserfc.jwk import OKPKey
+from joserfc.jwk import ECKey, OKPKey
 
-from remit.adapters.oauth import JWT_BEARER, AgentAuthentication, AgentKeys, _assertions
+from remit.adapters.oauth import JWT_BEARER, JWT_SPIFFE, AgentAuthentication, AgentKeys, _assertions
 from remit.identity import AuthenticatedAgent, ClientProof, TokenRefusedError, token_endpoint, with_key, without_key
 from remit.testing import ManualClock
 
@@ -51,13 +52,13 @@ class Door:
     def restart(self) -> None:
         self.agents = AgentAuthentication(self.keys, ISSUER, self.clock)
 
-    def agent(self, assertion: str, **shown: str) -> AuthenticatedAgent:
-        said = {"assertion_type": JWT_BEARER, **shown}
-        return asyncio.run(self.agents.agent(ClientProof(assertion=assertion, **said)))
+    def agent(self, assertion: str, client_id: str = "", form: str = JWT_BEARER) -> AuthenticatedAgent:
+        shown = ClientProof(assertion=assertion, assertion_type=form, client_id=client_id)
+        return asyncio.run(self.agents.agent(shown))
 
-    def code(self, assertion: str, **shown: str) -> str:
+    def code(self, assertion: str, client_id: str = "", form: str = JWT_BEARER) -> str:
         try:
-            self.agent(assertion, **shown)
+            self.agent(assertion, client_id, form)
         except TokenRefusedError as error:
             return error.code
         return ""
@@ -122,3 +123,33 @@ def test_damaged_keys_authenticate_nobody() -> None:
     door.kept["clerk"] = '{"keys":[{"kty":"oct"}]}'
     assert door.code(CLERK.sign(door.clock, "a")) == "assertion_invalid"
     assert door.code(OTHER.sign(door.clock, "a")) == ""
+
+
+@pytest.mark.requirement("R2.2")
+def test_who_authenticated_is_said_with_the_key_it_was_done_with() -> None:
+    door = Door()
+    assert door.agent(CLERK.sign(door.clock, "a"), "clerk") == AuthenticatedAgent("clerk", CLERK.kid, "private_key_jwt")
+    assert door.code(CLERK.sign(door.clock, "b"), "other") == "assertion_invalid"
+    assert door.code(CLERK.sign(door.clock, "c"), form="") == "assertion_invalid"
+    assert door.code(CLERK.sign(door.clock, "d"), form=JWT_SPIFFE) == "assertion_invalid"
+    assert door.code("") == "assertion_missing"
+
+
+def test_an_agent_signs_with_es256_too() -> None:
+    door = Door()
+    key = ECKey.generate_key("P-256", private=True)
+    public = {name: value for name, value in key.as_dict(private=False).items() if name in ("kty", "crv", "x", "y")}
+    door.kept["clerk"] = with_key(door.kept["clerk"], json.loads(json.dumps(public)))
+    now = int(door.clock.now().timestamp())
+    claims = {"iss": "clerk", "sub": "clerk", "aud": AUDIENCE, "jti": "a", "iat": now, "exp": now + 60}
+    good = jwt.encode({"alg": "ES256", "kid": key.thumbprint()}, claims, key, algorithms=["ES256"])
+    crossed = jwt.encode({"alg": "ES256", "kid": CLERK.kid}, claims, key, algorithms=["ES256"])
+    assert door.code(crossed) == "assertion_invalid"
+    assert door.agent(good).key == key.thumbprint()
+
+
+def test_a_certificate_among_the_keys_signs_no_assertion() -> None:
+    door = Door()
+    door.kept["clerk"] = with_key("", {"kty": "X509", "x5t#S256": CLERK.kid})
+    assert door.agents.has_key("clerk")
+    assert door.code(CLERK.sign(door.clock, "a")) == "assertion_invalid"

@@ -245,17 +245,21 @@ class Wire:
     cut: bool = False
 
     async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        server, to_server = await asyncio.open_unix_connection(self.socket)
+        try:
+            server, to_server = await asyncio.open_unix_connection(self.socket)
+        except OSError:
+            to_client.close()
+            return
         back = asyncio.ensure_future(self._pass(server, to_client))
         try:
             while asked := await client.read(1 << 16):
-                swallow = self.cut and b"COMMIT" in asked
-                if swallow:
+                last = self.cut and b"COMMIT;" in asked
+                if last:
                     back.cancel()
                     await asyncio.wait([back])
                 to_server.write(asked)
-                if swallow:
-                    assert b"COMMIT" in await server.read(1 << 16)
+                if last:
+                    assert b"COMMIT" in await server.read(1 << 16), "it was done"
                     break
         except ConnectionError:
             pass  # the store hung up
@@ -267,6 +271,7 @@ class Wire:
     async def _pass(self, server: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         while said := await server.read(1 << 16):
             to_client.write(said)
+        to_client.close()
 
 
 @asynccontextmanager

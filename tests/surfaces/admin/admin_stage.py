@@ -13,9 +13,8 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from remit.core import Delegation, JsonObject, ToolCall
-from remit.identity import Person, TokenRefusedError, with_key
+from remit.identity import Person, Presented, TokenRefusedError, UserToken
 from remit.pipeline import Answer as CallAnswer
-from remit.pipeline.control import keys_control
 from remit.records import Checkpoint, checkpoint_text
 from remit.surfaces._http import Door
 from remit.surfaces.admin import Control, admin_app
@@ -41,13 +40,16 @@ class KnownPeople:
     def __init__(self, audience: str) -> None:
         self._audience = audience
 
-    def person(self, token: str, audience: str) -> Person:
+    async def person(self, token: str, audience: str) -> Person:
         if token not in ROLES or audience != self._audience:
             raise TokenRefusedError("token_invalid", "nobody has this token", "log in")
         return Person(token, frozenset(ROLES[token]))
 
-    def delegation(self, token: str) -> Delegation:
-        raise TokenRefusedError("token_invalid", f"`{token}` is no task's token", "open a task")
+    async def user(self, presented: Presented, audience: str) -> UserToken:
+        raise TokenRefusedError("token_invalid", f"nobody logs in for {audience} with `{presented.token}`", "log in")
+
+    async def delegation(self, presented: Presented) -> Delegation:
+        raise TokenRefusedError("token_invalid", f"`{presented.token}` is no task's token", "open a task")
 
 
 @dataclass
@@ -76,8 +78,6 @@ class Stage:
             checkpoint=self._checkpoint,
             replayed=self._replayed,
             check_tools=self._check,
-            register_key=self._register,
-            remove_key=self._remove,
             origin="desk.remit.local",
         )
 
@@ -121,10 +121,6 @@ class Stage:
         digest = self.desk.live.snapshot.digest
         return {"bundle": digest, "before": digest, "warnings": []}
 
-    async def _remove(self, by: Person, agent: str, kid: str) -> dict[str, Any]:
-        self.rolled.append((by.name, kid))
-        return {"agent": agent, "removed": kid}
-
     async def _rollback(self, by: Person, to: str) -> dict[str, Any]:
         self.rolled.append((by.name, to))
         return {"bundle": to or "sha256:" + "0" * 64, "before": self.desk.live.snapshot.digest, "elapsed_ms": 0.1}
@@ -139,11 +135,6 @@ class Stage:
 
     async def _check(self) -> list[dict[str, Any]]:
         return self.checked
-
-    async def _register(self, by: Person, agent: str, jwk: JsonObject) -> dict[str, Any]:
-        kept = with_key(self.desk.live.says(keys_control(agent)), jwk)
-        await self.desk.controls.set_keys(agent, kept, by.name, {})
-        return {"agent": agent}
 
 
 def compared(operation: str, state: str, *differences: str) -> dict[str, Any]:

@@ -8,7 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import CertificateBuilder, Name, NameAttribute
+from cryptography.x509.oid import NameOID
 from tests.surfaces.admin.admin_stage import ROLES, WIPING, Stage, compared
 
 from remit.core import Json
@@ -34,6 +39,11 @@ OPERATORS = {
     ("POST", "/v1/agents/x_1/restore"),
     ("POST", "/v1/agents/x_1/keys"),
     ("POST", "/v1/agents/x_1/keys/remove"),
+    ("POST", "/v1/agents/x_1/keys/revoke"),
+    ("GET", "/v1/users"),
+    ("POST", "/v1/users/revoke"),
+    ("POST", "/v1/users/restore"),
+    ("POST", "/v1/tasks/x_1/revoke"),
     ("POST", "/v1/stop"),
     ("POST", "/v1/resume"),
     ("GET", "/v1/tools"),
@@ -81,6 +91,10 @@ def body_of(route: tuple[str, str]) -> Json:
         "keys": {"jwk": {}},
         "remove": {"kid": "k"},
     }
+    if "/keys/revoke" in route[1]:
+        return {"kid": "k", "why": "because"}
+    if "/users/" in route[1]:
+        return {"user": "corp:nobody", "why": "because"}
     last = route[1].rpartition("/")[2]
     return bodies.get(last, {"why": "because"} if last not in ("check", "releases") else {})
 
@@ -313,16 +327,12 @@ def test_the_page_knows_nothing_and_says_how_to_decide(stage: Stage) -> None:
 def test_an_agent_is_cut_off_and_let_act_again(stage: Stage) -> None:
     approval = stage.held()
     before = stage.ask("GET", "/v1/agents/clerk", "ana").json()
-    assert (before["revoked"], before["revoked_why"], before["open_tasks"]) == (False, "", ["t_desk"])
+    assert (before["revoked"], before["revoked_why"]) == (False, "")
+    assert [(task["task"], task["user"], task["level"]) for task in before["open_tasks"]] == [("t_desk", "tom", "A")]
     assert before["waiting_approvals"] == [approval]
     revoked = stage.ask("POST", "/v1/agents/clerk/revoke", "omar", {"why": "it pays too much"})
-    assert {**revoked.json(), "elapsed_us": 0} == {
-        "agent": "clerk",
-        "revoked": True,
-        "tasks": 1,
-        "approvals": 1,
-        "elapsed_us": 0,
-    }
+    died = {"tasks": 1, "approvals": 1, "calls": 0, "tokens": 0, "elapsed_us": 0}
+    assert {**revoked.json(), "elapsed_us": 0} == {"agent": "clerk", "revoked": True, **died}
     shown = stage.ask("GET", "/v1/agents/clerk", "ana").json()
     assert (shown["revoked"], shown["open_tasks"], shown["waiting_approvals"]) == (True, [], [])
     assert "by omar" in shown["revoked_why"]
@@ -338,6 +348,49 @@ def test_an_agent_is_cut_off_and_let_act_again(stage: Stage) -> None:
     assert code(stage.ask("GET", "/v1/agents/nobody", "ana")) == (404, "agent_unknown")
 
 
+@pytest.mark.requirement("R2.11")
+def test_a_user_is_cut_off_with_one_agent_or_with_all_and_let_act_again(stage: Stage) -> None:
+    [before] = stage.ask("GET", "/v1/users", "ana").json()
+    assert before == {"user": "tom", "tasks": 1, "agents": ["clerk"], "revoked": []}
+    body = {"user": "tom", "agent": "clerk", "why": "left the team"}
+    done = stage.ask("POST", "/v1/users/revoke", "omar", body).json()
+    assert (done["user"], done["agent"], done["revoked"], done["tasks"]) == ("tom", "clerk", True, 1)
+    stage.ask("POST", "/v1/users/revoke", "omar", {"user": "corp:eve", "why": "left"})
+    eve, tom = stage.ask("GET", "/v1/users", "ana").json()
+    assert (eve["user"], [(each["agent"], each["before"]) for each in eve["revoked"]]) == ("corp:eve", [("", None)])
+    assert (tom["tasks"], tom["agents"], [each["agent"] for each in tom["revoked"]]) == (0, [], ["clerk"])
+    assert "by omar" in tom["revoked"][0]["why"]
+    assert "left the team" in tom["revoked"][0]["why"]
+    assert isinstance(stage.call("look", {}, "c_2"), Refused)
+    all_agents = stage.ask("POST", "/v1/users/restore", "ana", {"user": "tom", "why": "x"})
+    assert code(all_agents) == (409, "user_not_revoked")
+    assert stage.ask("POST", "/v1/users/restore", "ana", body).json()["revoked"] is False
+    assert [each["user"] for each in stage.ask("GET", "/v1/users", "ana").json()] == ["corp:eve"]
+    for wrong, said in ((("Tom", ""), (400, "user_invalid")), (("tom", "nobody"), (404, "agent_unknown"))):
+        named = dict(zip(("user", "agent"), wrong, strict=True))
+        assert code(stage.ask("POST", "/v1/users/revoke", "ana", {**named, "why": "x"})) == said
+
+
+@pytest.mark.requirement("R2.11")
+def test_an_agent_is_cut_off_for_one_user_alone(stage: Stage) -> None:
+    body = {"why": "odd", "user": "tom"}
+    assert stage.ask("POST", "/v1/agents/clerk/revoke", "ana", body).json()["tasks"] == 1
+    assert stage.ask("GET", "/v1/agents/clerk", "ana").json()["revoked"] is False
+    assert stage.said("control")["control"] == "user/tom"
+    assert stage.ask("POST", "/v1/agents/clerk/restore", "ana", body).status_code == 200
+    assert code(stage.ask("POST", "/v1/agents/clerk/restore", "ana", body)) == (409, "user_not_revoked")
+
+
+@pytest.mark.requirement("R2.11")
+def test_a_task_is_cut_off_for_good(stage: Stage) -> None:
+    stage.held()
+    done = stage.ask("POST", "/v1/tasks/t_desk/revoke", "omar", {"why": "not what was asked"}).json()
+    assert (done["task"], done["tasks"], done["approvals"]) == ("t_desk", 1, 1)
+    assert isinstance(stage.call("look", {}, "c_2"), Refused)
+    again = stage.ask("POST", "/v1/tasks/t_desk/revoke", "omar", {"why": "x"})
+    assert code(again) == (404, "task_unknown")
+
+
 def test_everything_stops_and_goes_on(stage: Stage) -> None:
     assert stage.ask("POST", "/v1/stop", "ana", {"why": "fire"}).json() == {"stopped": True}
     stopped: Any = stage.call("look", {})
@@ -350,8 +403,10 @@ def test_everything_stops_and_goes_on(stage: Stage) -> None:
 
 @pytest.mark.parametrize("why", ["", "   ", "x" * 501, "a\nb", "\u202egnp", "\x1b[2J", None, 5])
 def test_a_reason_is_one_line_that_people_can_see(stage: Stage, why: Json) -> None:
-    for path in ("/v1/stop", "/v1/agents/clerk/revoke", "/v1/tools/look/release"):
+    for path in ("/v1/stop", "/v1/agents/clerk/revoke", "/v1/tools/look/release", "/v1/tasks/t_desk/revoke"):
         assert code(stage.ask("POST", path, "ana", {"why": why})) == (422, "request_invalid")
+    for path, body in (("/v1/users/revoke", {"user": "tom"}), ("/v1/agents/clerk/keys/revoke", {"kid": "k"})):
+        assert code(stage.ask("POST", path, "ana", {**body, "why": why})) == (422, "request_invalid")
     assert stage.desk.store.log == []
 
 
@@ -368,6 +423,61 @@ def test_an_agents_key_is_registered_and_only_its_name_is_told(stage: Stage) -> 
     assert code(private) == (400, "key_private")
     assert "canary" not in private.text
     assert code(stage.ask("POST", "/v1/agents/nobody/keys", "ana", {"jwk": key})) == (404, "agent_unknown")
+    assert code(stage.ask("POST", "/v1/agents/clerk/keys", "ana", {})) == (400, "key_invalid")
+
+
+@pytest.mark.requirement("R2.2")
+def test_a_certificate_is_registered_by_its_thumbprint(stage: Stage) -> None:
+    pem, sha256, private = certificate()
+    path = "/v1/agents/clerk/keys"
+    assert stage.ask("POST", path, "ana", {"certificate": pem}).json() == {"agent": "clerk", "kid": sha256}
+    assert stage.ask("GET", "/v1/agents/clerk", "ana").json()["keys"] == [sha256]
+    seen = stage.ask("POST", path, "ana", {"certificate": pem + private})
+    assert code(seen) == (400, "key_private")
+    assert private.splitlines()[1] not in seen.text
+    for wrong in ("", "canary", pem[:200]):
+        assert code(stage.ask("POST", path, "ana", {"certificate": wrong})) == (400, "certificate_invalid")
+    assert code(stage.ask("POST", path, "ana", {"certificate": pem, "jwk": {}})) == (400, "key_invalid")
+
+
+@pytest.mark.requirement("R2.11", "R2.2")
+def test_a_key_is_revoked_for_good(stage: Stage) -> None:
+    key = read_agent_key({"kty": "OKP", "crv": "Ed25519", "x": _x()})
+    path, body = "/v1/agents/clerk/keys/revoke", {"kid": key["kid"], "why": "it was published"}
+    assert code(stage.ask("POST", path, "ana", body)) == (404, "key_unknown")
+    stage.ask("POST", "/v1/agents/clerk/keys", "ana", {"jwk": key})
+    done = stage.ask("POST", path, "omar", body).json()
+    assert (done["kid"], done["tasks"], done["calls"]) == (key["kid"], 0, 0)
+    assert stage.ask("GET", "/v1/agents/clerk", "ana").json()["keys"] == []
+    assert code(stage.ask("POST", "/v1/agents/clerk/keys", "ana", {"jwk": key})) == (409, "key_revoked")
+    assert code(stage.ask("POST", "/v1/agents/nobody/keys/revoke", "ana", body)) == (404, "agent_unknown")
+
+
+def test_a_key_is_taken_away(stage: Stage) -> None:
+    key = read_agent_key({"kty": "OKP", "crv": "Ed25519", "x": _x()})
+    stage.ask("POST", "/v1/agents/clerk/keys", "ana", {"jwk": key})
+    path, body = "/v1/agents/clerk/keys/remove", {"kid": key["kid"]}
+    assert stage.ask("POST", path, "ana", body).json() == {"agent": "clerk", "removed": key["kid"]}
+    assert code(stage.ask("POST", path, "ana", body)) == (404, "key_unknown")
+
+
+def certificate() -> tuple[str, str, str]:
+    """Make a certificate that its own key signed; return it, its thumbprint, and the private key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = Name([NameAttribute(NameOID.COMMON_NAME, "clerk")])
+    made = (
+        CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(NOON)
+        .not_valid_after(NOON + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+    sha256 = urlsafe_b64encode(made.fingerprint(SHA256())).rstrip(b"=").decode("ascii")
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+    return made.public_bytes(Encoding.PEM).decode("ascii"), sha256, private
 
 
 def _x() -> str:

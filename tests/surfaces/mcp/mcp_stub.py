@@ -21,7 +21,7 @@ from tests.conftest import META, Answer
 from remit.catalogue import Controls, Descriptor, Effect, Pin, Review
 from remit.charter import Charter, UseCase
 from remit.core import Delegation, Reason, ToolCall
-from remit.identity import Authenticator, TokenRefusedError
+from remit.identity import Authenticator, Presented, TokenRefusedError
 from remit.pipeline import Done, Failed, Gateway, Live, Refused, Snapshot
 from remit.records import Draft, Entry
 from remit.surfaces._http import Bounds, Headers, Receive, Scope, Send
@@ -67,8 +67,8 @@ class StubGateway:
 class OneToken:
     """Knows one token, of Tom's task with the refund agent."""
 
-    def delegation(self, token: str) -> Delegation:
-        if token != TOKEN:
+    async def delegation(self, presented: Presented) -> Delegation:
+        if presented.token != TOKEN:
             raise TokenRefusedError("token_invalid", "not a token of ours", "open a task")
         return Delegation(
             user="tom", agent="refunds", task="t_1", use_case="refunds", expires_at=NOON + timedelta(hours=1)
@@ -125,7 +125,7 @@ def running_on(release: Snapshot) -> Live:
 def endpoint(stub: StubGateway, live: Live | None = None) -> McpEndpoint:
     running = live or running_on(snapshot(descriptor("get_order"), descriptor("refund_order")))
     gateway, tokens = cast("Gateway", stub), cast("Authenticator", OneToken())
-    return McpEndpoint(gateway, running, tokens, Bounds(), "0.1.0", approvals_url=URL)
+    return McpEndpoint(gateway, running, tokens, Bounds(), "0.1.0", url="http://test/mcp", approvals_url=URL)
 
 
 def ask(to: McpEndpoint, message: Any, lines: Lines = (), method: str = "POST") -> Answer:

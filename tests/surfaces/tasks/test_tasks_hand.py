@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from remit.adapters.oauth import AgentKeys, ClientAssertions, DevelopmentIssuer, TaskTokens, Tokens, TokenService
-from remit.identity import Person, token_endpoint, with_key
+from remit.adapters.oauth import AgentAuthentication, AgentKeys, DevelopmentIssuer, TaskTokens, Tokens, TokenService
+from remit.identity import Person, Presented, Registration, with_key
 from remit.pipeline import TaskDesk
 from remit.surfaces._http import Bounds, Door
 from remit.surfaces.data import DataPlane
@@ -26,14 +26,14 @@ ASKED = {"agent": "clerk", "use_case": "serve", "input": None}
 class Channel:
     """The user's channel in front of a whole desk. `clerk` has a key if `keys` says so."""
 
-    def __init__(self, keys: str) -> None:
+    def __init__(self, keys: str, *, bearer: bool = True) -> None:
         self.desk = Desk()
         clock = self.desk.clock
         self.tokens = TaskTokens(KEY, ISSUER, f"{ISSUER}/mcp", clock)
         people = DevelopmentIssuer(KEY, f"{ISSUER}/development", clock)
         self.login = people.mint(Person("tom", frozenset({"user"})), ISSUER)
         kept = AgentKeys(lambda agent: keys if agent == "clerk" else "")
-        hands = TokenService(self.tokens, kept, ClientAssertions(kept, token_endpoint(ISSUER), clock))
+        hands = TokenService(self.tokens, AgentAuthentication(kept, ISSUER, clock))
         desk = TaskDesk(
             live=self.desk.live,
             store=self.desk.store,
@@ -43,7 +43,12 @@ class Channel:
             open_max=10,
         )
         endpoint = TasksEndpoint(
-            desk, Tokens(self.tokens, people, {"tom": Person("tom", frozenset({"user"}))}), hands, ISSUER, Bounds()
+            desk,
+            Tokens(self.tokens, people, {"tom": Person("tom", frozenset({"user"}))}),
+            hands,
+            ISSUER,
+            Bounds(),
+            registrations=lambda: {"clerk": Registration(bearer=bearer)},
         )
         self.plane = DataPlane(Door([HOST]), {"/v1/tasks": endpoint.serve}, dict)
 
@@ -69,7 +74,7 @@ class Channel:
     def bears(self, status: int, said: Any) -> bool:
         """Whether the answer hands out the task token itself."""
         assert (status, said.keys()) == (201, {"task", "token", "expires_at"})
-        return self.tokens.delegation(said["token"]).task == str(said["task"])
+        return asyncio.run(self.tokens.delegation(Presented(said["token"]))).task == str(said["task"])
 
     def delegates(self, status: int, said: Any) -> bool:
         """Whether the answer hands out a delegation, of use to the agent alone."""
@@ -90,6 +95,32 @@ def test_an_agent_with_a_key_is_handed_a_delegation_unless_the_channel_says_othe
     assert channel.delegates(*channel.open())
     assert channel.delegates(*channel.open(hand="delegation"))
     assert channel.bears(*channel.open(hand="bearer"))
+
+
+@pytest.mark.requirement("R2.2")
+def test_an_agent_is_handed_a_token_that_counts_for_anybody_only_where_its_file_says_so() -> None:
+    for keys, hand in (("", None), ("", "bearer"), (KEYS, "bearer")):
+        wanted = {} if hand is None else {"hand": hand}
+        strict, lax = Channel(keys, bearer=False), Channel(keys)
+        status, said = strict.open(**wanted)
+        assert (status, said["code"]) == (403, "bearer_refused")
+        assert "bearer: true" in said["fix"]
+        assert strict.desk.store.log == []
+        assert lax.bears(*lax.open(**wanted)), "the control"
+    strict = Channel(KEYS, bearer=False)
+    assert strict.delegates(*strict.open())
+
+
+@pytest.mark.requirement("R2.5")
+def test_a_task_is_narrowed_by_authorization_details_and_bad_ones_are_refused() -> None:
+    channel = Channel("")
+    status, said = channel.open(authorization_details=[{"type": "agent_task", "operations": ["look"]}])
+    task = channel.desk.live.task(said["task"])
+    assert status == 201
+    assert task is not None
+    assert task.authority.operations == frozenset({"look"})
+    status, said = channel.open(authorization_details=[{"type": "agent_task", "actions": ["look"]}])
+    assert (status, said["code"]) == (400, "authorization_details_invalid")
 
 
 @pytest.mark.requirement("R2.2")

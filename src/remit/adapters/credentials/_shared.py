@@ -17,13 +17,15 @@ class Shared(Generic[K, T]):
     """
 
     def __init__(self) -> None:
-        self._running: dict[K, asyncio.Task[T]] = {}
+        self._running: dict[K, asyncio.Task[T]] = {}  # what can be joined
+        self._all: set[asyncio.Task[T]] = set()
 
     async def join(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what `work` returns, or what one returns that is under way for the same `key`."""
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(work())
+            self._all.add(task)
             task.add_done_callback(lambda ended: self._end(key, ended))
         return await asyncio.shield(task)
 
@@ -33,13 +35,13 @@ class Shared(Generic[K, T]):
 
     async def close(self) -> None:
         """Wait a moment for what is under way, then end it."""
-        running = list(self._running.values())
-        if running:
-            _, late = await asyncio.wait(running, timeout=_SETTLE_S)
+        if self._all:
+            _, late = await asyncio.wait(self._all, timeout=_SETTLE_S)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
     def _end(self, key: K, ended: asyncio.Task[T]) -> None:
+        self._all.discard(ended)
         if self._running.get(key) is ended:
             del self._running[key]

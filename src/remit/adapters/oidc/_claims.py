@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from remit.adapters.oidc._issuer import Issuer
 from remit.adapters.oidc._jwt import LOG_IN, SKEW_S, invalid, is_moment
@@ -107,10 +108,10 @@ def _check_distributed(issuer: Issuer, claims: JsonObject) -> None:
 def _groups(said: Json) -> frozenset[str]:
     if said is None:
         return frozenset()
-    groups = frozenset(each for each in said if _is_text(each)) if isinstance(said, list) else None
-    if not isinstance(said, list) or groups is None or len(said) > GROUPS_MAX or not all(map(_is_text, said)):
+    groups = [each for each in said if _is_text(each)] if isinstance(said, list) else []
+    if not isinstance(said, list) or len(groups) != len(said) or len(said) > GROUPS_MAX:
         raise invalid(f"the groups are no list of at most {GROUPS_MAX} names")
-    return groups
+    return frozenset(groups)
 
 
 def _attributes(issuer: Issuer, claims: JsonObject) -> Iterator[tuple[str, Attribute]]:
@@ -118,13 +119,12 @@ def _attributes(issuer: Issuer, claims: JsonObject) -> Iterator[tuple[str, Attri
         said = claims.get(claim)
         if said is None:
             continue
-        if isinstance(said, bool | int) or _is_text(said):
-            yield name, said if isinstance(said, bool | int) else str(said)
-        else:
+        if not isinstance(said, bool | int) and not _is_text(said):
             raise invalid(f"`{claim}` is neither text nor a whole number nor a yes or no")
+        yield name, said
 
 
-def _is_text(said: Json) -> bool:
+def _is_text(said: Json) -> TypeGuard[str]:
     return isinstance(said, str) and 0 < len(said) <= TEXT_MAX and said.isprintable()
 
 

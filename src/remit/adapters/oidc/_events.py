@@ -1,4 +1,4 @@
-"""Security events (RFC 8417): what an issuer tells of its users' sessions and accounts, as CAEP, RISC and SSF say it."""
+"""Security events (RFC 8417): what an issuer tells of its users' sessions and accounts, as CAEP and RISC say it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """One issuer, as the settings name it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from remit.identity import ClaimsMap
 
@@ -17,6 +17,6 @@ class Issuer:
     name: str
     issuer: str
     audiences: tuple[str, ...] = ()
-    claims: ClaimsMap = ClaimsMap()
+    claims: ClaimsMap = field(default_factory=ClaimsMap)
     jwks_age_max_s: int = 3600
     events: bool = False

@@ -29,7 +29,7 @@ from remit.adapters.project._models import (
     URL_CHARS_MAX,
 )
 from remit.adapters.project._review import read_served, served_text
-from remit.adapters.project._scaffold import AGENT, SCHEMA_LINE, common_files
+from remit.adapters.project._scaffold import AGENT, SCHEMA_LINE, common_files, identity_lines
 from remit.adapters.project._urls import url_wrong
 from remit.adapters.project._yaml import FILE_BYTES_MAX
 from remit.catalogue import closed_inside, format_is_known, schema_problems, unsafe_text, without_unknown_keywords
@@ -445,6 +445,8 @@ def _agent_file(owner: str, operations: Mapping[str, _Candidate]) -> str:
         f"owner: {scalar(owner)}\n"
         "process: not described yet\n"
         "purpose: not described yet\n"
+        "\n"
+        f"{identity_lines()}"
         "\n"
         "use_cases:\n"
         "  general:\n"

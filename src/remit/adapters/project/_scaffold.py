@@ -32,7 +32,7 @@ development:
     {owner}: {{roles: [operator, user]}}     # and roles of your own, such as finance, for policies to ask for
 
 # What follows are the defaults.
-# data: {{host: 127.0.0.1, port: 8700}}      # agents connect here
+# data: {{host: 127.0.0.1, port: 8700}}      # agents connect here; `tls: {{certificate: ..., key: ...}}` for https
 # admin: {{host: 127.0.0.1, port: 8701}}     # people and the command line connect here
 # store: {{path: var/remit.db}}
 # records: {{checkpoint_file: checkpoints/log.checkpoints, checkpoint_every_s: 10}}
@@ -41,6 +41,13 @@ development:
 # upstream: {{connections_max: 64}}
 # catalogue: {{trust: var/trust.json, check_every_s: 10}}   # who may sign reviews; how often tools are compared
 # holds: {{wait_s: 5}}                       # how long a held call waits for people before it answers
+# tokens: {{dpop_nonce: false, proof_age_max_s: 60}}        # how agents prove their keys
+
+# People of an identity provider, who are `corp:<subject>` here:
+# issuers:
+#   corp:
+#     issuer: https://id.example.org         # to the letter as its tokens say it
+#     claims: {{groups: groups, roles: {{user: [staff]}}}}    # whoever is in the group `staff` may use agents
 """
 
 _AGENT_FILE = """\
@@ -55,12 +62,19 @@ purpose: answer questions about orders
 #   writes: {{of: [write, execute, irreversible], per: user, in: day, max: 5}}
 #   at_once: {{per: agent, max: 4}}
 
+{identity}
 # Each approved use closes the list of operations. A task names one use; whatever it does not list is denied.
 use_cases:
   questions:
     description: look an order up and answer a question about it
     operations:
       - get_order
+"""
+
+_IDENTITY = """\
+# Task tokens count for whoever bears them, so that a plain MCP client works at once. A stolen one works too, so make a
+# key of the agent's own (`remit agents register {agent}`) and take this line out: then a token is bound to the key.
+identity: {{bearer: true}}
 """
 
 _CATALOGUE_FILE = """\
@@ -146,10 +160,15 @@ def new_project(name: str, owner: str) -> Mapping[str, str]:
     """
     return {
         **common_files(name, owner),
-        f"agents/{AGENT}/agent.yaml": _AGENT_FILE.format(schema=SCHEMA_LINE, owner=owner),
+        f"agents/{AGENT}/agent.yaml": _AGENT_FILE.format(schema=SCHEMA_LINE, owner=owner, identity=identity_lines()),
         f"agents/{AGENT}/policies/first.cedar": _POLICY,
         "catalogue/orders.yaml": _CATALOGUE_FILE.format(schema=SCHEMA_LINE),
     }
+
+
+def identity_lines() -> str:
+    """Return what a new agent's file says of how it proves itself, with the way to something better."""
+    return _IDENTITY.format(agent=AGENT)
 
 
 def common_files(name: str, owner: str) -> dict[str, str]:

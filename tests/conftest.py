@@ -336,7 +336,7 @@ def _read(connection: socket.socket) -> Answer:
         return Answer(0, {}, b"")
     headers: dict[str, str] = {}
     for name, value in answer.getheaders():
-        headers[name.lower()] = value
+        headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
     return Answer(answer.status, headers, body)
 
 

@@ -154,10 +154,15 @@ def postgres_socket() -> Iterator[Path]:
             run("pg_ctl", "start", "--wait", f"--log={folder}/log", f"--options={options}")
         except (OSError, subprocess.SubprocessError) as error:
             pytest.skip(f"PostgreSQL does not start: {error} {getattr(error, 'stderr', '')}")
-        try:
+        # Whatever ends this program closes the pipe, and that ends the server.
+        end = ["sh", "-c", 'read -r _; "$@"; rm -rf "$0"', name, programs / "pg_ctl", f"--pgdata={folder}/data"]
+        with subprocess.Popen(
+            [*map(str, end), "stop", "--mode=immediate", "--silent"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            **as_user,
+        ):
             yield folder
-        finally:
-            run("pg_ctl", "stop", "--wait", "--mode=immediate")
 
 
 def _programs(folder: Path) -> Path:

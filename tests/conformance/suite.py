@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
@@ -44,8 +45,7 @@ class Suite:
 
     def names(self, kind: str) -> frozenset[str]:
         """Return the names of its scenarios for a `server`, a `client` or an `authorization` server."""
-        listed = subprocess.run([*self.program, "list"], capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
-        parts = re.split(r"^(\w.* scenarios).*:$", listed.stdout, flags=re.MULTILINE)
+        parts = re.split(r"^(\w.* scenarios).*:$", _listed(*self.program), flags=re.MULTILINE)
         named = dict(zip(parts[1::2], parts[2::2], strict=True))
         return frozenset(re.findall(r"^  - (\S+)", named.get(HEADING[kind], ""), flags=re.MULTILINE))
 
@@ -77,6 +77,11 @@ class Suite:
                 process.kill()  # where `say` fails nobody would answer it
         failed = [each for file in folder.rglob("checks.json") for each in _failed(json.loads(file.read_text("utf-8")))]
         return failed if failed or process.returncode == 0 else said
+
+
+@cache
+def _listed(*program: str) -> str:
+    return subprocess.run([*program, "list"], capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
 
 
 def _failed(checks: Any) -> list[str]:

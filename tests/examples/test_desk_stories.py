@@ -26,7 +26,7 @@ from joserfc.jwk import OKPKey
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import CallToolResult, RequestParamsMeta
+from mcp_types import CallToolResult, RequestParamsMeta, TextContent
 
 DESK = Path(__file__).parents[2] / "examples" / "refund_desk"
 READY_S = 60  # generous: the machine may be busy
@@ -118,8 +118,8 @@ def calls(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "calls.jsonl").read_text().splitlines()]
 
 
-def refund(url: str, token: str | None) -> CallToolResult | str:
-    arguments = {"order_id": "ord-1001", "amount_minor": 1, "currency": "EUR", "reason": "test"}
+def refund(url: str, token: str | None, amount_minor: int = 1) -> CallToolResult | str:
+    arguments = {"order_id": "ord-1001", "amount_minor": amount_minor, "currency": "EUR", "reason": "test"}
 
     async def go() -> CallToolResult | str:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -153,6 +153,10 @@ BAD_TOKENS: dict[str, tuple[Make, str]] = {
     "an unknown key": (lambda i, url: i.token(url, "k9", key=new_key()), "unknown key"),
     "a stolen kid": (lambda i, url: i.token(url, key=new_key()), "does not verify"),
     "another type": (lambda i, url: i.token(url, typ="JWT"), "not an access token"),
+    "another operation": (lambda i, url: i.token(url, operation="get_order"), "for another operation"),
+    "no operation": (lambda i, url: i.token(url, operation=None), "for another operation"),
+    "nobody acts": (lambda i, url: i.token(url, act=None), "does not say who asks and who acts"),
+    "nobody asks": (lambda i, url: i.token(url, sub=None), "does not say who asks and who acts"),
 }
 
 
@@ -164,15 +168,52 @@ def test_with_an_issuer_a_call_needs_a_token_of_it_for_this_server(tmp_path: Pat
             assert said in answer, name
             assert said in calls(tmp_path)[-1]["refused"], name
         assert refunds(tmp_path) == 0
-        token = issuer.token(url)
+        token = issuer.token(url, operation="refund_order", seq=[7, 1], intent="abc")
         answer = refund(url, token)
         assert isinstance(answer, CallToolResult)
         assert not answer.is_error
         seen = calls(tmp_path)[-1]
         assert (seen["user"], seen["agent"], seen["task"], seen["bearer"]) == ("tom", "refunds", "t_1", True)
+        assert (seen["seq"], seen["intent"]) == ([7, 1], "abc")
         assert refunds(tmp_path) == 1
+        answer = refund(url, issuer.token(url))  # a token for whatever operation
+        assert isinstance(answer, CallToolResult)
+        assert "seq" not in calls(tmp_path)[-1]
     written = (tmp_path / "calls.jsonl").read_text()
     assert not any(part in written for part in token.split("."))
+
+
+@pytest.mark.requirement("R2.10")
+def test_the_shop_has_a_policy_of_its_own_from_who_asks_and_who_acts(tmp_path: Path, issuer: Issuer) -> None:
+    """The control: the same refund by the agent that may, and of as much as the person may have, is made."""
+    policy = ("--refund-agents", "refunds", "night-desk", "--refund-max", "tom=1000", "--refund-max", "corp:eve=0")
+    with order_desk(tmp_path, "--issuer", issuer.url, *policy) as url:
+
+        def said(amount_minor: int = 1, **claims: Any) -> str:
+            answer = refund(url, issuer.token(url, **claims), amount_minor)
+            assert isinstance(answer, CallToolResult), answer
+            [block] = answer.content
+            assert isinstance(block, TextContent)
+            return block.text if answer.is_error else ""
+
+        assert "the agent `tracker` may not refund at this shop" in said(act={"sub": "tracker"})
+        # Of a chain it is the one that calls: that a good one handed the work on to it does not count.
+        assert "the agent `tracker` may not" in said(act={"sub": "tracker", "act": {"sub": "refunds"}})
+        assert "`tom` can have at most 1000 minor units refunded at once, not 1001" in said(1_001)
+        assert "`corp:eve` can have at most 0" in said(sub="corp:eve")
+        assert refunds(tmp_path) == 0
+        assert said(1_000) == said(act={"sub": "night-desk", "act": {"sub": "tracker"}}) == said(1_001, sub="ann") == ""
+        assert refunds(tmp_path) == 3
+
+
+@pytest.mark.parametrize("words", [("--refund-agents", "refunds"), ("--refund-max", "tom=1")])
+def test_a_policy_without_an_issuer_is_a_usage_error(tmp_path: Path, words: tuple[str, ...]) -> None:
+    program = [sys.executable, str(DESK / "orders" / "orders_server.py"), "--port", "0", *words]
+    file = tmp_path / "shop.sqlite"
+    done = subprocess.run([*program, "--database", str(file)], capture_output=True, timeout=READY_S, check=False)
+    assert done.returncode == 2
+    assert b"nobody says who calls" in done.stderr
+    assert not file.exists()
 
 
 def test_keys_are_fetched_when_first_needed_and_when_an_unknown_one_comes(tmp_path: Path, issuer: Issuer) -> None:

@@ -34,6 +34,7 @@ TIMEOUT_S = 60  # generous: the machine may be busy
 REDIRECTS_MAX = 10  # of one login
 
 DESK = "desk-app"  # a public client, of a channel or of a plain MCP client
+STRAY = "stray"  # another one
 PORTAL = "portal"  # a confidential client
 PORTAL_SECRET = "a secret of the portal's, 32 bytes"
 BATCH = "batch"  # a client of its own right, with a key: private_key_jwt, DPoP, no user
@@ -61,6 +62,7 @@ def _code_client(client_id: str, **more: Any) -> dict[str, Any]:
 
 CLIENTS: tuple[Mapping[str, Any], ...] = (
     _code_client(DESK),
+    _code_client(STRAY),
     _code_client(PORTAL, client_secret=PORTAL_SECRET, token_endpoint_auth_method="client_secret_basic"),
     {
         "client_id": BATCH,
@@ -176,9 +178,11 @@ class Provider:
         assert answer.status_code == 200, answer.text
 
 
-def dpop_proof(key: ECKey, method: str, url: str, token: str = "") -> str:
+def dpop_proof(key: ECKey, method: str, url: str, token: str = "", nonce: str = "") -> str:
     """Return a proof that whoever sends this request has `key` (RFC 9449, section 4.2)."""
     claims: dict[str, Any] = {"htm": method, "htu": url, "iat": int(time.time())}
+    if nonce:
+        claims["nonce"] = nonce
     if token:
         claims["ath"] = _base64url(hashlib.sha256(token.encode("ascii")).digest())
     return _signed({"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False)}, claims, key)

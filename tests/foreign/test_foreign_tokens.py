@@ -145,17 +145,22 @@ def test_known_keys_count_through_an_outage_until_they_are_too_old_and_it_is_sai
 def test_a_token_that_the_provider_bound_to_a_key_counts_with_its_proof_alone(corp: Provider) -> None:
     key, thief = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
     token = corp.login("alice", DESK, OURS, dpop=key)
+    early = dpop_proof(key, "POST", OURS, token)
 
-    def shown(by: ECKey, url: str = OURS) -> Presented:
-        return Presented(token, "dpop", dpop_proof(by, "POST", url, token), "POST", OURS)
+    def shown(by: ECKey, nonce: str, url: str = OURS) -> Presented:
+        return Presented(token, "dpop", dpop_proof(by, "POST", url, token, nonce), "POST", OURS)
 
     async def act(door: Door) -> None:
-        once = shown(key)
+        with pytest.raises(TokenRefusedError) as caught:  # (a proof from before the start may have been used before)
+            await door.says(Presented(token, "dpop", early, "POST", OURS))
+        assert caught.value.code == "dpop_nonce_required"
+        nonce = caught.value.nonce
+        once = shown(key, nonce)
         assert (await door.says(once)).key == key.thumbprint()
         assert await door.code(once) == "dpop_proof_replayed"
         assert await door.code(token) == "dpop_required"
-        assert await door.code(shown(thief)) == "dpop_proof_invalid"
-        assert await door.code(shown(key, f"{OURS}/elsewhere")) == "dpop_proof_invalid"
+        assert await door.code(shown(thief, nonce)) == "dpop_proof_invalid"
+        assert await door.code(shown(key, nonce, f"{OURS}/elsewhere")) == "dpop_proof_invalid"
 
     at_door(corp, act)
 

@@ -6,7 +6,7 @@ resource indicator, RFC 9207) and comes back with a token. The provider is forei
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,18 +18,11 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 from mcp_types import CallToolResult
 from pydantic import AnyUrl
-from tests.conftest import Gateway
-from tests.foreign.guarded import guarded
-from tests.foreign.provider import CALLBACK, DESK, DOCUMENT, Provider
+from tests.conftest import Gateway, tool_call
+from tests.foreign.provider import CALLBACK, DESK, DOCUMENT, PORTAL, PORTAL_SECRET, STRAY, Provider
 
 Org = tuple[Gateway, Provider]
 ORDER = {"order_id": "ord-1001"}
-
-
-@pytest.fixture(scope="module")
-def org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Org]:
-    with guarded(tmp_path_factory.mktemp("org")) as both:
-        yield both
 
 
 class Store:
@@ -113,20 +106,55 @@ def test_the_official_client_finds_the_issuer_logs_its_user_in_and_reads(org: Or
 @pytest.mark.requirement("R2.2", "R2.9")
 def test_the_records_name_the_user_and_the_agent_that_the_client_is(org: Org) -> None:
     gateway, corp = org
-    seen = len(gateway.export())
+    seen = len(leaves(gateway))
     logged_in(gateway, Visitor(corp, "alice"), Store(DESK), look_up)
     [intent] = [leaf for leaf in leaves(gateway)[seen:] if leaf["kind"] == "intent"]
-    assert (intent["user"], intent["agent"]) == ("corp:alice", "tracker"), intent
+    assert (intent["level"], intent["client"], intent["task_found"]["agent"]) == ("C", f"corp:{DESK}", "tracker")
+    assert (intent["task_found"]["user"], intent["task_found"]["groups"]) == ("corp:alice", ["staff", "support"])
 
 
 @pytest.mark.requirement("R2.6")
-def test_the_users_token_does_not_reach_the_tool(org: Org) -> None:
+def test_the_users_token_is_neither_passed_on_nor_kept(org: Org) -> None:
     gateway, corp = org
     store = Store(DESK)
     logged_in(gateway, Visitor(corp, "alice"), store, look_up)
     assert store.tokens is not None
-    assert store.tokens.access_token not in gateway.calls.read_text("utf-8") + gateway.said()
-    assert not any(store.tokens.access_token in line for line in gateway.export())
+    token = store.tokens.access_token
+    assert token not in gateway.calls.read_text("utf-8") + gateway.said()
+    assert not any(token in line for line in gateway.export())
+
+
+@pytest.mark.requirement("R2.6")
+def test_a_plain_client_of_an_agent_that_may_write_only_reads(org: Org) -> None:
+    gateway, corp = org
+    token = corp.login("alice", PORTAL, f"{gateway.data}/mcp", secret=PORTAL_SECRET)
+    refund = {**ORDER, "amount_minor": 100, "currency": "EUR", "reason": "broken"}
+    assert gateway.call(token, tool_call()).code == ""
+    reached = len(gateway.received())
+    assert gateway.call(token, tool_call("refund_order", refund)).code == "client_only_reads"
+    assert len(gateway.received()) == reached
+
+
+@pytest.mark.requirement("R2.6")
+@pytest.mark.parametrize(
+    ("user", "client", "code"), [("bob", DESK, "role_missing"), ("alice", STRAY, "client_unknown")]
+)
+def test_a_person_or_a_client_that_the_organisation_does_not_let_in_reaches_nothing(
+    org: Org, user: str, client: str, code: str
+) -> None:
+    gateway, corp = org
+    reached = len(gateway.received())
+    answer = gateway.call(corp.login(user, client, f"{gateway.data}/mcp"), tool_call())
+    assert (answer.status, answer.code) == (403, code)
+    assert len(gateway.received()) == reached
+
+
+@pytest.mark.requirement("R2.6")
+def test_a_good_login_for_another_resource_is_refused_and_told_where_to_log_in(org: Org) -> None:
+    gateway, corp = org
+    answer = gateway.call(corp.login("alice", DESK, "https://elsewhere.example/mcp"), tool_call())
+    assert (answer.status, answer.code) == (401, "token_audience")
+    assert f'resource_metadata="{gateway.data}/' in answer.headers["www-authenticate"]
 
 
 def leaves(gateway: Gateway) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def decided(
 CLERKS = f'{HEAD} when {{ context.user.groups.contains("refund-clerks") }};'
 
 
-@pytest.mark.requirement("R2.5", "R3.2")
+@pytest.mark.requirement("R2.5", "R2.6", "R3.2")
 def test_a_user_without_the_group_gets_nothing_through_an_agent_that_serves_both() -> None:
     assert decided(CLERKS, ("refund-clerks", "staff"), user="corp:fay") == "allow"
     assert decided(CLERKS, ("staff",), user="corp:tom") == "policy_no_permit"

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import apsw
 
 from remit.adapters.project import compile_snapshot
 from remit.adapters.sqlite import SqliteStore
-from remit.adapters.system import Bell
+from remit.adapters.system import Bell, CallsUnderway
 from remit.catalogue import Descriptor, Tool
 from remit.core import JsonObject, Obligation, Ruling, ToolCall
 from remit.identity import Person
@@ -31,6 +31,7 @@ from remit.pipeline import (
     Committed,
     Conflict,
     ControlDesk,
+    Credential,
     Deployed,
     Done,
     Facts,
@@ -85,7 +86,7 @@ class RestlessTool(UpstreamSimulator):
         self.most = 0
 
     async def invoke(
-        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: str
+        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential
     ) -> UpstreamAnswer | UpstreamFailure:
         await self._pause()
         self._with_it += 1
@@ -141,14 +142,14 @@ class Arena:
         await self.store.open_task(opened, task_opened(opened, at=NOON, by="tom", random=seeded(1), input_body=given))
         self.live.admit(opened, given)
 
-    async def present(self, operation: str, arguments: JsonObject, task: str) -> Answer:
+    async def present(self, operation: str, arguments: JsonObject, task: str, keys: tuple[str, ...] = ()) -> Answer:
         self.calls += 1
-        delegation = desk_delegation(task, expires_at=END)
+        delegation = replace(desk_delegation(task, expires_at=END), keys=keys)
         return await self.gateway.handle(desk_call(operation, arguments, call=f"c_{self.calls}", delegation=delegation))
 
-    async def ask(self, operation: str, arguments: JsonObject, task: str) -> str:
+    async def ask(self, operation: str, arguments: JsonObject, task: str, keys: tuple[str, ...] = ()) -> str:
         """Present a call; return in a word what became of it."""
-        answer = await self.present(operation, arguments, task)
+        answer = await self.present(operation, arguments, task, keys)
         again = "repeated" if isinstance(answer, Done) and answer.repeated else "done"
         word = again if isinstance(answer, Done) else answer.reason.code
         self.answers[word] += 1
@@ -198,12 +199,13 @@ async def arena(
         if reader.execute(query, (LOOKED_AT, call.id)).fetchall() != [(1,)]:
             unrecorded.append(call.id)
 
-    tool = RestlessTool(pause, arrives)
+    tool, underway, credentials = RestlessTool(pause, arrives), CallsUnderway(), PlainCredentials()
     gateway = kind(
         facts=live,
         ledger=store,
         upstream=tool,
-        credentials=PlainCredentials(),
+        credentials=credentials,
+        underway=underway,
         bell=bell,
         clock=clock,
         random=seeded(seed),
@@ -215,7 +217,9 @@ async def arena(
             live=live,
             gateway=gateway,
             approvals=ApprovalDesk(live=live, store=store, clock=clock, bell=bell),
-            controls=ControlDesk(live=live, store=store, clock=clock, bell=bell, forget_agent=lambda _: None),
+            controls=ControlDesk(
+                live=live, store=store, clock=clock, bell=bell, underway=underway, forget=credentials.forget
+            ),
             clock=clock,
             tool=tool,
             dice=dice,
@@ -272,7 +276,9 @@ class Reader:
         self.intents.add(call)
         self._open.add(call)
         self._days[leaf["at"][:10]] += 1
-        forbidding = {f"agent/{leaf['agent']}", f"operation/{leaf['operation']}", leaf["task"]} & self._forbidden
+        rests_on = {f"{what}/{leaf[what]}" for what in ("agent", "user", "task", "operation")}
+        rests_on |= {leaf["task"], *(f"key/{key}" for key in leaf.get("keys", ()))}
+        forbidding = rests_on & self._forbidden
         found = [
             (leaf["decision"] != ["allow"], f"says {leaf['decision']}"),
             (forbidding, f"follows what forbids it: {forbidding}"),
@@ -307,16 +313,14 @@ async def wrongs(here: Arena, at_once_max: int = 1 << 30, a_day_max: int = 1 << 
 class ComparesNothing(Gateway):
     """A control: what it read is not compared, and what it owes is not asked of the store."""
 
-    async def _begin(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
-    ) -> Committed | Conflict | Full:
-        return await self.ledger.begin(self._entry("intent", call, facts, ruling, more), ())
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling, intent: Draft) -> Committed | Conflict | Full:
+        del call, facts, ruling
+        return await self.ledger.begin(intent, ())
 
 
 class OwesNothing(Gateway):
     """A control: what it read is compared, but nothing is counted and no approval used up."""
 
-    async def _begin(
-        self, call: ToolCall, facts: Facts, ruling: Ruling, more: JsonObject | None = None
-    ) -> Committed | Conflict | Full:
-        return await self.ledger.begin(self._entry("intent", call, facts, ruling, more), facts.versions)
+    async def _begin(self, call: ToolCall, facts: Facts, ruling: Ruling, intent: Draft) -> Committed | Conflict | Full:
+        del call, ruling
+        return await self.ledger.begin(intent, facts.versions)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +22,8 @@ from tests.races.arena import (
 )
 
 from remit.core import JsonObject
-from remit.pipeline import Gateway, Revoked, Snapshot
+from remit.identity import X509, Cut
+from remit.pipeline import Cutoff, Gateway, Snapshot
 from remit.testing import POLICY, desk_snapshot
 
 pytestmark = pytest.mark.requirement("R2.11", "R3.5", "R3.7", "R4.7", "R6.1", "R6.4", "R8.6")
@@ -31,6 +33,7 @@ FEW = 30
 CONTROL_TRIES = 200  # at most, until a gateway that lacks a guard is seen
 FORBIDS = POLICY + '@id("stop") forbid (principal, action == Action::"look", resource);'
 HELD: JsonObject = {"amount": 75}
+CLERK = Cut(agent="clerk")
 CALLERS = 20
 PRESENTED = 50
 
@@ -54,12 +57,43 @@ async def approved_and_revoked(here: Arena, number: int) -> str:
     async def revoke() -> str:
         await here.pause()
         await here.pause()
-        assert isinstance(await here.controls.revoke_agent("clerk", "otto", "a race"), Revoked)
+        assert isinstance(await here.controls.cut(CLERK, "otto", "a race"), Cutoff)
         return ""
 
     answers = await asyncio.gather(approve_and_call(), call_meanwhile(), revoke())
-    assert await here.controls.restore_agent("clerk", "otto", "the next race") is None
+    assert await here.controls.restore(CLERK, "otto", "the next race") is None
     return "made" if "done" in answers else "cut off"
+
+
+def revoked_and_called(what: str) -> Try:
+    """Return the race of three calls in one task with the revocation of what they rest on."""
+
+    async def race(here: Arena, number: int) -> str:
+        task, kid = f"t_{number}", ""
+        await here.open(task)
+        if what == "key":  # (a new one each time: no key that was revoked ever counts again)
+            sha256 = urlsafe_b64encode(number.to_bytes(32, "big")).rstrip(b"=").decode("ascii")
+            kid = str(await here.controls.register_key("clerk", {"kty": X509, "x5t#S256": sha256}, "ana"))
+        cut = {"agent": CLERK, "user": Cut(user="tom"), "task": Cut(task=task), "key": Cut(key=kid)}[what]
+
+        async def call() -> str:
+            await here.pause()
+            return await here.ask("look", {}, task, (kid,) if kid else ())
+
+        async def revoke() -> str:
+            await here.pause()
+            assert isinstance(await here.controls.cut(cut, "otto", "a race"), Cutoff)
+            return ""
+
+        answers = await asyncio.gather(call(), revoke(), call(), call())
+        if what in ("agent", "user"):
+            assert await here.controls.restore(cut, "otto", "the next race") is None
+        here.live.dismiss(task)
+        return (
+            "cut under way" if "revoked" in answers else {0: "cut off", 3: "made"}.get(answers.count("done"), "between")
+        )
+
+    return race
 
 
 async def quarantined_and_called(here: Arena, number: int) -> str:
@@ -148,8 +182,10 @@ class Race:
     first: Callable[[], Snapshot] = desk_snapshot
 
 
+CUT = ("agent", "user", "task", "key")
 RACES = {
     "approved and revoked": Race(approved_and_revoked, ComparesNothing),
+    **{f"{what} revoked and called": Race(revoked_and_called(what), ComparesNothing) for what in CUT},
     "quarantined and called": Race(quarantined_and_called, ComparesNothing),
     "twenty against caps": Race(twenty_at_once, OwesNothing, AT_ONCE_MAX, A_DAY_MAX, capped),
     "fifty on one approval": Race(one_approval_fifty_calls, OwesNothing),

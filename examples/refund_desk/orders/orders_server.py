@@ -6,8 +6,14 @@ data are invented from a seed, and the shop's calendar stands still, so two runs
     python orders_server.py --database shop.sqlite --port 9301 --log calls.jsonl
     ready http://127.0.0.1:9301/mcp
 
-With `--issuer URL` a tool call must carry a token that this issuer minted for this server. Two options play a part in a
-story: `--describe` changes what a tool says of itself, `--delay-ms` makes reads slow enough to overlap.
+With `--issuer URL` a tool call must carry a token that this issuer minted for this server, and for this very operation
+where it names one. The shop then has a policy of its own, from who asks (`sub`) and who acts (`act`):
+
+    --refund-agents refunds      only these agents may refund, for whomever they act
+    --refund-max tom=5000        what a person can have refunded at once, in minor units; others have no such bound
+
+Two options play a part in a story: `--describe` changes what a tool says of itself, `--delay-ms` makes reads slow
+enough to overlap.
 """
 
 import argparse
@@ -20,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -335,13 +342,43 @@ class Story:
     delay_ms: int = 0
 
 
-def order_desk(shop: Shop, story: Story, watch: "CallLog") -> MCPServer:
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as a token of the issuer says: `user` asks (`sub`), `agent` acts (`act`)."""
+
+    user: str
+    agent: str
+
+
+CALLER: ContextVar[Caller | None] = ContextVar("CALLER", default=None)
+"""Whose call is being carried out; None where no issuer vouches for anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the shop itself allows, whatever anybody before it has allowed. None: every agent."""
+
+    refund_agents: frozenset[str] | None = None
+    refund_max_minor: Mapping[str, int] = field(default_factory=dict)
+
+    def check_refund(self, caller: Caller | None, amount_minor: int) -> None:
+        """Let a refund through. Raises: ToolError if `caller` may not make it, or not so large a one."""
+        if caller is None:
+            return
+        if self.refund_agents is not None and caller.agent not in self.refund_agents:
+            raise ToolError(f"the agent `{caller.agent}` may not refund at this shop")
+        most = self.refund_max_minor.get(caller.user)
+        if most is not None and amount_minor > most:
+            raise ToolError(f"`{caller.user}` can have at most {most} minor units refunded at once, not {amount_minor}")
+
+
+def order_desk(shop: Shop, story: Story, policy: Policy, watch: "CallLog") -> MCPServer:
     """Return the tool server over `shop`; each tool call it receives is seen by `watch` before it is carried out."""
     desk: MCPServer[Any] = MCPServer(
         "orders", title="Order desk", version="1.0.0", log_level="WARNING", middleware=[watch]
     )
     _add_reads(desk, shop, story)
-    _add_writes(desk, shop, story)
+    _add_writes(desk, shop, story, policy)
     return desk
 
 
@@ -372,13 +409,14 @@ def _add_reads(desk: MCPServer, shop: Shop, story: Story) -> None:
         return shop.payments(order_id)
 
 
-def _add_writes(desk: MCPServer, shop: Shop, story: Story) -> None:
+def _add_writes(desk: MCPServer, shop: Shop, story: Story, policy: Policy) -> None:
     says = story.describe.get
     careful = ToolAnnotations(destructive_hint=False, open_world_hint=False)
 
     @desk.tool(title="Refund an order", description=says("refund_order"), annotations=careful)
     def refund_order(order_id: OrderId, amount_minor: AmountMinor, currency: Currency, reason: ReasonText) -> Refund:
         """Pay back part or all of what was paid for an order."""
+        policy.check_refund(CALLER.get(), amount_minor)
         return shop.refund(order_id, amount_minor, currency, reason)
 
     drastic = ToolAnnotations(open_world_hint=False)
@@ -407,8 +445,8 @@ class Tokens:
     audience: str
     keys: dict[str, KeySet] = field(default_factory=dict)
 
-    async def read(self, header: str | None) -> dict[str, Any]:
-        """Return the claims of the token in an Authorization header. Raises: RefusedError."""
+    async def read(self, header: str | None, operation: object) -> dict[str, Any]:
+        """Return the claims of the token in an Authorization header of a call of `operation`. Raises: RefusedError."""
         scheme, _, token = (header or "").partition(" ")
         if scheme.lower() != "bearer":
             raise RefusedError("no bearer token")
@@ -421,9 +459,9 @@ class Tokens:
             claims = json.loads(jws.deserialize_compact(token, key, algorithms=["Ed25519"]).payload)
         except (JoseError, ValueError) as error:
             raise RefusedError("a token that does not verify") from error
-        return self._judged(claims)
+        return self._judged(claims, operation)
 
-    def _judged(self, claims: object) -> dict[str, Any]:
+    def _judged(self, claims: object, operation: object) -> dict[str, Any]:
         if not isinstance(claims, dict) or claims.get("iss") != self.issuer:
             raise RefusedError("a token of another issuer")
         if claims.get("aud") != self.audience:
@@ -431,6 +469,8 @@ class Tokens:
         expires = claims.get("exp")
         if type(expires) is not int or time.time() >= expires:
             raise RefusedError("a token that has expired")
+        if claims.get("operation", operation) != operation:
+            raise RefusedError("a token for another operation")
         return claims
 
     async def _key(self, kid: str) -> KeySet:
@@ -469,17 +509,23 @@ class CallLog:
         header = None if ctx.request is None else ctx.request.headers.get("authorization")
         line: dict[str, Any] = {"tool": ctx.params.get("name"), "arguments": ctx.params.get("arguments")}
         line["bearer"] = header is not None
+        caller = None
         if self.tokens is not None:
             try:
-                line |= _who(await self.tokens.read(header))
+                claims = await self.tokens.read(header, line["tool"])
+                caller = _caller(claims)
             except RefusedError as error:
                 self._write(line | {"refused": str(error)})
                 raise MCPError(INVALID_REQUEST, f"refused: {error}") from error
+            line |= {"user": caller.user, "agent": caller.agent, "task": claims.get("txn")}
+            line |= {name: claims[name] for name in ("seq", "intent") if name in claims}
         self.under_way += 1
+        said = CALLER.set(caller)
         try:
             self._write(line | {"at_once": self.under_way})
             return await call_next(ctx)
         finally:
+            CALLER.reset(said)
             self.under_way -= 1
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -487,13 +533,13 @@ class CallLog:
         print(json.dumps({"call": self.received, **line}), file=self.file, flush=True)
 
 
-def _who(claims: dict[str, Any]) -> dict[str, Any]:
-    act = claims.get("act")
-    return {
-        "user": claims.get("sub"),
-        "agent": act.get("sub") if isinstance(act, dict) else None,
-        "task": claims.get("txn"),
-    }
+def _caller(claims: dict[str, Any]) -> Caller:
+    """Say who asks and who acts: of a chain of agents, the one that calls us. Raises: RefusedError."""
+    user, act = claims.get("sub"), claims.get("act")
+    agent = act.get("sub") if isinstance(act, dict) else None
+    if not isinstance(user, str) or not isinstance(agent, str):
+        raise RefusedError("a token that does not say who asks and who acts")
+    return Caller(user, agent)
 
 
 class AnnouncingServer(uvicorn.Server):
@@ -527,6 +573,14 @@ def described(text: str) -> tuple[str, str]:
     return tool, says
 
 
+def bounded(text: str) -> tuple[str, int]:
+    """Read `PERSON=MINOR`."""
+    person, mark, most = text.rpartition("=")
+    if not mark or not person or not most.isdecimal():
+        raise argparse.ArgumentTypeError(f"`{text}` is not PERSON=MINOR")
+    return person, int(most)
+
+
 def main(arguments: list[str]) -> None:
     """Read the command line, create the database if it is missing, and serve."""
     parser = argparse.ArgumentParser(description="the shop's order desk, an MCP tool server on loopback")
@@ -535,19 +589,25 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=7, help="what a new database is invented from")
     parser.add_argument("--log", type=Path, help="append received calls to this file instead of standard error")
     parser.add_argument("--issuer", metavar="URL", help="whose tokens tool calls must carry")
+    parser.add_argument("--refund-agents", nargs="+", metavar="AGENT", help="who may refund; needs --issuer")
+    parser.add_argument("--refund-max", type=bounded, action="append", default=[], metavar="PERSON=MINOR")
     parser.add_argument("--describe", type=described, action="append", default=[], metavar="TOOL=TEXT")
     parser.add_argument("--delay-ms", type=int, default=0, help="how long a read takes at least")
     given = parser.parse_args(arguments)
+    if given.issuer is None and (given.refund_agents is not None or given.refund_max):
+        parser.error("without --issuer nobody says who calls: there is no policy to apply")
     logging.getLogger("mcp").setLevel(logging.WARNING)
     if not given.database.exists():
         create_database(given.database, given.seed)
     story = Story(dict(given.describe), given.delay_ms)
+    agents = None if given.refund_agents is None else frozenset(given.refund_agents)
+    policy = Policy(agents, dict(given.refund_max))
     with ExitStack() as files:
         log = sys.stderr if given.log is None else files.enter_context(given.log.open("a", encoding="utf-8"))
 
         def build(url: str) -> MCPServer:
             tokens = None if given.issuer is None else Tokens(given.issuer.rstrip("/"), url)
-            return order_desk(Shop(given.database), story, CallLog(log, tokens))
+            return order_desk(Shop(given.database), story, policy, CallLog(log, tokens))
 
         serve(build, given.port)
 

@@ -150,6 +150,11 @@ class ControlDesk:
             await self._say(name, "restored", says, by, said)
         return None
 
+    async def heard(self, issuer: str, kind: str, by: str, said: JsonObject) -> None:
+        """Record what an issuer told of a user, whatever comes of it."""
+        entry = records.control(f"issuer/{issuer}", kind, at=self.clock.now(), by=by, said=said)
+        await self.store.append(entry)
+
     async def void_waiting(self, why: str) -> None:
         """Say of every approval that waits that it can lead to nothing any more: it was for a release that is over."""
         for each in self.live.approvals():

@@ -120,8 +120,9 @@ def challenge(refused: TokenRefusedError, metadata_url: str = "") -> tuple[tuple
     where = f', resource_metadata="{metadata_url}"' if metadata_url else ""
     code = _DPOP_ERRORS.get(refused.code, "invalid_token")
     error = "" if refused.code == "token_missing" else f', error="{code}", error_description="{refused.code}"'
-    said = f'Bearer realm="remit"{error}{where}, DPoP algs="{DPOP_ALGORITHMS}"{error}{where}'
-    headers = ((b"www-authenticate", said.encode("ascii")),)
+    # (In lines of their own: not every client reads past the first challenge of a line.)
+    ways = (f'Bearer realm="remit"{error}{where}', f'DPoP algs="{DPOP_ALGORITHMS}"{error}{where}')
+    headers = tuple((b"www-authenticate", way.encode("ascii")) for way in ways)
     return (*headers, (b"dpop-nonce", refused.nonce.encode("ascii"))) if refused.nonce else headers
 
 

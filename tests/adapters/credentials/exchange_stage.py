@@ -44,6 +44,7 @@ class Server:
         fields = parse_qs(body.decode("ascii"), strict_parsing=True)
         form = {name: value for name, [value] in fields.items()}  # none twice
         self.forms.append(form)
+        number = len(self.forms)
         self.arrived.release()
         assert self.go_on.wait(60)
         if self.answer is not None:
@@ -61,7 +62,7 @@ class Server:
                 return self.refused("invalid_grant")
             self.seen.add(each.claims["jti"])
         said = {
-            "access_token": f"at-{len(self.forms)}-{subject.claims['sub']}".replace(":", "."),
+            "access_token": f"at-{number}-{subject.claims['sub']}".replace(":", "."),
             "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
             "token_type": "Bearer",
             "expires_in": 300,
@@ -95,7 +96,7 @@ def authorization_server() -> Iterator[Server]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         one.url = f"http://127.0.0.1:{server.server_address[1]}/token"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield one
         one.go_on.set()

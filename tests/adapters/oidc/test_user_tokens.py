@@ -134,6 +134,7 @@ MUTANTS: dict[str, tuple[str, str]] = {
     "rs256 signature, es256 said": (sign(claims(), ES, RSA), "token_invalid"),
     "es256 said of the rsa key": (sign(claims(), {**ES, "kid": "r"}, EC), "token_invalid"),
     "eddsa said of the ec key": (sign(claims(), {**ED_HEADER, "kid": "e"}, ED), "token_invalid"),
+    "the rsa key's signature, es256 said of it": (sign(claims(), {**ES, "kid": "r"}, RSA), "token_invalid"),
     "es256 in der": (der_signed(), "token_invalid"),
     "es256 all zero": (zero_signed(), "token_invalid"),
     "another key, kid as known": (sign(claims(), RS, OTHER_RSA), "token_invalid"),
@@ -401,6 +402,9 @@ def test_a_token_without_a_kid_counts_where_the_issuer_has_one_key() -> None:
         desk = Desk(published=Published(keys={"keys": [jwk(RSA), jwk(EC, use="enc")]}))
         assert not await desk.code(headed(kid=None))
         assert await desk.code(sign(claims(), {"alg": "ES256"}, EC)) == "token_invalid"
+        assert await desk.code(sign(claims(), {"alg": "ES256"}, RSA)) == "token_invalid", "not what the key is for"
+        for kid in (None, 1, "r" * 257):
+            assert await desk.code(sign(claims(), {"alg": "RS256", "kid": kid}, RSA)) == "token_invalid"
 
     asyncio.run(scenario())
 

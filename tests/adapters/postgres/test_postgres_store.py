@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
+import uvloop
 
-from remit.adapters.postgres import PostgresStore, _connections
+from remit.adapters.postgres import PostgresStore, _connections, _store
 from remit.core import Authority, RemitError, Reserve, StoreUnavailableError, canonical_bytes
 from remit.pipeline import RELEASE, Committed, Conflict, Full, OpenCall
 from remit.records import Draft, leaf_hash, root_of
@@ -25,6 +26,17 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 MIDNIGHT = NOON + timedelta(hours=12)
 AT_ONCE = Reserve("at_once", "clerk/at_once/agent:clerk@now", 4, None)
 A_DAY = Reserve("writes", "clerk/writes/user:tom@2026-11-22", 1, MIDNIGHT)
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run on the gateway's own event loop; the contract runs on the other one."""
+
+    def go(scenario: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(scenario)
+
+    return go
 
 
 def draft(kind: str, call: str = "", task: str = "t_1") -> Draft:
@@ -47,6 +59,12 @@ async def opened(dsn: str) -> AsyncIterator[PostgresStore]:
         yield store
     finally:
         await store.close()
+
+
+async def start(dsn: str) -> None:
+    """Open a store, and close it if that was not refused."""
+    async with opened(dsn):
+        pass
 
 
 @asynccontextmanager
@@ -220,10 +238,10 @@ def test_a_connection_lost_before_the_commit_writes_nothing_and_the_next_write_h
 def test_a_write_that_waits_too_long_for_the_log_is_told_as_failed(
     run: Run, new_schema: NewSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(_connections.SETTINGS, "statement_timeout", "200ms")
-
     async def scenario() -> None:
         dsn = await new_schema()
+        await start(dsn)  # a new schema's tables take their time
+        monkeypatch.setitem(_connections.SETTINGS, "statement_timeout", "500ms")
         async with opened(dsn) as store:
             async with log_held(dsn):
                 with pytest.raises(StoreUnavailableError, match="57014"):
@@ -233,6 +251,28 @@ def test_a_write_that_waits_too_long_for_the_log_is_told_as_failed(
             await store.probe()
             assert store.healthy
             assert (await store.state(NOON)).controls == {}, "a probe says nothing"
+
+    run(scenario())
+
+
+def test_a_write_whose_turn_does_not_come_is_given_up_and_is_never_made(
+    run: Run, new_schema: NewSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_store, "TURN_S_MAX", 0.05)
+
+    async def scenario() -> None:
+        dsn = await new_schema()
+        async with opened(dsn) as store:
+            async with log_held(dsn) as waiting:
+                first = asyncio.ensure_future(store.append(draft("denied", "c_1")))
+                await waiting()
+                with pytest.raises(StoreUnavailableError, match="too many writes wait"):
+                    await store.append(draft("denied", "c_2"))
+                assert not store.healthy
+            assert await first == Committed(0)
+            assert await store.append(draft("denied", "c_3")) == Committed(1)
+            assert [entry.call for entry in await store.entries(0, 9)] == ["c_1", "c_3"]
+            assert store.healthy
 
     run(scenario())
 
@@ -367,7 +407,7 @@ def test_a_server_that_confirms_before_it_has_written_is_refused(run: Run, new_s
     async def scenario() -> None:
         dsn = await new_schema()
         with pytest.raises(RemitError, match="store_unsafe"):
-            await PostgresStore.open(f"{dsn}&synchronous_commit=off")
+            await start(f"{dsn}&synchronous_commit=off")
         async with opened(f"{dsn}&synchronous_commit=local") as store:
             assert store.healthy, "the control"
 
@@ -377,11 +417,10 @@ def test_a_server_that_confirms_before_it_has_written_is_refused(run: Run, new_s
 def test_a_store_of_a_newer_version_is_refused(run: Run, new_schema: NewSchema) -> None:
     async def scenario() -> None:
         dsn = await new_schema()
-        async with opened(dsn):
-            pass
+        await start(dsn)
         await order(dsn, "INSERT INTO migrations VALUES (1000)")
         with pytest.raises(RemitError, match="store_newer"):
-            await PostgresStore.open(dsn)
+            await start(dsn)
 
     run(scenario())
 
@@ -403,8 +442,8 @@ SECRET = "hunter2"
 def test_no_error_repeats_the_password(run: Run, postgres_socket: Path, dsn: str) -> None:
     async def scenario() -> None:
         with pytest.raises(RemitError, match="store_unusable") as caught:
-            await PostgresStore.open(dsn.replace("{socket}", str(postgres_socket)))
-        shown = "".join(traceback.format_exception_only(caught.value))
+            await start(dsn.replace("{socket}", str(postgres_socket)))
+        shown = "".join(traceback.format_exception(caught.value))
         assert SECRET not in shown + caught.value.fix + repr(caught.value)
 
     run(scenario())
@@ -440,7 +479,7 @@ def test_a_log_that_does_not_continue_its_checkpoint_is_refused(
             assert (await store.state(NOON)).checkpointed == 2, "the control"
         await order(dsn, damage)
         with pytest.raises(RemitError, match=f"store_damaged: {said}"):
-            await PostgresStore.open(dsn)
+            await start(dsn)
 
     run(scenario())
 

@@ -33,7 +33,8 @@ DRAFT_07 = "http://json-schema.org/draft-07/schema#"
 SOURCES = ("agents/", "catalogue/", "organisation/")
 
 
-UNREVIEWED = {"descriptor_unsigned", "manifest_missing", "served_unpinned"}  # what only people can do
+# What only people can do.
+UNREVIEWED = {"descriptor_unsigned", "manifest_missing", "served_unpinned", "bearer_allowed"}
 
 
 def codes(checked: Checked) -> set[str]:
@@ -132,7 +133,7 @@ def test_an_imported_server_becomes_a_project_that_passes_the_check() -> None:
     assert checked.snapshot.charters["assistant"].owner == "ana"
     denied = [warning.message.split("`")[1] for warning in checked.warnings if warning.code == "never_permitted"]
     assert denied == ["refund"]  # only reads are permitted
-    assert codes(checked) == {"never_permitted", "descriptor_unsigned", "manifest_missing"}
+    assert codes(checked) == {"never_permitted", "descriptor_unsigned", "manifest_missing", "bearer_allowed"}
     assert json.loads(found.files["catalogue/served/orders.json"]) == {tool["name"]: tool for tool in listing}
     assert descriptors["refund"].served == served_digest(listing[1])
     assert checked.snapshot.flows["assistant", "get_order"].labels == ()  # nothing of it is trusted unread

@@ -5,11 +5,18 @@ A person's token is their name. What tool servers would show is what `Stage.chec
 
 import asyncio
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import CertificateBuilder, Name, NameAttribute
+from cryptography.x509.oid import NameOID
 from starlette.testclient import TestClient
 
 from remit.core import Delegation, JsonObject, ToolCall
@@ -18,7 +25,7 @@ from remit.pipeline import Answer as CallAnswer
 from remit.records import Checkpoint, checkpoint_text
 from remit.surfaces._http import Door
 from remit.surfaces.admin import Control, admin_app
-from remit.testing import POLICY, Desk, desk_call
+from remit.testing import NOON, POLICY, Desk, desk_call
 
 HOST = "127.0.0.1:8701"
 ROLES = {
@@ -140,3 +147,22 @@ class Stage:
 def compared(operation: str, state: str, *differences: str) -> dict[str, Any]:
     """Return what a comparison of one operation found."""
     return {"operation": operation, "tool": "desk", "state": state, "differences": [*differences]}
+
+
+def certificate() -> tuple[str, str, str]:
+    """Make a certificate that its own key signed; return it, its thumbprint, and the private key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = Name([NameAttribute(NameOID.COMMON_NAME, "clerk")])
+    made = (
+        CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(NOON)
+        .not_valid_after(NOON + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+    sha256 = urlsafe_b64encode(made.fingerprint(SHA256())).rstrip(b"=").decode("ascii")
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+    return made.public_bytes(Encoding.PEM).decode("ascii"), sha256, private

@@ -8,13 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509 import CertificateBuilder, Name, NameAttribute
-from cryptography.x509.oid import NameOID
-from tests.surfaces.admin.admin_stage import ROLES, WIPING, Stage, compared
+from tests.surfaces.admin.admin_stage import ROLES, WIPING, Stage, certificate, compared
 
 from remit.core import Json
 from remit.identity import read_agent_key
@@ -459,25 +454,6 @@ def test_a_key_is_taken_away(stage: Stage) -> None:
     path, body = "/v1/agents/clerk/keys/remove", {"kid": key["kid"]}
     assert stage.ask("POST", path, "ana", body).json() == {"agent": "clerk", "removed": key["kid"]}
     assert code(stage.ask("POST", path, "ana", body)) == (404, "key_unknown")
-
-
-def certificate() -> tuple[str, str, str]:
-    """Make a certificate that its own key signed; return it, its thumbprint, and the private key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = Name([NameAttribute(NameOID.COMMON_NAME, "clerk")])
-    made = (
-        CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(NOON)
-        .not_valid_after(NOON + timedelta(days=1))
-        .sign(key, SHA256())
-    )
-    sha256 = urlsafe_b64encode(made.fingerprint(SHA256())).rstrip(b"=").decode("ascii")
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
-    return made.public_bytes(Encoding.PEM).decode("ascii"), sha256, private
 
 
 def _x() -> str:

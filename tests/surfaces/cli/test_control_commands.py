@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 from click.testing import CliRunner, Result
-from tests.surfaces.admin.admin_stage import WIPING, Stage, compared
+from tests.surfaces.admin.admin_stage import WIPING, Stage, certificate, compared
 
 from remit.app import LocalWorkshop
 from remit.pipeline import Deployed, Done, Refused
@@ -178,16 +178,72 @@ def test_an_agent_is_shown_cut_off_and_let_act_again(stage: Stage, tmp_path: Pat
     approval = stage.held()
     shown = remit(stage, tmp_path, "ana", "agents", "show", "clerk")
     assert "clerk, owned by ana: look things up" in shown.output
-    assert "open tasks: t_desk" in shown.output
+    assert "open tasks:\n    t_desk  level A, for tom in serve\n" in shown.output
     assert f"waiting approvals: {approval}" in shown.output
     assert remit(stage, tmp_path, "ana", "agents", "revoke", "clerk").exit_code == 2, "without a reason"
     revoked = remit(stage, tmp_path, "ana", "agents", "revoke", "clerk", "--reason", "odd")
-    assert "revoked clerk: 1 task(s) and 1 approval(s) ended" in revoked.output
+    died = "1 task(s), 1 approval(s), 0 call(s) under way, 0 token(s) ended"
+    assert revoked.output == f"revoked clerk: {died}, after 0.0 ms\n"
     assert "clerk, owned by ana, REVOKED" in remit(stage, tmp_path, "tom", "agents", "list").output
     assert "odd" in remit(stage, tmp_path, "ana", "agents", "show", "clerk").output
     assert remit(stage, tmp_path, "tom", "agents", "restore", "clerk", "--reason", "x").exit_code == 1
     assert remit(stage, tmp_path, "ana", "agents", "restore", "clerk", "--reason", "mended").exit_code == 0
     assert "REVOKED" not in remit(stage, tmp_path, "tom", "agents", "list").output
+
+
+@pytest.mark.requirement("R2.11")
+def test_a_user_is_listed_cut_off_and_let_act_again(stage: Stage, tmp_path: Path) -> None:
+    assert remit(stage, tmp_path, "ana", "users", "list").output == "tom: 1 open task(s) with clerk\n"
+    assert remit(stage, tmp_path, "ana", "users", "revoke", "tom").exit_code == 2, "without a reason"
+    assert remit(stage, tmp_path, "tom", "users", "revoke", "tom", "--reason", "x").exit_code == 1
+    revoked = remit(stage, tmp_path, "ana", "users", "revoke", "tom", "--agent", "clerk", "--reason", "odd")
+    assert revoked.output.startswith("revoked tom with clerk: 1 task(s), 0 approval(s)")
+    assert remit(stage, tmp_path, "ana", "users", "revoke", "corp:Eve", "--reason", "left").exit_code == 0
+    eve, cut, tom, with_clerk = remit(stage, tmp_path, "ana", "users", "list").output.splitlines()
+    assert (eve, tom) == ("corp:Eve: 0 open task(s) with no agent", "tom: 0 open task(s) with no agent")
+    assert cut.startswith("  REVOKED with every agent by ana at 2026-11-22T12:00:00")
+    assert with_clerk.startswith("  REVOKED with clerk by ana at ")
+    assert with_clerk.endswith(": odd")
+    wrong = remit(stage, tmp_path, "ana", "users", "restore", "tom", "--reason", "x")
+    assert (wrong.exit_code, "user_not_revoked" in wrong.stderr) == (1, True)
+    restored = remit(stage, tmp_path, "ana", "users", "restore", "tom", "--agent", "clerk", "--reason", "mended")
+    assert restored.output == "restored tom: `clerk` may act for them again, in new tasks\n"
+    told = remit(stage, tmp_path, "ana", "users", "list", "--json")
+    assert [each["user"] for each in json.loads(told.stdout)] == ["corp:Eve"]
+
+
+@pytest.mark.requirement("R2.11")
+def test_an_agent_is_cut_off_for_one_user_and_a_task_by_itself(stage: Stage, tmp_path: Path) -> None:
+    words = ("agents", "revoke", "clerk", "--reason", "odd")
+    both = remit(stage, tmp_path, "ana", *words, "--user", "tom", "--key", "k")
+    assert (both.exit_code, "not both" in both.stderr) == (2, True)
+    assert remit(stage, tmp_path, "ana", *words, "--user", "ute").output.startswith("revoked clerk for ute: 0 task(s)")
+    assert remit(stage, tmp_path, "ana", "agents", "restore", "clerk", "--reason", "x", "--user", "ute").exit_code == 0
+    approval = stage.held()
+    ended = remit(stage, tmp_path, "ana", "tasks", "revoke", "t_desk", "--reason", "not what was asked")
+    assert ended.output.startswith("revoked t_desk: 1 task(s), 1 approval(s)")
+    assert stage.said("approval")["approval"] == approval
+    again = remit(stage, tmp_path, "ana", "tasks", "revoke", "t_desk", "--reason", "x")
+    assert (again.exit_code, "task_unknown" in again.stderr) == (1, True)
+    assert "open tasks: none" in remit(stage, tmp_path, "ana", "agents", "show", "clerk").output
+
+
+@pytest.mark.requirement("R2.2", "R2.11")
+def test_an_agent_gets_a_certificate_which_is_revoked_for_good(stage: Stage, tmp_path: Path) -> None:
+    pem, sha256, private = certificate()
+    file, seen = tmp_path / "clerk.crt", tmp_path / "both.pem"
+    file.write_text(pem, "ascii")
+    seen.write_text(pem + private, "ascii")
+    words = ("agents", "register", "clerk", "--certificate")
+    assert remit(stage, tmp_path, "ana", *words, str(file), "--key", __file__).exit_code == 2
+    refused = remit(stage, tmp_path, "ana", *words, str(seen))
+    assert (refused.exit_code, "key_private" in refused.stderr) == (1, True)
+    assert remit(stage, tmp_path, "ana", *words, str(file)).output == "registered a certificate of clerk\n"
+    assert f"keys: {sha256}" in remit(stage, tmp_path, "ana", "agents", "show", "clerk").output
+    revoked = remit(stage, tmp_path, "ana", "agents", "revoke", "clerk", "--key", sha256, "--reason", "published")
+    assert revoked.output.startswith("revoked a key of clerk: 0 task(s)")
+    again = remit(stage, tmp_path, "ana", *words, str(file))
+    assert (again.exit_code, "key_revoked" in again.stderr) == (1, True)
 
 
 @pytest.mark.requirement("R2.2")

@@ -149,6 +149,12 @@ def post(gateway: Gateway, lines: Lines, path: str = "/mcp") -> Any:
     return gateway.post(path, json.dumps(tool_call()).encode(), [*lines, *mirrors(tool_call())])
 
 
+def challenges(gateway: Gateway, error: str = "") -> str:
+    """Return what a 401 says: both ways of presenting a token, and where to log in for one (RFC 9728)."""
+    where = f', resource_metadata="{gateway.data}/.well-known/oauth-protected-resource/mcp"'
+    return f'Bearer realm="remit"{error}{where}, DPoP algs="Ed25519 EdDSA ES256 RS256"{error}{where}'
+
+
 @pytest.mark.requirement("R2.6")
 @pytest.mark.parametrize(("make", "code"), [case[1:] for case in MUTANTS], ids=[case[0] for case in MUTANTS])
 def test_what_is_no_task_token_of_this_gateway_is_answered_401(
@@ -158,9 +164,7 @@ def test_what_is_no_task_token_of_this_gateway_is_answered_401(
     mutant = make(desk, opened.token)
     answer = post(desk, [bearer(mutant)])
     assert (answer.status, answer.code) == (401, code), answer
-    assert answer.headers["www-authenticate"] == (
-        f'Bearer realm="remit", error="invalid_token", error_description="{code}"'
-    )
+    assert answer.headers["www-authenticate"] == challenges(desk, f', error="invalid_token", error_description="{code}"')
     assert answer.json["id"] is None
     assert answer.fix
     assert mutant not in answer.body.decode() or mutant == ".."
@@ -177,7 +181,7 @@ def test_a_token_counts_only_in_one_authorization_header(
     reached = len(desk.received())
     answer = post(desk, lines(opened.token))
     assert (answer.status, answer.code) == (401, "token_missing"), answer
-    assert answer.headers["www-authenticate"] == 'Bearer realm="remit"'
+    assert answer.headers["www-authenticate"] == challenges(desk)
     assert len(desk.received()) == reached
 
 

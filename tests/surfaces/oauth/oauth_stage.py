@@ -232,13 +232,13 @@ class Stage:
         return {"client_assertion": f"{agent} no {self._number}", "client_assertion_type": JWT_BEARER}
 
     def exchange(
-        self, agent: str, subject: str, *lines: tuple[bytes, bytes], kind: str = ACCESS_TOKEN, **more: Any
+        self, agent: str, subject: str, /, *lines: tuple[bytes, bytes], kind: str = ACCESS_TOKEN, **more: Any
     ) -> Answer:
         """Exchange a subject token as `agent`, with changes to the form; `...` leaves something out."""
         said = {"grant_type": EXCHANGE, "subject_token": subject, "subject_token_type": kind, **self.proof(agent)}
         return self.post("/oauth/token", {**said, **more}, *lines)
 
-    def assert_for(self, agent: str, assertion: str, *lines: tuple[bytes, bytes], **more: Any) -> Answer:
+    def assert_for(self, agent: str, assertion: str, /, *lines: tuple[bytes, bytes], **more: Any) -> Answer:
         """Send an identity assertion as `agent`."""
         said = {"grant_type": ASSERTION, "assertion": assertion, **self.proof(agent)}
         return self.post("/oauth/token", {**said, **more}, *lines)

@@ -17,14 +17,33 @@ from urllib.parse import urlencode
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.surfaces.oauth.oauth_stage import Stage
 
-from remit.adapters.oauth import AgentKeys, ClientAssertions, DevelopmentIssuer, TaskTokens, TokenService, ToolTokens
+from remit.adapters.oauth import (
+    AgentAuthentication,
+    AgentKeys,
+    DevelopmentIssuer,
+    DpopProofs,
+    TaskTokens,
+    Tokens,
+    TokenService,
+    ToolTokens,
+)
 from remit.catalogue import Tool
-from remit.core import Delegation, JsonObject, Task
-from remit.identity import Exchange, Person, TokenRefusedError, read_agent_key, token_endpoint, with_key
+from remit.core import Delegation, JsonObject, Level, Revocation, Task
+from remit.identity import (
+    Exchange,
+    Person,
+    Presented,
+    Registration,
+    TokenRefusedError,
+    read_agent_key,
+    token_endpoint,
+    with_key,
+)
 from remit.surfaces._http import Door
 from remit.surfaces.data import DataPlane
-from remit.surfaces.oauth import TokenEndpoint, oauth_routes
+from remit.surfaces.oauth import Published, TokenPorts, oauth_routes
 from remit.testing import NOON, FailingStore, ManualClock, MemoryStore, desk_call, desk_task
 
 HOST = "127.0.0.1:8700"
@@ -33,6 +52,7 @@ MCP = f"{ISSUER}/mcp"
 ENDPOINT = token_endpoint(ISSUER)
 NOW = int(NOON.timestamp())
 TASK = desk_task()
+TOM = Person("tom", frozenset({"user"}))
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 JWT = "urn:ietf:params:oauth:token-type:jwt"
@@ -87,11 +107,12 @@ class Counted:
     def __init__(self, service: Exchange, minted: list[str]) -> None:
         self.agent = service.agent
         self.exchanged = service.exchanged
+        self.handed_on = service.handed_on
         self._mint = service.mint
         self._minted = minted
 
-    def mint(self, task: Task) -> str:
-        self._minted.append(self._mint(task))
+    def mint(self, task: Task, *, keys: tuple[str, ...] = (), bound: str = "", certificate: str = "") -> str:
+        self._minted.append(self._mint(task, keys=keys, bound=bound, certificate=certificate))
         return self._minted[-1]
 
 
@@ -101,24 +122,41 @@ class Service:
     def __init__(self, store: MemoryStore | FailingStore | None = None) -> None:
         self.clock = ManualClock()
         self.log = MemoryStore()
-        self.tokens = TaskTokens(TASK_KEY, ISSUER, MCP, self.clock)
+        self.proofs = DpopProofs(self.clock)
+        self.tokens = TaskTokens(TASK_KEY, ISSUER, MCP, self.clock, proofs=self.proofs)
         self.people = DevelopmentIssuer(PEOPLE_KEY, ISSUER, self.clock)
         self.tools = ToolTokens(TOOL_KEY, ISSUER)
         self.kept = {"clerk": with_key("", jwk(CLERK_KEY)), "other": with_key("", jwk(OTHER_KEY))}
         keys = AgentKeys(lambda agent: self.kept.get(agent, ""))
-        self.service = TokenService(self.tokens, keys, ClientAssertions(keys, ENDPOINT, self.clock))
+        self.service = TokenService(self.tokens, AgentAuthentication(keys, ISSUER, self.clock))
         self.minted: list[str] = []
         self.open: dict[str, Task] = {TASK.id: TASK}
         self.revoked: dict[str, str] = {}
-        endpoint = TokenEndpoint(
+        stage = Stage()
+        ports = TokenPorts(
             exchange=Counted(self.service, self.minted),
+            logins=Tokens(self.tokens, self.people, {TOM.name: TOM}),
+            assertions=None,
+            proofs=self.proofs,
+            opening=stage.opening,
+            ending=stage.desk.controls,
+            registrations=lambda: {"clerk": Registration(bearer=True), "other": Registration(bearer=True)},
             task_of=self.open.get,
-            revoked=lambda agent: self.revoked.get(agent, ""),
+            revoked=self._revocation,
+            issuer=ISSUER,
             audience=MCP,
             ledger=self.log if store is None else store,
             clock=self.clock,
         )
-        self.plane = DataPlane(Door([HOST]), oauth_routes(endpoint, ISSUER, self.tools.jwks()), dict)
+        self.plane = DataPlane(Door([HOST]), oauth_routes(ports, Published(jwks=self.tools.jwks())), dict)
+
+    def _revocation(self, delegation: Delegation) -> Revocation | None:
+        why = self.revoked.get(delegation.agent)
+        return Revocation("agent", delegation.agent, why) if why else None
+
+    def delegated(self, token: str) -> Delegation:
+        """Return what a task token says where it is borne."""
+        return asyncio.run(self.tokens.delegation(Presented(token)))
 
     @property
     def honest(self) -> dict[str, str]:
@@ -157,13 +195,15 @@ class Service:
 
     def records(self) -> list[tuple[str, str]]:
         leaves = [json.loads(entry.leaf) for entry in self.log.log]
-        assert all((leaf["kind"], leaf["surface"], leaf["task"]) == ("refused", "oauth", TASK.id) for leaf in leaves)
+        assert all((leaf["kind"], leaf["surface"]) == ("refused", "oauth") for leaf in leaves)
+        assert all(leaf["task"] in (TASK.id, "") for leaf in leaves)
         return [(leaf["agent"], leaf["code"]) for leaf in leaves]
 
 
 ERRORS = {
     "assertion_invalid": (401, "invalid_client"),
     "assertion_missing": (401, "invalid_client"),
+    "client_secret_refused": (401, "invalid_client"),
     "grant_type_unsupported": (400, "unsupported_grant_type"),
     "audience_unknown": (400, "invalid_target"),
     "scope_unsupported": (400, "invalid_scope"),
@@ -196,10 +236,23 @@ def test_the_agent_of_a_task_exchanges_its_delegation_for_the_task_token() -> No
     assert answer.status == 200
     assert answer.headers["cache-control"] == "no-store"
     token = answer.json.pop("access_token")
-    assert answer.json == {"issued_token_type": ACCESS_TOKEN, "token_type": "Bearer", "expires_in": 3_600}
+    assert answer.json == {
+        "issued_token_type": ACCESS_TOKEN,
+        "token_type": "Bearer",
+        "expires_in": 3_600,
+        "authorization_details": [
+            {"type": "agent_task", "use_case": "serve", "expires_at": "2026-11-22T13:00:00.000000Z"}
+        ],
+    }
     assert service.minted == [token]
-    assert service.tokens.delegation(token) == Delegation(
-        user="tom", agent="clerk", task=TASK.id, use_case="serve", expires_at=TASK.expires_at
+    assert service.delegated(token) == Delegation(
+        user="tom",
+        agent="clerk",
+        task=TASK.id,
+        use_case="serve",
+        expires_at=TASK.expires_at,
+        level=Level.TASK,
+        keys=(kid(CLERK_KEY),),
     )
     assert service.records() == []
 
@@ -210,7 +263,7 @@ def test_what_a_client_may_add_or_leave_out_changes_nothing() -> None:
         {"audience": MCP},
         {"resource": MCP},
         {"requested_token_type": ACCESS_TOKEN},
-        {"scope": "", "actor_token": ""},  # without a value is as good as not sent
+        {"scope": "", "actor_token": "", "authorization_details": ""},  # without a value is as good as not sent
         {"unknown": "ignored"},
         {"client_assertion": assertion({"typ": ...})},
         {"client_assertion": assertion({"alg": "EdDSA"})},
@@ -232,7 +285,7 @@ def test_the_token_lives_as_long_as_its_task_and_no_longer() -> None:
     later = NOW + 59 * 60 + 30
     answer = service.exchange(client_assertion=assertion(iat=later, exp=later + 60))
     assert answer.json["expires_in"] == 30
-    assert service.tokens.delegation(answer.json["access_token"]).expires_at == TASK.expires_at
+    assert service.delegated(answer.json["access_token"]).expires_at == TASK.expires_at
 
 
 # --- the assertion ---------------------------------------------------------------------------------------------------
@@ -358,7 +411,7 @@ def test_an_assertion_counts_once() -> None:
         ({"client_assertion_type": f"{JWT_BEARER}x"}, "assertion_missing"),
         ({"client_id": "other"}, "assertion_invalid"),
         ({"client_id": "Clerk"}, "assertion_invalid"),
-        ({"client_secret": "x"}, "authentication_twice"),
+        ({"client_secret": "x"}, "client_secret_refused"),
     ],
     ids=str,
 )
@@ -368,10 +421,10 @@ def test_an_agent_authenticates_by_an_assertion_and_nothing_else(changes: dict[s
     assert service.records() == [("clerk", code)]
 
 
-def test_an_authorization_header_beside_the_assertion_is_refused() -> None:
+def test_a_secret_beside_the_assertion_is_refused() -> None:
     service = Service()
     answer = service.post(urlencode(service.honest).encode(), (b"authorization", b"Basic Y2xlcms6eA=="))
-    assert refused(service, answer) == "authentication_twice"
+    assert refused(service, answer) == "client_secret_refused"
 
 
 # --- the subject token -----------------------------------------------------------------------------------------------
@@ -388,9 +441,9 @@ def subject(header: dict[str, Any] | None = None, /, key: Ed25519PrivateKey = TA
 
 SUBJECTS: list[tuple[str, Callable[[Service], str]]] = [
     ("a task token", lambda service: service.tokens.mint(TASK)),
-    ("a login", lambda service: service.people.mint(Person("tom", frozenset({"user"})), ISSUER)),
-    ("a login for here", lambda service: service.people.mint(Person("tom", frozenset({"user"})), ENDPOINT)),
-    ("a tool token", lambda service: service.tools.mint(TOOL, desk_call("look"), NOON)),
+    ("a login", lambda service: service.people.mint(TOM, ISSUER)),
+    ("a login for here", lambda service: service.people.mint(TOM, ENDPOINT)),
+    ("a tool token", lambda service: service.tools.mint(TOOL, desk_call("look"), b"intent", NOON).value),
     ("the assertion", lambda service: service.honest["client_assertion"]),
     ("a word", lambda _: "canary"),
     ("too long", lambda _: "a" * 5_000),
@@ -433,7 +486,7 @@ def test_only_our_own_delegation_is_exchanged(case: tuple[str, Callable[[Service
     service = Service()
     answer = service.exchange(subject_token=case[1](service))
     assert refused(service, answer) == "subject_token_invalid"
-    assert service.records() == []  # no signature of ours says whose task it is
+    assert service.records() == [("clerk", "subject_token_invalid")]  # it is the agent's own that says who asks
     assert service.exchange(client_assertion=assertion(jti="a-2")).status == 200
 
 
@@ -496,17 +549,13 @@ def test_without_a_store_a_refusal_stays_a_refusal(kept: bool) -> None:
 def test_a_delegation_opens_nothing_at_mcp() -> None:
     service = Service()
     with pytest.raises(TokenRefusedError) as caught:
-        service.tokens.delegation(service.honest["subject_token"])
+        service.delegated(service.honest["subject_token"])
     assert caught.value.code == "token_audience"
     with pytest.raises(TokenRefusedError) as made_out_to_mcp:  # its kind alone is enough
-        service.tokens.delegation(subject(aud=MCP, act={"sub": "clerk"})(service))
+        service.delegated(subject(aud=MCP, act={"sub": "clerk"})(service))
     assert made_out_to_mcp.value.code == "token_audience"
-    assert (
-        service.tokens.delegation(
-            sign({**DELEGATION, "typ": "at+jwt"}, {**SUBJECT, "aud": MCP, "act": {"sub": "clerk"}}, TASK_KEY)
-        ).task
-        == TASK.id
-    )  # the control
+    good = changed(SUBJECT, {"aud": MCP, "act": {"sub": "clerk"}, "client_id": "clerk", "may_act": ...})
+    assert service.delegated(sign({**DELEGATION, "typ": "at+jwt"}, good, TASK_KEY)).task == TASK.id  # the control
 
 
 # --- the form --------------------------------------------------------------------------------------------------------
@@ -522,7 +571,7 @@ def test_a_delegation_opens_nothing_at_mcp() -> None:
         ({"grant_type": EXCHANGE.upper()}, "grant_type_unsupported"),
         ({"subject_token": ...}, "subject_token_missing"),
         ({"subject_token_type": ...}, "token_type_unsupported"),
-        ({"subject_token_type": ACCESS_TOKEN}, "token_type_unsupported"),
+        ({"subject_token_type": f"{ACCESS_TOKEN}s"}, "token_type_unsupported"),
         ({"requested_token_type": JWT}, "token_type_unsupported"),
         ({"actor_token": "x"}, "actor_token_unsupported"),
         ({"actor_token_type": JWT}, "actor_token_unsupported"),
@@ -603,15 +652,8 @@ def test_the_metadata_and_the_keys_are_there_for_anybody() -> None:
     service = Service()
     said = service.ask("GET", "/.well-known/oauth-authorization-server")
     assert said.status == 200
-    assert said.json == {
-        "issuer": ISSUER,
-        "token_endpoint": ENDPOINT,
-        "jwks_uri": f"{ISSUER}/.well-known/jwks.json",
-        "grant_types_supported": [EXCHANGE],
-        "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-        "token_endpoint_auth_signing_alg_values_supported": ["Ed25519", "EdDSA"],
-    }
+    assert said.json["issuer"] == ISSUER
+    assert said.json["jwks_uri"] == f"{ISSUER}/.well-known/jwks.json"
     keys = service.ask("GET", "/.well-known/jwks.json")
     assert keys.headers["content-type"] == "application/json"
     [key] = keys.json["keys"]

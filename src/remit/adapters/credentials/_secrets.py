@@ -94,22 +94,28 @@ class Secrets:
             opened = os.open(self._root / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError):
             return ""
-        with os.fdopen(opened, "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                return Unavailable("secret_invalid", "the tool's secret is not in a plain file", _FIX)
-            if stat.S_IMODE(about.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-                return Unavailable("secret_exposed", "the file of the tool's secret can be read by others", "chmod 600")
-            stamp = _Stamp(about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-            known = self._files.get(name)
-            if known is not None and known[0] == stamp:
-                return known[1]
-            read = file.read(SECRET_BYTES_MAX + 1)
-        if len(read) > SECRET_BYTES_MAX:
+        try:
+            return self._opened(opened, name)
+        except OSError:
+            return ""
+        finally:
+            os.close(opened)
+
+    def _opened(self, opened: int, name: str) -> str | Unavailable:
+        about = os.fstat(opened)
+        if not stat.S_ISREG(about.st_mode):
+            return Unavailable("secret_invalid", "the tool's secret is not in a plain file", _FIX)
+        if stat.S_IMODE(about.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+            return Unavailable("secret_exposed", "the file of the tool's secret can be read by others", "chmod 600")
+        stamp = _Stamp(about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+        known = self._files.get(name)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        if about.st_size > SECRET_BYTES_MAX:
             return _invalid()
+        value = os.read(opened, SECRET_BYTES_MAX).decode("latin-1").strip(" \t\r\n")
         if len(self._files) >= CACHE_MAX:
             self._files.clear()
-        value = read.decode("latin-1").strip(" \t\r\n")
         self._files[name] = (stamp, value)
         return value
 

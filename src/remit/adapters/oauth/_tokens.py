@@ -46,6 +46,7 @@ from remit.pipeline import Clock
 
 CACHE_MAX = 10_000  # verified task tokens kept; emptied when full, and when the epoch rises
 KEYS_MAX = 16  # keys that one token may say it rests on
+SKEW_S = 30  # seconds that our clock may have been set back since a token was made
 
 _JKT, _X5T = "jkt", "x5t#S256"
 
@@ -173,11 +174,19 @@ class TaskTokens:
 
     def _verified_anew(self, token: str) -> _Verified:
         try:
-            return _task_token(verify(self._key, token, self._at_tools, _REOPEN))
+            return _task_token(self._begun(verify(self._key, token, self._at_tools, _REOPEN)))
         except TokenRefusedError as error:
             if error.code != "token_audience":
                 raise
             raise TokenRefusedError(error.code, error.message, error.fix, self._named(token)) from error
+
+    def _begun(self, claims: Claims) -> Claims:
+        issued = claims.rest.get("iat")
+        if not is_moment(issued) or issued > self._clock.now().timestamp() + SKEW_S:
+            raise TokenRefusedError(
+                "token_invalid", "the token does not say when it was made, or is from later", _REOPEN
+            )
+        return claims
 
     def _named(self, token: str) -> Delegation | None:
         """Say whom a token of ours names that was made for something else: a stolen one is worth a record."""
@@ -194,7 +203,7 @@ class TaskTokens:
     def exchanged(self, subject_token: str) -> Delegation:
         """See `Exchange.exchanged`."""
         try:
-            known = _delegation_token(verify(self._key, subject_token, self._at_exchange, _ASK))
+            known = _delegation_token(self._begun(verify(self._key, subject_token, self._at_exchange, _ASK)))
         except TokenRefusedError as error:
             raise TokenRefusedError("subject_token_invalid", f"the subject token: {error.message}", _ASK) from error
         return self._unexpired(known)
@@ -251,9 +260,10 @@ class DevelopmentIssuer:
         roles, issued = claims.rest.get("roles"), claims.rest.get("iat")
         if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
             raise TokenRefusedError("token_invalid", "the token names no roles", _LOG_IN)
-        if not is_name_text(claims.subject) or not is_moment(issued):
+        now = self._clock.now()
+        if not is_name_text(claims.subject) or not is_moment(issued) or issued > now.timestamp() + SKEW_S:
             raise TokenRefusedError("token_invalid", "the token names nobody of here, or not when it was made", _LOG_IN)
-        if self._clock.now() >= claims.expires_at:
+        if now >= claims.expires_at:
             raise TokenRefusedError("token_expired", "the login has expired", _LOG_IN)
         person = Person(claims.subject, frozenset(map(str, roles)))
         issued_at = datetime.fromtimestamp(issued, UTC)

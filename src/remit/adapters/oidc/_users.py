@@ -74,7 +74,7 @@ class IssuerUsers:
 
     def knows(self, token: str) -> bool:
         """See `Users.knows`."""
-        return self._issuers.knows(token)
+        return _digest(token) in self._verified or self._issuers.knows(token)
 
     async def user(self, presented: Presented, audience: str) -> UserToken:
         """See `Users.user`."""
@@ -112,7 +112,7 @@ class IssuerUsers:
         if epoch != self._verified_in or len(self._verified) >= CACHE_MAX:
             self._verified.clear()
             self._verified_in = epoch
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        digest = _digest(token)
         known = self._verified.get(digest)
         if known is not None and known.proven.keys.counting() and known.proven.version == known.proven.keys.version:
             return known
@@ -162,6 +162,10 @@ class IssuerUsers:
             return True
         listed = resource if isinstance(resource, list) else [resource]
         return bool(listed) and all(isinstance(each, str) and each in self._resources for each in listed)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _read(proven: Proven) -> _Known:

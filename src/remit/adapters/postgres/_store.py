@@ -67,7 +67,7 @@ _ENDED = "SELECT DISTINCT call FROM entries WHERE kind IN ('outcome', 'unknown')
 
 
 class PostgresStore:
-    """The store adapter for gateways that share one database, or one schema of it: the DSN's `search_path`.
+    """The store adapter for gateways that share a log, in a database of its own or a schema: the DSN's `search_path`.
 
     Durable means: the server confirmed the commit, with synchronous_commit on. A write whose confirmation was lost is
     told as failed, and may stand. Everything about the connection (hosts, TLS, `target_session_attrs`) is the DSN's.
@@ -93,7 +93,6 @@ class PostgresStore:
         Raises:
             RemitError: `store_newer`, `store_damaged`, `store_unsafe` or `store_unusable`. No error repeats the DSN.
         """
-        fix = "look at store.dsn and at the server"
         try:
             async with AsyncExitStack() as undo:
                 writing = await undo.enter_async_context(connections(dsn, 1))
@@ -105,10 +104,8 @@ class PostgresStore:
                 undo.pop_all()  # opened: from here on `close` lets go of the connections
         except RemitError:
             raise
-        except ValueError as error:  # the client's words repeat the part of the DSN that it could not read
-            raise RemitError("store_unusable", f"the DSN cannot be read: {said(error)}", fix) from None
-        except FAULTS as error:
-            raise RemitError("store_unusable", said(error), fix) from error
+        except FAULTS as error:  # its own words stay here: a DSN that was misread can have its password in any of them
+            raise RemitError("store_unusable", said(error), "look at store.dsn and at the server") from None
         return cls(writing, reading)
 
     async def close(self) -> None:

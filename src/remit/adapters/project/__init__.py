@@ -33,6 +33,7 @@ from remit.adapters.project._settings import (
     read_settings,
 )
 from remit.adapters.project._sources import FILES_MAX, read_sources
+from remit.adapters.project._unmatched import unmatched
 from remit.adapters.project._write import write_project
 from remit.adapters.project._yaml import FILE_BYTES_MAX
 
@@ -68,5 +69,6 @@ __all__ = [
     "schema_for",
     "served_text",
     "servers_of",
+    "unmatched",
     "write_project",
 ]

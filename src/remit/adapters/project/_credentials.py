@@ -61,7 +61,7 @@ def wrong_credential(entry: CredentialEntry, *, has_headers: bool) -> Iterator[t
         said = " and ".join(f"`{kind}`" for kind in given) or "none of `minted`, `exchanged` and `secret`"
         yield (), ("credential_unclear", f"{said}: expected one of the three", "keep the one that the tool expects")
     if entry.exchanged is not None:
-        wrong = address_wrong(entry.exchanged.token_endpoint, "https://id.example.org/token")
+        wrong = address_wrong(entry.exchanged.token_endpoint)
         if wrong:
             yield ("exchanged", "token_endpoint"), wrong
     if entry.secret is not None:
@@ -96,22 +96,21 @@ def _is_secret(source: str, name: str) -> bool:
 
 
 def _wrong_header(entry: CredentialEntry, *, has_headers: bool) -> Iterator[tuple[Path, Wrong]]:
-    parts = {"header": entry.header, "scheme": entry.scheme}
-    judges = {"header": credential_header_wrong, "scheme": credential_scheme_wrong}
-    for part, text in parts.items():
+    for part, text in (("header", entry.header), ("scheme", entry.scheme)):
         if text is None:
             continue
         if entry.secret is None or not has_headers:
             what = "a secret" if entry.secret is None else "a header, and a command has none"
-            message = f"`{part}` is about {what}"
-            yield (part,), ("credential_header_unused", message, f"take `{part}` out")
+            yield (part,), ("credential_header_unused", f"`{part}` is about {what}", f"take `{part}` out")
         elif looks_secret(text):
             yield (part,), SECRET_SAID
-        elif wrong := judges[part](text):
-            yield (part,), (f"credential_{part}_invalid", f"`{part}`: {wrong}", _FIXES[part])
-
-
-_FIXES = {
-    "header": "write the header that the tool reads its key from, such as x-api-key",
-    "scheme": 'write one word such as Bearer, or "" where there is none',
-}
+    if entry.secret is None or not has_headers:
+        return
+    said = credential_header_wrong(entry.header or AUTHORIZATION)
+    if said and not looks_secret(entry.header or ""):
+        fix = "write the header that the tool reads its key from, such as x-api-key"
+        yield ("header",), ("credential_header_invalid", f"`header`: {said}", fix)
+    said = credential_scheme_wrong(entry.scheme or "")
+    if said and not looks_secret(entry.scheme or ""):
+        fix = 'write one word such as Bearer, or "" where there is none'
+        yield ("scheme",), ("credential_scheme_invalid", f"`scheme`: {said}", fix)

@@ -6,13 +6,12 @@ registration_of(file)       # Registration(bearer=False, delegates_to=frozenset(
 import re
 from collections.abc import Iterator, Mapping
 
-from remit.adapters.project._models import SPIFFE_BYTES_MAX, AgentFile, IdentityEntry, nearest
+from remit.adapters.project._models import SPIFFE_BYTES_MAX, AgentFile, nearest
 from remit.adapters.project._yaml import Document, Path
 from remit.core import Problem
 from remit.identity import RegisteredClient, Registration
 
 _SPIFFE = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)+)", re.ASCII)
-_SAYS = "expected a SPIFFE ID such as spiffe://example.org/refunds"
 
 
 def registration_of(found: AgentFile) -> Registration:
@@ -56,10 +55,11 @@ def _wrong_delegates(document: Document, found: AgentFile, agents: frozenset[str
 
 def _spiffe(found: AgentFile) -> Iterator[_Found]:
     for index, name in enumerate(found.identity.spiffe):
+        path: Path = ("identity", "spiffe", index)
         wrong = _spiffe_wrong(name)
         if wrong:
-            fix = "write the workload's own id, as its SPIFFE server issues it"
-            yield "spiffe_id_invalid", ("identity", "spiffe", index), f"{_SAYS}: {wrong}", fix
+            message = f"expected a SPIFFE ID such as spiffe://example.org/refunds: {wrong}"
+            yield "spiffe_id_invalid", path, message, "write the workload's own id, as its SPIFFE server issues it"
 
 
 def _spiffe_wrong(name: str) -> str:
@@ -88,29 +88,32 @@ def _shape_wrong(name: str) -> str:
 
 def _clients(found: AgentFile) -> Iterator[_Found]:
     for index, client in enumerate(found.identity.clients):
+        path: Path = ("identity", "clients", index, "use_case")
         if client.use_case not in found.use_cases:
-            message = f"`{found.agent}` has no use case `{client.use_case}`"
-            message += nearest(client.use_case, sorted(found.use_cases))
-            fix = "name one under `use_cases:`"
-            yield "client_use_case_unknown", ("identity", "clients", index, "use_case"), message, fix
+            near = nearest(client.use_case, sorted(found.use_cases))
+            message = f"`{found.agent}` has no use case `{client.use_case}`{near}"
+            yield "client_use_case_unknown", path, message, "name one that stands under `use_cases:`"
 
 
 def _shared(document: Document, found: AgentFile, taken: dict[tuple[str, ...], tuple[str, Path]]) -> Iterator[_Found]:
     """Find what an earlier agent, or an earlier line, has already: whoever comes with it would be both."""
-    for path, thing, noun in _things(found.identity):
+    fix = "give each agent its own, once"
+
+    def earlier(path: Path, *thing: str) -> str:
         here = f"{document.file}:{document.line(path)}", path
-        earlier = taken.setdefault(thing, here)
-        if earlier != here:
-            message = f"{noun} is also in {earlier[0]}: whoever comes with it would be both"
-            yield f"{thing[0]}_duplicate", path, message, "give each agent its own, once"
+        there = taken.setdefault(thing, here)
+        return "" if there == here else there[0]
 
-
-def _things(said: IdentityEntry) -> Iterator[tuple[Path, tuple[str, ...], str]]:
-    for index, name in enumerate(said.spiffe):
-        yield ("identity", "spiffe", index), ("spiffe", name), "this SPIFFE ID"
-    for index, client in enumerate(said.clients):
-        thing = "client", client.issuer, client.client_id
-        yield ("identity", "clients", index), thing, f"this client of `{client.issuer}`"
+    for index, name in enumerate(found.identity.spiffe):
+        path: Path = ("identity", "spiffe", index)
+        if place := earlier(path, name):
+            message = f"this SPIFFE ID is also in {place}: whoever comes with it would be both"
+            yield "spiffe_duplicate", path, message, fix
+    for index, client in enumerate(found.identity.clients):
+        path = ("identity", "clients", index)
+        if place := earlier(path, client.issuer, client.client_id):
+            message = f"this client of `{client.issuer}` is also in {place}: whoever comes with it would be both"
+            yield "client_duplicate", path, message, fix
 
 
 def _problem(document: Document, code: str, path: Path, message: str, fix: str) -> Problem:

@@ -416,7 +416,7 @@ class IssuerShape(_Shape):
     )
     claims: ClaimsShape = Field(default_factory=ClaimsShape, description="Which claims say what.")
     jwks_age_max_s: Annotated[int, Field(ge=60, le=86_400)] = Field(
-        default=3600, description="How long its keys count while it cannot be reached, in seconds."
+        default=3600, description="How long its keys count after they were fetched, in seconds."
     )
     events: bool = Field(default=False, description="Whether its security events (CAEP) are believed.")
 

@@ -184,7 +184,7 @@ def _problems(found: SettingsFile, document: Document) -> Iterator[Problem]:
             said = "this address is our own: our tokens would be another issuer's too"
             wrong = "issuer_is_ours", said, "write the address of the identity provider"
             yield _problem(document, ("issuers", name, "issuer"), wrong)
-    wrong_url = None if found.authzen is None else address_wrong(found.authzen.url, "https://pdp.example.org")
+    wrong_url = None if found.authzen is None else address_wrong(found.authzen.url)
     if wrong_url:
         yield _problem(document, ("authzen", "url"), wrong_url)
 

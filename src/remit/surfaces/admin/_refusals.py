@@ -76,7 +76,8 @@ async def _refuse(_request: Request, error: RemitError) -> JSONResponse:
     body: dict[str, JsonValue] = {"title": error.message, "code": error.code, "fix": error.fix}
     if isinstance(error, ProjectInvalidError):
         body["problems"] = [asdict(problem) for problem in error.problems]
-    said = challenge(error) if isinstance(error, TokenRefusedError) else ()
+    # (The first challenge alone: people's logins are borne.)
+    said = challenge(error)[:1] if isinstance(error, TokenRefusedError) else ()
     headers = {name.decode("ascii"): value.decode("ascii") for name, value in said}
     return JSONResponse(body, status_of(error.code), headers, media_type=_MEDIA)
 

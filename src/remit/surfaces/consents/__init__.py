@@ -2,7 +2,7 @@
 
 It is for the user's own channel: a login that was issued to an agent, or that lets one act, gives no consent.
 
-consents = ConsentsEndpoint(desk, authenticator, registrations, clock, audience=data_url, metadata_url=metadata_url)
+consents = ConsentsEndpoint(desk=desk, logins=authenticator, registrations=..., clock=clock, audience=data_url)
 routes = consents.routes()
 """
 

@@ -9,7 +9,7 @@
 from remit.core import Allow, InputRefusedError
 from remit.identity import AuthenticatedAgent, ClientProof, TokenRefusedError, delegation_is_live
 from remit.surfaces._http import Headers
-from remit.surfaces.oauth._form import ACCESS_TOKEN, JWT, Asked, Form
+from remit.surfaces.oauth._form import JWT, Asked, Form
 from remit.surfaces.oauth._ports import TokenPorts
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # (RFC 7523, section 2.2)
@@ -29,9 +29,9 @@ async def authenticated(ports: TokenPorts, asked: Asked) -> AuthenticatedAgent:
         InputRefusedError: `authentication_twice`.
     """
     asked.error = "invalid_client"
-    shown = _shown(asked.form, asked.headers)
-    agent = await ports.exchange.agent(shown)
-    if shown.client_id and shown.client_id not in {agent.name, *ports.registration(agent.name).spiffe}:  # (3)
+    agent = await ports.exchange.agent(_shown(asked.form, asked.headers))
+    named = asked.form.get("client_id", agent.name)
+    if named not in {agent.name, *ports.registration(agent.name).spiffe}:  # (3)
         fix = "send the agent's own name as client_id, or none"
         raise TokenRefusedError("assertion_invalid", "`client_id` is not whom the proof speaks of", fix)
     asked.agent, asked.error = agent.name, "invalid_request"
@@ -39,27 +39,32 @@ async def authenticated(ports: TokenPorts, asked: Asked) -> AuthenticatedAgent:
 
 
 def _shown(form: Form, headers: Headers) -> ClientProof:
-    authorization, client_id = headers.values.get(b"authorization"), form.get("client_id", "")
+    authorization = headers.values.get(b"authorization")
     if "client_secret" in form or (authorization is not None and authorization[:6].lower() == b"basic "):  # (1)
         raise TokenRefusedError("client_secret_refused", "a secret that two share proves nobody", _REGISTER)
-    shown = ClientProof(  # (2)
-        assertion=form.get("client_assertion", ""),
-        assertion_type=form.get("client_assertion_type", ""),
-        client_id=client_id,
-    )
-    if shown.assertion or shown.assertion_type:
-        if not shown.assertion or shown.assertion_type not in (JWT_BEARER, JWT_SPIFFE):
-            raise _missing()
-    elif not headers.certificate:
-        raise _missing()
-    elif not client_id:
-        fix = "send the agent's name as client_id (RFC 8705, section 2)"
-        raise TokenRefusedError("client_id_missing", "the certificate comes without a client_id", fix)
+    assertion, kind = form.get("client_assertion", ""), form.get("client_assertion_type", "")
+    if assertion or kind:  # (2)
+        shown = _by_assertion(assertion, kind)
     else:
-        shown = ClientProof(certificate=headers.certificate, client_id=client_id)
+        shown = _by_certificate(form.get("client_id", ""), headers.certificate)
     if authorization is not None:
         raise InputRefusedError("authentication_twice", "more than one way of authenticating", "send only one")
     return shown
+
+
+def _by_assertion(assertion: str, kind: str) -> ClientProof:
+    if not assertion or kind not in (JWT_BEARER, JWT_SPIFFE):
+        raise _missing()
+    return ClientProof(assertion=assertion, assertion_type=kind)
+
+
+def _by_certificate(client_id: str, certificate: bytes) -> ClientProof:
+    if not certificate:
+        raise _missing()
+    if not client_id:
+        fix = "send the agent's name as client_id (RFC 8705, section 2)"
+        raise TokenRefusedError("client_id_missing", "the certificate comes without a client_id", fix)
+    return ClientProof(certificate=certificate, client_id=client_id)
 
 
 def _missing() -> TokenRefusedError:
@@ -68,13 +73,13 @@ def _missing() -> TokenRefusedError:
 
 
 async def check_actor(ports: TokenPorts, asked: Asked, agent: AuthenticatedAgent) -> None:
-    """Check the actor token of a request that has one (4).
+    """Check the actor token of a request that has one, of a kind that is looked at (4).
 
     Raises:
         InputRefusedError: `actor_token_unsupported`.
     """
     token, kind = asked.form.get("actor_token", ""), asked.form.get("actor_token_type", "")
-    if not token and not kind:
+    if not token:
         return
     fix = "leave actor_token out: the proof of the client says who acts"
     try:
@@ -88,12 +93,11 @@ async def check_actor(ports: TokenPorts, asked: Asked, agent: AuthenticatedAgent
 
 
 async def _actor(ports: TokenPorts, asked: Asked, token: str, kind: str) -> str:
+    """Return whom an actor token proves; empty for nobody."""
+    if kind == JWT and token == asked.form.get("client_assertion"):  # (which counts once, and just did)
+        return asked.agent
     if kind == JWT:
-        if token == asked.form.get("client_assertion"):  # (which counts once, and just did)
-            return asked.agent
         return (await ports.exchange.agent(ClientProof(assertion=token, assertion_type=JWT_BEARER))).name
-    if kind == ACCESS_TOKEN and token:
-        held = ports.exchange.handed_on(token)
-        live = delegation_is_live(held, ports.task_of(held.task), ports.revoked(held), ports.clock.now())
-        return held.agent if isinstance(live, Allow) else ""
-    return ""
+    held = ports.exchange.handed_on(token)
+    live = delegation_is_live(held, ports.task_of(held.task), ports.revoked(held), ports.clock.now())
+    return held.agent if isinstance(live, Allow) else ""

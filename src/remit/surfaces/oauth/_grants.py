@@ -96,7 +96,7 @@ async def _delegated(request: Request) -> Granted:
     if subject.agent != request.agent.name:
         fix = "let the agent exchange it that the task was opened for"
         raise TokenRefusedError("delegation_other_agent", "the delegation is to another agent", fix)
-    task = _live(ports, replace(subject, keys=(*subject.keys, *request.keys)))
+    task = _live(ports, subject)
     wanted = read_details(request.asked.details)
     if wanted is not None and not (
         wanted.use_case in ("", task.use_case)

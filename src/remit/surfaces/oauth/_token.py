@@ -70,6 +70,9 @@ def _check_exchange(form: Form) -> None:
         raise InputRefusedError("token_type_unsupported", "that kind of subject token is not exchanged", fix)
     if form.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
         raise InputRefusedError("token_type_unsupported", "only access tokens are issued", f"ask for {ACCESS_TOKEN}")
+    if form.keys() & _ACTOR and not ("actor_token" in form and form.get("actor_token_type") in (JWT, ACCESS_TOKEN)):
+        fix = f"send actor_token with actor_token_type={JWT}, or leave both out"
+        raise InputRefusedError("actor_token_unsupported", "that is no actor token that is looked at here", fix)
 
 
 def _check_assertion(form: Form) -> None:

@@ -74,6 +74,7 @@ def _help(path: str, command: click.Command) -> str:
 _FILES: tuple[tuple[Kind, str, str], ...] = (
     ("settings", "remit.yaml", "Settings. The file may be missing; no key is required."),
     ("agent", "agents/AGENT/agent.yaml", "The charter, one for each agent. See [1 Charter](../01-charter.md)."),
+    ("users", "organisation/users.yaml", "What policies know of a user. See [2 Identity](../02-identity.md)."),
     ("catalogue", "catalogue/TOOL.yaml", "A tool server and its operations. See [4 Catalogue](../04-catalogue.md)."),
 )
 
@@ -187,6 +188,9 @@ COMPUTED = (  # codes that are put together, or whose message is
     ("operation_duplicate", "the operation `<name>` is also in <earlier>: one would shadow the other"),
     ("tool_duplicate", "the tool `<name>` is also in <earlier>: one would shadow the other"),
 )
+CUT_OFF = tuple(
+    (f"{what}_revoked", f"the {what} `<name>` is revoked: <why>") for what in ("agent", "key", "task", "user")
+)
 NO_SOURCES = ("remit.testing", "remit.surfaces.cli._chapters")  # the demo only looks for codes of others
 NOT_CODES = frozenset({"further_problems"})  # the verifier's word for what it no longer lists
 
@@ -196,7 +200,13 @@ _SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Requests and JSON", ("core", "surfaces._http", "surfaces.data")),
     ("MCP messages", ("surfaces.mcp",)),
-    ("Identity, tokens, tasks", ("identity", "adapters.oauth", "surfaces.oauth", "surfaces.tasks")),
+    (
+        "Identity, tokens, tasks",
+        (
+            *("identity", "adapters.oauth", "adapters.oidc", "surfaces.oauth", "surfaces.tasks", "surfaces.consents"),
+            *("surfaces.events", "surfaces.authzen", "adapters.authzen"),
+        ),
+    ),
     ("1 Charter", ("charter",)),
     ("3 Permissions", ("permissions",)),
     ("4 Catalogue", ("catalogue",)),
@@ -204,9 +214,9 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("7 Fallbacks", ("fallbacks",)),
     ("8 Releases", ("releases",)),
     ("The life of a call", ("pipeline",)),
-    ("Tool servers", ("adapters.http1", "adapters.mcp_upstream")),
+    ("Tool servers", ("adapters.http1", "adapters.mcp_upstream", "adapters.credentials")),
     ("5 Records", ("records", "adapters.checkpoints", "adapters.keys")),
-    ("Store", ("adapters.sqlite",)),
+    ("Store", ("adapters.sqlite", "adapters.postgres")),
     ("Project files", ("adapters.project",)),
     ("Gateway and people", ("app", "surfaces.admin")),
     ("Command line", ("surfaces.cli", "__main__")),
@@ -245,7 +255,8 @@ def codes_page(codes: Iterable[Code]) -> str:
 
 
 def _computed() -> Iterator[Code]:
-    return (Code(code, "remit.adapters.project._compile", message) for code, message in COMPUTED)
+    yield from (Code(code, "remit.adapters.project._compile", message) for code, message in COMPUTED)
+    yield from (Code(code, "remit.identity._rules", message) for code, message in CUT_OFF)
 
 
 def _group(module: str) -> str:

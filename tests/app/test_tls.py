@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from remit.adapters.project import read_settings
 from remit.app import _serving
 from remit.app._serving import tls_context
 from remit.core import RemitError
@@ -253,3 +254,18 @@ def test_files_that_cannot_be_used_are_said_at_start(files: Files, tmp_path: Pat
         tls_context(*taken[wrong])
     assert refused.value.code == "tls_unreadable"
     assert str(tmp_path) not in refused.value.message
+
+
+def test_the_settings_name_the_files_from_the_projects_folder(files: Files, tmp_path: Path) -> None:
+    assert _serving._tls(tmp_path, read_settings(tmp_path)) is None, "without data.tls there is none"
+    for name, path in (("c.pem", files.server[0]), ("k.pem", files.server[1]), ("a.pem", files.authorities)):
+        (tmp_path / name).write_bytes(path.read_bytes())
+    said = "data: {tls: {certificate: c.pem, key: k.pem%s}}"
+    (tmp_path / "remit.yaml").write_text(said % "")
+    context = _serving._tls(tmp_path, read_settings(tmp_path))
+    assert context is not None
+    assert context.verify_mode is ssl.CERT_NONE
+    (tmp_path / "remit.yaml").write_text(said % ", client_authorities: a.pem")
+    context = _serving._tls(tmp_path, read_settings(tmp_path))
+    assert context is not None
+    assert context.verify_mode is ssl.CERT_OPTIONAL

@@ -37,6 +37,7 @@ from remit.adapters.project import (
     read_sources,
     served_text,
     servers_of,
+    unmatched,
     write_project,
 )
 from remit.adapters.sqlite import SQLITE_OLDEST
@@ -91,7 +92,11 @@ class LocalWorkshop:
         """See `Workshop.check`."""
         settings = read_settings(root)
         found = _project(root, settings)
-        warnings = (*found.warnings, *_approvers_nobody(found.snapshot, settings))
+        warnings = (
+            *found.warnings,
+            *_approvers_nobody(found.snapshot, settings),
+            *unmatched(found.snapshot, settings),
+        )
         return Checked(
             digest=found.snapshot.digest,
             operations=len(found.snapshot.descriptors),

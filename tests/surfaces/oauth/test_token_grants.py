@@ -101,6 +101,12 @@ def test_a_users_token_counts_that_was_issued_for_here(audience: str, code: str)
     assert stage.refusals() == ([("", "clerk", "", code)] if code else [])
 
 
+def test_a_token_that_does_not_hold_is_not_tried_for_another_audience() -> None:
+    stage = Stage()
+    assert refused(stage.exchange("clerk", "canary")) == "token_invalid"
+    assert len(stage.tokens.presented) == 1
+
+
 @pytest.mark.requirement("R2.6")
 def test_the_token_of_somebody_without_the_role_of_a_user_opens_nothing() -> None:
     stage = Stage()

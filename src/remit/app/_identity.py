@@ -18,6 +18,7 @@ from remit.adapters.oauth import (
     Tokens,
     TokenService,
     ToolTokens,
+    TrustBundles,
 )
 from remit.adapters.oidc import HttpFetch, Issuers, IssuerUsers, SecurityEvents
 from remit.adapters.project import Settings
@@ -83,6 +84,7 @@ class Identities:
             data_url,
             clock,
             registrations=lambda: live.snapshot.registrations,
+            trust=TrustBundles({domain: root / file for domain, file in settings.spiffe.items()}),
         )
         self._service = TokenService(tasks, agents)
         self._tool_tokens = ToolTokens(load_or_create(keys / "tools.pem"), data_url, clock=clock)
@@ -142,6 +144,7 @@ class Identities:
             jwks=self._tool_tokens.jwks(),
             issuers=[each.issuer for each in self._settings.issuers.values()],
             certificates=self._settings.data_tls is not None and bool(self._settings.data_tls.client_authorities),
+            workloads=bool(self._settings.spiffe),
             name=self._settings.name,
         )
         return {

@@ -8,6 +8,7 @@ await agents.agent(ClientProof(assertion=assertion, assertion_type=JWT_BEARER))
 """
 
 from remit.adapters.oauth._assertions import AgentKeys, ClientAssertions
+from remit.adapters.oauth._bundles import TrustBundles
 from remit.adapters.oauth._clients import JWT_BEARER, JWT_SPIFFE, AgentAuthentication
 from remit.adapters.oauth._dpop import SIGNED_WITH, DpopProofs
 from remit.adapters.oauth._service import TokenService
@@ -27,4 +28,5 @@ __all__ = [
     "TokenService",
     "Tokens",
     "ToolTokens",
+    "TrustBundles",
 ]

@@ -56,6 +56,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Line = Annotated[str, Field(min_length=1, max_length=LINE_CHARS_MAX, pattern=r"\S")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 FilePath = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f]+$")]
+Domain = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")]  # (SPIFFE ID, section 2.1)
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Version = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 Roles = Annotated[list[Name], Field(min_length=1, max_length=ROLES_MAX)]
@@ -480,6 +481,10 @@ class SettingsFile(_Shape):
         default_factory=dict, description="The organisation's identity providers, by name: people are `name:subject`."
     )
     tokens: TokensShape = Field(default_factory=TokensShape, description="Proof of keys.")
+    spiffe: Annotated[dict[Domain, FilePath], Field(max_length=ISSUERS_MAX)] = Field(
+        default_factory=dict,
+        description="SPIFFE trust domains, each with the file of its trust bundle, a JWK set; relative to the project.",
+    )
     authzen: AuthzenShape | None = Field(
         default=None, description="The organisation's own decision point, asked besides; none if left out."
     )

@@ -144,6 +144,7 @@ class Settings:
     development: DevelopmentSettings
     tokens: TokenSettings
     issuers: Mapping[str, Issuer]
+    spiffe: Mapping[str, str]  # the file of each trust domain's bundle, relative to the project unless absolute
     data_tls: Tls | None
     authzen: AuthzenSettings | None
 
@@ -269,6 +270,7 @@ def _settings(found: SettingsFile, default_name: str) -> Settings:
         development=DevelopmentSettings(people=MappingProxyType(people)),
         tokens=TokenSettings(dpop_nonce=found.tokens.dpop_nonce, proof_age_max_s=found.tokens.proof_age_max_s),
         issuers=MappingProxyType(issuers),
+        spiffe=MappingProxyType(dict(sorted(found.spiffe.items()))),
         data_tls=None if found.data.tls is None else _tls(found.data.tls),
         authzen=None if asked is None else AuthzenSettings(url=asked.url, timeout_ms=asked.timeout_ms),
     )

@@ -1,4 +1,4 @@
-"""Tokens of a foreign provider at our doors: bound to a key, for a channel, for an agent that may act, and no further."""
+"""Tokens of a foreign provider at our doors: bound to a key, for a channel, for an agent that may act; no further."""
 
 import json
 import secrets

@@ -464,6 +464,9 @@ def test_what_there_is_not_cannot_be_revoked_and_what_ended_for_good_cannot_be_r
                 answer = await stage.desk.controls.cut(cut, "otto", "")
                 assert isinstance(answer, Reason)
                 assert (answer.code, bool(answer.fix)) == (code, True)
+        unclear = await stage.desk.controls.cut(CLERK, "otto", "", before=NOON)
+        assert isinstance(unclear, Reason)
+        assert unclear.code == "cut_unclear"
         for cut, code in (
             (Cut(task=TASK), "task_over"),
             (Cut(key=KID), "key_dead"),

@@ -1,9 +1,10 @@
 """Identity's gates, pure. Signatures were checked where the bytes came in; here: whether they still count."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from remit.core import Allow, Authority, Decision, Delegation, Deny, Level, Reason, Revocation, Task
-from remit.identity._model import CHAIN_MAX, USER, Person
+from remit.identity._model import CHAIN_MAX, USER, Person, Registration, UserToken
 
 _REOPEN = "open a new task"
 _FIXES = {
@@ -25,6 +26,18 @@ def may_have_agents_act(person: Person) -> Decision:
             "have the role given: in development.people, or by the roles of the issuer, in remit.yaml, read at start",
         )
     )
+
+
+def is_users_channel(login: UserToken, registrations: Mapping[str, Registration]) -> Decision:
+    """Allow only a login that no agent acts by: what an agent says with its user's token is not the user's word.
+
+    Refused is a login that lets an agent act (`may_act`), or was issued to a client that is an agent here.
+    """
+    clients = {(each.issuer, each.client_id) for agent in registrations.values() for each in agent.clients}
+    if not login.may_act and login.client_id not in registrations and (login.issuer, login.client_id) not in clients:
+        return Allow()
+    fix = "log in with the organisation's own channel, and do it from there"
+    return Deny(Reason("login_of_agent", "this login is one that agents act by, not the user's own channel's", fix))
 
 
 def may_begin(now: datetime, expires_at: datetime) -> Decision:

@@ -83,32 +83,17 @@ class ControlDesk:
         approval there is void; the tokens minted for it are dropped; its calls with their tools end, unknown.
         `before`, for a user: only what was opened before then. A key ends no task, but whatever rests on it.
         """
-        refused = self._refused(cut)
+        refused = self._refused(cut, before)
         if refused is not None:
             return refused
         started = self.clock.elapsed_us()
-        name = cut_control(cut)
-        async with self._turn(name):
-            said = _says(by, why, utc_text(self.clock.now()))
-            says = self._with_cut(cut, UserCut(said, before)) if cut.user else said
-            tasks = self._tasks_for(cut, before)
-            void = self._void(tasks, f"{_noun(cut)} revoked by {by}")
-            entry = records.control(
-                name, "revoked", at=self.clock.now(), by=by, said=_told(cut, why, before, tasks, void)
-            )
-            raised = await self.store.control(name, says, entry, approvals=void, tasks=tasks)
-            self.live.set_control(name, raised[name], says)
-        void = [replace(each, version=raised[at]) for each in void if (at := approval_control(each.id)) in raised]
+        async with self._turn(cut_control(cut)):
+            tasks, void = await self._raise(cut, by, why, before)
         # A task that was being opened meanwhile was admitted before this was heard of: it ends with the others.
-        late = [task for task in self._tasks_for(cut, before) if task not in tasks]
+        late = tuple(task for task in self._tasks_for(cut, before) if task not in tasks)
         ends = self._ends(cut, before, (*tasks, *late))
         tokens, calls = sum(map(self.forget, ends)), sum(map(self.underway.cut, ends))
-        for each in void:
-            self.live.put(each)
-        for task in (*tasks, *late):
-            self.live.dismiss(task)
-        for each in void:
-            self.bell.ring(each.id)
+        self._let_die((*tasks, *late), void)
         done = Cutoff(
             tasks=len(tasks) + len(late),
             approvals=len(void),
@@ -119,7 +104,7 @@ class ControlDesk:
         # The revocation is durable, and its entry names all that it ended: whoever gave the command hears that it
         # stands, also where the store takes no more of the story.
         with contextlib.suppress(StoreUnavailableError):
-            await self._complete(cut, says, late, done)
+            await self._complete(cut, late, done)
             await self._tell(cut, (*tasks, *late), void, by)
         return done
 
@@ -227,12 +212,12 @@ class ControlDesk:
 
     # --- what a revocation is made of --------------------------------------------------------------------------------
 
-    def _refused(self, cut: Cut) -> Reason | None:
+    def _refused(self, cut: Cut, before: datetime | None) -> Reason | None:
         """Say why there is no such thing to cut off. A user need not have been seen: they are kept from coming."""
         if cut.agent and cut.agent not in self.live.snapshot.charters:
             return _unknown_agent(cut.agent)
         named = [bool(part) for part in (cut.user, cut.task, cut.key)]
-        if sum(named) + bool(cut.agent and not cut.user) != 1:
+        if sum(named) + bool(cut.agent and not cut.user) != 1 or (before is not None and not cut.user):
             return Reason("cut_unclear", "not one thing to revoke", "name an agent, a user, a task or a key")
         if cut.user and not is_user(cut.user):
             return Reason("user_invalid", "that names no user", "give a name, or ISSUER:SUBJECT")
@@ -280,12 +265,33 @@ class ControlDesk:
             if not cut.concerns(user=task.user, agent=task.agent, task=task.id, chain=task.chain)
         )
 
-    def _void(self, tasks: Iterable[str], by: str) -> list[Approval]:
-        return [
-            replace(each, state=State.VOID, by=by, version=each.version + 1) for each in self.live.waiting_in(tasks)
-        ]
+    async def _raise(
+        self, cut: Cut, by: str, why: str, before: datetime | None
+    ) -> tuple[tuple[str, ...], tuple[Approval, ...]]:
+        """Say durably what is cut off, and with it end its open tasks and make void what waits there."""
+        now, name = self.clock.now(), cut_control(cut)
+        said = _says(by, why, utc_text(now))
+        says = self._with_cut(cut, UserCut(said, before)) if cut.user else said
+        tasks, voided = self._tasks_for(cut, before), f"{_noun(cut)} revoked by {by}"
+        void = tuple(
+            replace(each, state=State.VOID, by=voided, version=each.version + 1) for each in self.live.waiting_in(tasks)
+        )
+        entry = records.control(name, "revoked", at=now, by=by, said=_told(cut, why, before, tasks, void))
+        raised = await self.store.control(name, says, entry, approvals=void, tasks=tasks)
+        self.live.set_control(name, raised[name], says)
+        # (One that was used or answered in the meantime is not among what was raised.)
+        versions = [(each, raised.get(approval_control(each.id))) for each in void]
+        return tasks, tuple(replace(each, version=version) for each, version in versions if version is not None)
 
-    async def _complete(self, cut: Cut, says: str, late: Sequence[str], done: Cutoff) -> None:
+    def _let_die(self, tasks: Sequence[str], void: Sequence[Approval]) -> None:
+        for each in void:
+            self.live.put(each)
+        for task in tasks:
+            self.live.dismiss(task)
+        for each in void:
+            self.bell.ring(each.id)
+
+    async def _complete(self, cut: Cut, late: Sequence[str], done: Cutoff) -> None:
         """Record how much died, and how soon; close the tasks that were being opened meanwhile."""
         name = cut_control(cut)
         told: JsonObject = {

@@ -77,11 +77,11 @@ def presented(headers: Headers, method: str, url: str) -> Presented:
         TokenRefusedError: `token_missing` unless exactly one was sent; `dpop_proof_invalid` where two proofs were.
     """
     value = headers.text(b"authorization")
-    if value is not None and not headers.certificate and value[:7].lower() == "bearer ":
+    if value is not None and not headers.certificate and value[:7].lower() == "bearer " and value[7:].strip():
         return Presented(value[7:].strip())
     scheme, _, token = ("" if value is None else value).partition(" ")
     certificate = thumbprint(headers.certificate) if headers.certificate else ""
-    match scheme.lower():
+    match scheme.lower() if token.strip() else "":
         case "bearer":
             return Presented(token.strip(), certificate=certificate)
         case "dpop":

@@ -36,12 +36,13 @@ ISSUER = "http://127.0.0.1:8700"
 ENDPOINT = token_endpoint(ISSUER)
 CLERK = "spiffe://example.org/clerk"
 SHARED = "spiffe://example.org/shared"
+DOTS = "spiffe://example.org/x/../other"
 EC, RSA, OKP = ECKey.generate_key("P-256"), RSAKey.generate_key(2048), OKPKey.generate_key("Ed25519")
 STRANGER = ECKey.generate_key("P-256")
 SECOND = timedelta(seconds=1)
 REGISTERED = {
     "clerk": Registration(spiffe=frozenset({CLERK, SHARED})),
-    "other": Registration(spiffe=frozenset({SHARED, "spiffe://example.com/other"})),
+    "other": Registration(spiffe=frozenset({SHARED, DOTS, "spiffe://example.com/other"})),
     "plain": Registration(),
 }
 
@@ -142,6 +143,8 @@ BAD_SVIDS: list[tuple[dict[str, Any], dict[str, Any], Any]] = [
     ({}, {"alg": "Ed25519", "kid": "okp"}, OKP),
     ({}, {"typ": "at+jwt"}, EC),
     ({}, {"jwk": jwk(STRANGER, "ec")}, STRANGER),
+    ({}, {"jwk": jwk(EC, "ec")}, EC),
+    ({"sub": DOTS}, {}, EC),  # registered, yet no SPIFFE ID
     ({}, {}, STRANGER),
     ({"sub": "spiffe://example.com/other"}, {}, EC),  # one trust domain speaks for no other
 ]
@@ -220,8 +223,16 @@ def test_the_very_certificate_that_is_registered_is_the_agent() -> None:
     assert door.code(over_tls(certificate())) == "certificate_unknown"
     for other in ("", "other", "Clerk", "../clerk"):
         assert door.code(over_tls(der, other)) == "certificate_unknown"
-    door.kept.clear()
+    door.kept["../clerk"] = door.kept.pop("clerk")
     assert door.code(over_tls(der)) == "certificate_unknown"  # taken away, it is gone at once
+    assert door.code(over_tls(der, "../clerk")) == "certificate_unknown"  # what is no name is not even looked up
+
+
+def test_a_certificate_too_long_is_nobodys_although_it_is_registered() -> None:
+    for length, code in ((10_000, ""), (20_000, "certificate_unknown")):
+        door, der = Door(), certificate(f"https://example.org/{'a' * length}")
+        door.kept["clerk"] = with_key("", {"kty": X509, "x5t#S256": thumbprint(der)})
+        assert door.code(over_tls(der)) == code
 
 
 @pytest.mark.requirement("R2.2")

@@ -401,6 +401,9 @@ def test_a_bound_token_needs_a_new_proof_of_its_key_on_every_request() -> None:
     assert gate.refusal(token, proof).code == "dpop_proof_replayed"  # although the token is remembered
     assert gate.refusal(token, "").code == "dpop_required"
     again = signed(ED25519, "Ed25519", gate.claims("b", ath=digest(token)))
+    with pytest.raises(TokenRefusedError) as caught:
+        asyncio.run(gate.tokens.delegation(Presented(token, "bearer", again, "POST", MCP)))
+    assert caught.value.code == "dpop_required"  # (RFC 9449, section 7.1: never as a bearer token, proof or not)
     assert gate.delegation(token, again) == found
 
 

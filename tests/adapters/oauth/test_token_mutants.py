@@ -271,6 +271,7 @@ AT_EXCHANGE: dict[str, tuple[str, str]] = {
         sign({**DELEGATES, "may_act": {"sub": "clerk", "act": {"sub": "other"}}}, DELEGATION, OURS),
         "subject_token_invalid",
     ),
+    "chain of nobody, though signed": (sign({**DELEGATES, "act": {}}, DELEGATION, OURS), "subject_token_invalid"),
     "expired": (sign({**DELEGATES, "exp": NOW}, DELEGATION, OURS), "token_expired"),
     "another audience": (sign({**DELEGATES, "aud": MCP}, DELEGATION, OURS), "subject_token_invalid"),
     "a task token": (GOOD, "subject_token_invalid"),

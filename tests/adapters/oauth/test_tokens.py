@@ -143,7 +143,7 @@ BAD_TASK_CLAIMS: list[dict[str, Any]] = [
     {"cnf": {"jkt": "x" * 43}},  # 43 letters, yet not 32 bytes written in the one way
     {"cnf": {"jkt": None}},
     {"cnf": {"jwk": {}}},
-    {"cnf": {"jkt": THUMBPRINTS[0], "kid": "x"}},
+    {"cnf": {"jkt": THUMBPRINTS[0], "x5t": THUMBPRINTS[1]}},  # a binding that nobody here could ask proof of
     {"remit_keys": "x"},
     {"remit_keys": [5]},
     {"remit_keys": ["x"]},

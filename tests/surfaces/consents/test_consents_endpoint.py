@@ -130,7 +130,7 @@ def test_no_agent_consents_to_itself_with_a_login_it_was_given() -> None:
     stage.live.swap(replace(stage.live.snapshot, registrations=kept), 2)
     for said in ({"may_act": {"mate"}}, {"client_id": "clerk"}, {"client_id": "desk-app"}):
         answer = stage.consent(GIVE, channel(stage, **said), {"agent": "clerk"})
-        assert (answer.status, answer.code) == (403, "consent_not_users")
+        assert (answer.status, answer.code) == (403, "login_of_agent")
     assert stage.leaves("control") == []
     same_name = channel(stage, issuer="other", client_id="desk-app")  # of another issuer it is another client
     assert stage.consent(GIVE, same_name, {"agent": "clerk"}).status == 200

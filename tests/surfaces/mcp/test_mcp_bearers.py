@@ -135,7 +135,6 @@ ABSENT: list[tuple[str, Callable[[str], Lines]]] = [
     ("two Authorization headers", lambda token: [bearer(token), bearer(token)]),
     ("a good one behind a bad one", lambda token: [bearer("canary"), bearer(token)]),
     ("Basic", lambda token: [("Authorization", f"Basic {token}")]),
-    ("DPoP", lambda token: [("Authorization", f"DPoP {token}")]),
     ("no scheme", lambda token: [("Authorization", token)]),
     ("a scheme alone", lambda _: [("Authorization", "Bearer")]),
     ("letters beyond ASCII", lambda _: [("Authorization", "Bearer caf\u00e9")]),
@@ -164,7 +163,9 @@ def test_what_is_no_task_token_of_this_gateway_is_answered_401(
     mutant = make(desk, opened.token)
     answer = post(desk, [bearer(mutant)])
     assert (answer.status, answer.code) == (401, code), answer
-    assert answer.headers["www-authenticate"] == challenges(desk, f', error="invalid_token", error_description="{code}"')
+    assert answer.headers["www-authenticate"] == challenges(
+        desk, f', error="invalid_token", error_description="{code}"'
+    )
     assert answer.json["id"] is None
     assert answer.fix
     assert mutant not in answer.body.decode() or mutant == ".."
@@ -183,6 +184,19 @@ def test_a_token_counts_only_in_one_authorization_header(
     assert (answer.status, answer.code) == (401, "token_missing"), answer
     assert answer.headers["www-authenticate"] == challenges(desk)
     assert len(desk.received()) == reached
+
+
+@pytest.mark.requirement("R2.6")
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [([], "dpop_proof_invalid"), ([("DPoP", "x.y.z")], "token_invalid"), ([("DPoP", "x")] * 2, "dpop_proof_invalid")],
+    ids=["no proof", "a proof for a token bound to no key", "two proofs"],
+)
+def test_a_token_that_is_bound_to_no_key_is_not_presented_as_if_it_were(
+    desk: Gateway, opened: Opened, lines: Lines, code: str
+) -> None:
+    answer = post(desk, [("Authorization", f"DPoP {opened.token}"), *lines])
+    assert (answer.status, answer.code) == (401, code)
 
 
 def test_a_token_in_the_address_is_no_token(desk: Gateway, opened: Opened) -> None:
@@ -209,7 +223,7 @@ def test_an_expired_token_is_refused_and_its_bearer_named_in_the_log(desk: Gatew
     [
         ({"txn": "t_000000000000000000000000"}, "task_unknown"),
         ({"sub": "ana"}, "delegation_mismatch"),
-        ({"act": {"sub": "billing"}}, "delegation_mismatch"),
+        ({"act": {"sub": "billing"}, "client_id": "billing"}, "delegation_mismatch"),
         ({"use_case": "anything"}, "delegation_mismatch"),
     ],
 )

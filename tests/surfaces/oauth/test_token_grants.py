@@ -91,7 +91,13 @@ def test_without_may_act_and_without_consent_an_agent_opens_nothing() -> None:
 @pytest.mark.requirement("R2.6")
 @pytest.mark.parametrize(
     ("audience", "code"),
-    [(ENDPOINT, ""), (ISSUER, ""), (MCP, "token_audience"), (f"{ISSUER}/", "token_audience"), ("", "token_audience")],
+    [
+        (ENDPOINT, ""),
+        (ISSUER, "token_audience"),
+        (MCP, "token_audience"),
+        (f"{ISSUER}/", "token_audience"),
+        ("", "token_audience"),
+    ],
 )
 def test_a_users_token_counts_that_was_issued_for_here(audience: str, code: str) -> None:
     stage = Stage()

@@ -1,5 +1,6 @@
-"""SPIFFE trust bundles as files: a trust domain's keys, read afresh at each use, so that whoever rotates them need not
-tell us (SPIFFE Trust Domain and Bundle, section 4).
+"""SPIFFE trust bundles as files: the keys of each trust domain (SPIFFE Trust Domain and Bundle, section 4).
+
+They are read afresh at each use, so that whoever rotates them need not tell us.
 """
 
 from collections.abc import Iterator, Mapping

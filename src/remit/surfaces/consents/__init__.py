@@ -12,6 +12,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from remit.core import (
+    Allow,
+    Deny,
+    Hold,
     InputRefusedError,
     Json,
     JsonObject,
@@ -22,7 +25,7 @@ from remit.core import (
     parse_strict,
     utc_text,
 )
-from remit.identity import Person, Presented, Registration, TokenRefusedError, UserToken, read_details
+from remit.identity import Person, Presented, Registration, TokenRefusedError, UserToken, is_users_channel, read_details
 from remit.pipeline import Clock
 from remit.surfaces._http import (
     BodyRefusedError,
@@ -138,13 +141,13 @@ class ConsentsEndpoint:
         """Check that no agent consents to itself with a login that it was given to act by.
 
         Raises:
-            RemitError: `consent_not_users`.
+            RemitError: `login_of_agent`.
         """
-        registered = self.registrations()
-        clients = {(each.issuer, each.client_id) for agent in registered.values() for each in agent.clients}
-        if login.may_act or login.client_id in registered or (login.issuer, login.client_id) in clients:
-            fix = "log in with the organisation's own channel, and consent from there"
-            raise _NotTheUsersError("consent_not_users", "this login is one that agents act by", fix)
+        match is_users_channel(login, self.registrations()):
+            case Deny(reason) | Hold(reason):
+                raise _NotTheUsersError(reason.code, reason.message, reason.fix)
+            case Allow():
+                return
 
 
 def _object(body: bytes) -> JsonObject:

@@ -126,13 +126,8 @@ async def _handed_on(request: Request, subject: Delegation) -> Granted:
 
 
 async def _login(ports: TokenPorts, token: str) -> UserToken:
-    presented = Presented(token)
-    try:
-        return await ports.logins.user(presented, token_endpoint(ports.issuer))
-    except TokenRefusedError as error:
-        if error.code != "token_audience":
-            raise
-    return await ports.logins.user(presented, ports.issuer)
+    # (A login for the data port itself is the user's channel's, and what an agent holds must not be one.)
+    return await ports.logins.user(Presented(token), token_endpoint(ports.issuer))
 
 
 async def _by_assertion(request: Request) -> Granted:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from remit.core import (
+    Allow,
+    Deny,
+    Hold,
     InputRefusedError,
     Json,
     JsonObject,
@@ -22,7 +25,7 @@ from remit.core import (
     parse_strict,
     utc_text,
 )
-from remit.identity import Authenticator, Hands, Registration, TokenRefusedError
+from remit.identity import Authenticator, Hands, Registration, TokenRefusedError, UserToken, is_users_channel
 from remit.pipeline import TaskDesk
 from remit.surfaces._http import (
     BodyRefusedError,
@@ -58,7 +61,7 @@ class _Wanted:
 
 
 class _NotHandedError(RemitError):
-    """The agent cannot use, or may not have, what it would be handed."""
+    """Nothing is handed out: it is not the user who asks, or the agent cannot use, or may not have, what it would be."""
 
 
 class TasksEndpoint:
@@ -92,6 +95,7 @@ class TasksEndpoint:
         try:
             login = await self._authenticator.user(presented(headers, method, self._url), self._audience)
             wanted = _read(await read_body(headers, receive, self._bounds))
+            self._check_channel(login)
             self._check_hand(wanted)
             opened = await self._desk.open(
                 login.person, wanted.agent, wanted.use_case, wanted.given, wanted.details, login
@@ -107,6 +111,14 @@ class TasksEndpoint:
         body = self._handed(opened, wanted.hand or (DELEGATION if self._hands.has_key(wanted.agent) else BEARER))
         return await reply(send, 201, canonical_bytes(body), (b"cache-control", b"no-store"))
 
+    def _check_channel(self, login: UserToken) -> None:
+        """Check that it is the user who asks, not an agent with a login it was given to act by."""
+        match is_users_channel(login, self._registrations()):
+            case Deny(reason) | Hold(reason):
+                raise _NotHandedError(reason.code, reason.message, reason.fix)
+            case Allow():
+                return
+
     def _check_hand(self, wanted: _Wanted) -> None:
         """Check that the agent can use what it will be handed, and may have it."""
         keyed, registered = self._hands.has_key(wanted.agent), self._registrations().get(wanted.agent)
@@ -115,7 +127,9 @@ class TasksEndpoint:
             raise _NotHandedError("agent_has_no_key", f"`{wanted.agent}` could not exchange a delegation", fix)
         bears = wanted.hand == BEARER or not (wanted.hand or keyed)
         if bears and registered is not None and not registered.bearer:
-            fix = "register a key of it (`remit agents register`), or allow it in agent.yaml: `identity: {bearer: true}`"
+            fix = (
+                "register a key of it (`remit agents register`), or allow it in agent.yaml: `identity: {bearer: true}`"
+            )
             said = f"`{wanted.agent}` may not have a token that counts for whoever bears it"
             raise _NotHandedError("bearer_refused", said, fix)
 

@@ -61,7 +61,7 @@ class _Wanted:
 
 
 class _NotHandedError(RemitError):
-    """Nothing is handed out: it is not the user who asks, or the agent cannot use, or may not have, what it would be."""
+    """Nothing is handed out: it is not the user who asks, or the agent could not use it, or may not have it."""
 
 
 class TasksEndpoint:

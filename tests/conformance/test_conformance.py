@@ -22,6 +22,7 @@ SERVER: tuple[tuple[Suite, str, str], ...] = (  # release, scenario, revision of
     (NEW, "dns-rebinding-protection", "2026-07-28"),
     (NEW, "http-header-validation", "2026-07-28"),
 )
+FAILING_MAX = {OLD: 0, NEW: 2}  # entries that are run and fail; lower it with every one that goes
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,7 @@ def test_every_scenario_about_logging_in_is_run_or_listed_with_its_reason_and_no
     assert set(suite.expected("server")) <= run <= suite.names("server")
     for kind in ("client", "authorization", "server"):
         assert all(len(reason.split()) > 5 for reason in suite.expected(kind).values())
+    assert len(suite.expected("authorization")) + len(suite.expected("server")) <= FAILING_MAX[suite]
 
 
 @pytest.mark.parametrize(("suite", "scenario", "revision"), SERVER, ids=lambda each: getattr(each, "release", each))
@@ -92,7 +94,6 @@ def test_the_issuer_that_our_metadata_names_gives_a_conforming_login_for_the_res
     [issuer] = said["authorization_servers"]
     assert issuer == corp.issuer
     [port] = free_ports(1)
-
     sent_to: list[str] = []
 
     def visit(line: str) -> None:

@@ -4,7 +4,7 @@
         token = corp.login("alice", DESK, f"{gateway.data}/mcp")
 
 Whoever is in the group `support` may use agents. The clients `DESK` and `DOCUMENT` are the agent `tracker`, `PORTAL` is
-`refunds`, and `STRAY` is none.
+`refunds`, and `TICKETS` is none: a channel.
 """
 
 import shutil

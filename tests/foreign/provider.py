@@ -34,7 +34,7 @@ TIMEOUT_S = 60  # generous: the machine may be busy
 REDIRECTS_MAX = 10  # of one login
 
 DESK = "desk-app"  # a public client, of a channel or of a plain MCP client
-STRAY = "stray"  # another one
+TICKETS = "ticket-app"  # another one, where people work: no agent
 PORTAL = "portal"  # a confidential client
 PORTAL_SECRET = "a secret of the portal's, 32 bytes"
 BATCH = "batch"  # a client of its own right, with a key: private_key_jwt, DPoP, no user
@@ -62,7 +62,7 @@ def _code_client(client_id: str, **more: Any) -> dict[str, Any]:
 
 CLIENTS: tuple[Mapping[str, Any], ...] = (
     _code_client(DESK),
-    _code_client(STRAY),
+    _code_client(TICKETS),
     _code_client(PORTAL, client_secret=PORTAL_SECRET, token_endpoint_auth_method="client_secret_basic"),
     {
         "client_id": BATCH,
@@ -129,7 +129,7 @@ class Provider:
 
     def visit(self, url: str) -> Landing:
         """Go where a client sends its user, log in and consent; return what the client is told."""
-        with httpx2.Client(timeout=TIMEOUT_S) as browser:
+        with httpx2.Client(timeout=TIMEOUT_S, trust_env=False) as browser:
             for _ in range(REDIRECTS_MAX):
                 answer = browser.get(url)
                 assert answer.is_redirect, (answer.status_code, answer.text)
@@ -162,19 +162,21 @@ class Provider:
 
     def keys(self) -> list[str]:
         """Return the ids of the published keys."""
-        return [key["kid"] for key in httpx2.get(f"{self.issuer}/jwks", timeout=TIMEOUT_S).json()["keys"]]
+        return [
+            key["kid"] for key in httpx2.get(f"{self.issuer}/jwks", timeout=TIMEOUT_S, trust_env=False).json()["keys"]
+        ]
 
     def _token(self, form: dict[str, str], dpop: ECKey | None, auth: httpx2.Auth | None = None) -> str:
         endpoint = f"{self.issuer}/token"
         proof = {"DPoP": dpop_proof(dpop, "POST", endpoint)} if dpop else {}
-        answer = httpx2.post(endpoint, data=form, headers=proof, auth=auth, timeout=TIMEOUT_S)
+        answer = httpx2.post(endpoint, data=form, headers=proof, auth=auth, timeout=TIMEOUT_S, trust_env=False)
         assert answer.status_code == 200, (answer.status_code, answer.text)
         said = answer.json()
         assert said["token_type"] == ("DPoP" if dpop else "Bearer"), said
         return str(said["access_token"])
 
     def _admin(self, what: str, **wanted: Any) -> None:
-        answer = httpx2.post(f"{self.issuer}/admin/{what}", json=wanted, timeout=TIMEOUT_S)
+        answer = httpx2.post(f"{self.issuer}/admin/{what}", json=wanted, timeout=TIMEOUT_S, trust_env=False)
         assert answer.status_code == 200, answer.text
 
 

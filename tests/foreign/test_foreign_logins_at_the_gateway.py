@@ -10,7 +10,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OKPKey
 from tests.conftest import GIVEN, JSON, Answer, Gateway, bearer, mirrors, tool_call
-from tests.foreign.provider import DESK, PORTAL, PORTAL_SECRET, Provider, dpop_proof
+from tests.foreign.provider import DESK, PORTAL, PORTAL_SECRET, TICKETS, Provider, dpop_proof
 
 Org = tuple[Gateway, Provider]
 
@@ -56,7 +56,7 @@ def opened(gateway: Gateway, token: str, **more: Any) -> Answer:
 @pytest.mark.requirement("R2.1", "R2.4")
 def test_a_channel_opens_a_task_with_its_users_foreign_token(org: Org) -> None:
     gateway, corp = org
-    answer = opened(gateway, corp.login("alice", PORTAL, gateway.data, secret=PORTAL_SECRET))
+    answer = opened(gateway, corp.login("alice", TICKETS, gateway.data))
     assert answer.status == 201, answer
     assert gateway.call(answer.json["token"], tool_call()).code == ""
     [task] = [leaf for leaf in gateway.records(answer.json["task"]) if leaf["kind"] == "task_opened"]
@@ -71,14 +71,21 @@ def test_a_channel_opens_a_task_with_its_users_foreign_token(org: Org) -> None:
 @pytest.mark.parametrize("resource", ["/mcp", "/oauth/token"])
 def test_a_token_for_another_door_opens_no_task(org: Org, resource: str) -> None:
     gateway, corp = org
-    answer = opened(gateway, corp.login("alice", DESK, f"{gateway.data}{resource}"))
+    answer = opened(gateway, corp.login("alice", TICKETS, f"{gateway.data}{resource}"))
     assert (answer.status, answer.code) == (401, "token_audience")
+
+
+@pytest.mark.requirement("R2.6")
+def test_a_login_at_an_agents_own_client_is_no_users_channel(org: Org) -> None:
+    gateway, corp = org
+    answer = opened(gateway, corp.login("alice", PORTAL, gateway.data, secret=PORTAL_SECRET))
+    assert (answer.status, answer.code) == (403, "login_of_agent")
 
 
 @pytest.mark.requirement("R2.5")
 def test_somebody_without_the_role_opens_no_task(org: Org) -> None:
     gateway, corp = org
-    answer = opened(gateway, corp.login("bob", DESK, gateway.data))
+    answer = opened(gateway, corp.login("bob", TICKETS, gateway.data))
     assert (answer.status, answer.code) == (403, "role_missing")
 
 
@@ -123,7 +130,7 @@ def test_an_agent_that_a_foreign_token_lets_act_gets_a_task_of_what_was_consente
 ) -> None:
     gateway, corp = org
     key = ECKey.generate_key("P-256")
-    subject = corp.login("carol", PORTAL, gateway.data, secret=PORTAL_SECRET, details=LOOK)
+    subject = corp.login("carol", TICKETS, f"{gateway.data}/oauth/token", details=LOOK)
     answer = exchanged(gateway, agent, subject, key)
     assert (answer.status, answer.json["token_type"]) == (200, "DPoP"), answer
     [said] = answer.json["authorization_details"]
@@ -138,6 +145,13 @@ def test_an_agent_that_a_foreign_token_lets_act_gets_a_task_of_what_was_consente
 def test_a_token_that_lets_no_agent_act_is_not_exchanged_without_consent(org: Org, agent: OKPKey) -> None:
     gateway, corp = org
     key = ECKey.generate_key("P-256")
-    subject = corp.login("alice", PORTAL, gateway.data, secret=PORTAL_SECRET, details=LOOK)
+    subject = corp.login("alice", TICKETS, f"{gateway.data}/oauth/token", details=LOOK)
     answer = exchanged(gateway, agent, subject, key)
     assert (answer.status, answer.code) == (400, "consent_missing"), answer
+
+
+@pytest.mark.requirement("R2.6")
+def test_a_login_at_the_users_channel_is_not_exchanged_by_an_agent(org: Org, agent: OKPKey) -> None:
+    gateway, corp = org
+    answer = exchanged(gateway, agent, corp.login("carol", TICKETS, gateway.data), ECKey.generate_key("P-256"))
+    assert (answer.status, answer.code) == (400, "token_audience"), answer

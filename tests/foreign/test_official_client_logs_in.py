@@ -19,7 +19,7 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull,
 from mcp_types import CallToolResult
 from pydantic import AnyUrl
 from tests.conftest import Gateway, tool_call
-from tests.foreign.provider import CALLBACK, DESK, DOCUMENT, PORTAL, PORTAL_SECRET, STRAY, Provider
+from tests.foreign.provider import CALLBACK, DESK, DOCUMENT, PORTAL, PORTAL_SECRET, TICKETS, Provider
 
 Org = tuple[Gateway, Provider]
 ORDER = {"order_id": "ord-1001"}
@@ -137,7 +137,7 @@ def test_a_plain_client_of_an_agent_that_may_write_only_reads(org: Org) -> None:
 
 @pytest.mark.requirement("R2.6")
 @pytest.mark.parametrize(
-    ("user", "client", "code"), [("bob", DESK, "role_missing"), ("alice", STRAY, "client_unknown")]
+    ("user", "client", "code"), [("bob", DESK, "role_missing"), ("alice", TICKETS, "client_unknown")]
 )
 def test_a_person_or_a_client_that_the_organisation_does_not_let_in_reaches_nothing(
     org: Org, user: str, client: str, code: str

@@ -201,7 +201,5 @@ class TlsProtocol(BoundedProtocol):
 
 
 def _verified_certificate(tls: ssl.SSLObject | None) -> bytes:
-    # (Without authorities nothing is verified, so whatever a client sent proves nothing.)
-    if tls is None or tls.context.verify_mode is ssl.CERT_NONE:
-        return b""
-    return tls.getpeercert(binary_form=True) or b""
+    """Return the certificate that the handshake asked for and verified; without authorities none is asked for."""
+    return b"" if tls is None else tls.getpeercert(binary_form=True) or b""

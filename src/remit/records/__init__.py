@@ -10,10 +10,12 @@ Merkle tree whose signed checkpoints a stranger can verify (R5.6).
     note = sign_note(checkpoint_text(Checkpoint(origin, frontier.size, frontier.root())), origin, key)
 """
 
+from remit.records._activity import AgentTotals, Figures, Pair, Seen, UserTotals, figures, sightings, told
 from remit.records._entries import (
     Random,
     answered,
     control,
+    evaluated,
     event,
     outcome,
     refused,
@@ -23,7 +25,7 @@ from remit.records._entries import (
     task_opened,
     unknown,
 )
-from remit.records._explain import explain, printable
+from remit.records._explain import explain, printable, who
 from remit.records._merkle import (
     Frontier,
     consistency_proof,
@@ -46,21 +48,28 @@ from remit.records._note import (
 from remit.records._refusals import Refusal, refusals
 
 __all__ = [
+    "AgentTotals",
     "Basis",
     "Checkpoint",
     "Draft",
     "Ending",
     "Entry",
+    "Figures",
     "Frontier",
+    "Pair",
     "Payload",
     "Random",
     "Refusal",
+    "Seen",
+    "UserTotals",
     "answered",
     "checkpoint_text",
     "consistency_proof",
     "control",
+    "evaluated",
     "event",
     "explain",
+    "figures",
     "inclusion_proof",
     "leaf_hash",
     "node_hash",
@@ -72,12 +81,15 @@ __all__ = [
     "refused",
     "root_of",
     "ruled",
+    "sightings",
     "sign_note",
     "spoken",
     "task_closed",
     "task_opened",
+    "told",
     "unknown",
     "verifier_key",
     "verify_consistency",
     "verify_inclusion",
+    "who",
 ]

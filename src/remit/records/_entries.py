@@ -105,6 +105,33 @@ def outcome(  # noqa: PLR0913 - each is a part of what became of it
     return Draft(kind="outcome", task=call.delegation.task, call=call.id, leaf=canonical_bytes(leaf), payloads=payloads)
 
 
+def evaluated(call: ToolCall, decision: Decision, basis: Basis, random: Random, asked_of: str = "") -> Draft:
+    """Write that a decision was asked for, and which: nothing was sent, counted or used up (AuthZEN 1.0).
+
+    `asked_of` is whom it was asked of, where that is somebody else than the one whom the token names.
+    """
+    payload, commitment = commit("arguments", call.canonical, random)
+    leaf: JsonObject = {
+        "v": 1,
+        "kind": "evaluated",
+        "at": utc_text(basis.at),
+        "call": call.id,
+        "trace": call.trace.trace_id,
+        "span": call.trace.span_id,
+        **_parties(call.delegation),
+        "operation": call.operation,
+        "tool": basis.tool,
+        "bundle": basis.bundle,
+        "arguments": commitment,
+        "decision": spoken(decision),
+    }
+    if asked_of:
+        leaf["asked_of"] = asked_of
+    return Draft(
+        kind="evaluated", task=call.delegation.task, call=call.id, leaf=canonical_bytes(leaf), payloads=(payload,)
+    )
+
+
 def refused(delegation: Delegation, *, at: datetime, surface: str, code: str, message: str) -> Draft:
     """Write that bytes of a known caller were refused before they became a call. The bytes themselves are not kept."""
     leaf: JsonObject = {

@@ -4,6 +4,7 @@ Pure text; every line is made of what the log holds and nothing else.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from remit.core import Json, JsonObject
@@ -25,6 +26,87 @@ def _told(entry: Entry, leaf: JsonObject) -> Iterator[str]:
     for number, told in enumerate(teller(leaf, _bodies(entry)) if teller else [entry.kind]):
         line = printable(told)
         yield f"{entry.index:>5}  {at}  {line}" if number == 0 else f"{'':21}{line}"
+
+
+def who(entries: Iterable[Entry], call: str = "") -> tuple[tuple[str, str], ...]:
+    """Name everybody who had a part in a task, or in one call of it, from the task's entries: what, and who (R2.9).
+
+    Who asks, who acts and for whom it was handed on, how it was attached, on which keys it rests, what was called, who
+    answered for it, and which task joined them.
+    """
+    leaves: list[tuple[Entry, JsonObject]] = [(entry, json.loads(entry.leaf)) for entry in entries]
+    opened = next((leaf for _, leaf in leaves if leaf["kind"] == "task_opened"), {})
+    acts = [leaf for entry, leaf in leaves if "level" in leaf and call in ("", entry.call)]
+    approvals = {str(leaf["approval"]) for leaf in acts if "approval" in leaf} | _lifting(acts)
+    answers = [leaf for _, leaf in leaves if leaf["kind"] == "approval" and (not call or leaf["approval"] in approvals)]
+    of_any = [opened, *acts] if opened else acts
+    said = (
+        *(("who asks", line) for line in _once(_asks(leaf) for leaf in of_any)),
+        *(("who acts", line) for line in _once(_acts(leaf) for leaf in of_any)),
+        *(("attached", line) for line in _once(_attached(leaf) for leaf in acts)),
+        *(("keys", line) for line in _once(", ".join(_keys(leaf)) for leaf in acts)),
+        *(("called", line) for line in _called(acts)),
+        *(("answered", line) for leaf in answers for line in _approval(leaf, {})),
+        *(("joined by", line) for line in _joined(opened)),
+    )
+    return tuple((what, printable(line)) for what, line in said)
+
+
+def _lifting(acts: list[JsonObject]) -> set[str]:
+    """Return the approvals of the same operation that decisions looked at."""
+    looked = [(leaf, each) for leaf in acts for each in _list(leaf.get("approvals"))]
+    return {
+        str(each["id"])
+        for leaf, each in looked
+        if isinstance(each, dict) and each.get("operation") == leaf.get("operation")
+    }
+
+
+def _asks(leaf: JsonObject) -> str:
+    user = str(leaf["user"])
+    issuer, found, _ = user.partition(":")
+    return f"{user}, vouched for by {f'the issuer {issuer}' if found else 'the development issuer'}"
+
+
+def _acts(leaf: JsonObject) -> str:
+    client = f", the client {leaf['client']}" if "client" in leaf else ""
+    chain = "".join(f", handed on by {agent}" for agent in _texts(leaf.get("chain")))
+    return f"{leaf['agent'] or 'no agent'}{client}{chain}"
+
+
+def _attached(leaf: JsonObject) -> str:
+    return f"level {leaf['level']}: {_LEVELS.get(str(leaf['level']), 'not known here')}"
+
+
+def _keys(leaf: JsonObject) -> list[str]:
+    return [f"{key[:12]}..." if len(key) > 12 else key for key in _texts(leaf.get("keys"))]
+
+
+def _called(acts: list[JsonObject]) -> Iterator[str]:
+    counts = Counter((str(leaf["operation"]), str(leaf["tool"]), _word(leaf)) for leaf in acts if "operation" in leaf)
+    for (operation, tool, word), count in counts.items():
+        yield f"{operation}{f' of {tool}' if tool else ''}: {word}{f', {count} times' if count > 1 else ''}"
+
+
+def _word(leaf: JsonObject) -> str:
+    decision = _texts(leaf["decision"])
+    word = {"intent": "allowed", "evaluated": "only asked"}.get(str(leaf["kind"]), str(leaf["kind"]))
+    return word if len(decision) == 1 else f"{word} ({decision[1]})"
+
+
+def _joined(opened: JsonObject) -> Iterator[str]:
+    if not opened:
+        return
+    yield f"task {opened['task']} in {opened['use_case']}, opened by {opened['by']}"
+    yield f"from {opened['opened']} until {opened['expires']}"
+    if "parent" in opened:
+        yield f"handed on from task {opened['parent']}"
+    if "implicit" in opened:
+        yield "implicit: a plain client's, which opened none"
+
+
+def _once(lines: Iterable[str]) -> Iterator[str]:
+    return (line for line in dict.fromkeys(lines) if line)
 
 
 def _task_opened(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
@@ -98,6 +180,15 @@ def _refused(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
     yield f"REFUSED at the door ({leaf['surface']}): {leaf['code']}: {leaf['message']}"
 
 
+def _evaluated(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
+    answer, *why = _texts(leaf["decision"])
+    yield f"{leaf['operation']} {bodies.get('arguments', _ERASED)} -> only ASKED, nothing was done: {answer}"
+    if why:
+        yield f"  {_MARKS.get(answer, '?')} {': '.join(why)}"
+    about = f", about {_short(str(leaf['asked_of']))}" if "asked_of" in leaf else ""
+    yield f"  {leaf['agent']} for {leaf['user']}{about}; {leaf['call']}; bundle {str(leaf['bundle'])[:19]}"
+
+
 def _unknown(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
     yield f"UNKNOWN whether {leaf['call']} (entry {leaf['intent']}) had its effect: {leaf['why']}"
 
@@ -109,6 +200,7 @@ _TELLERS = {
     "held": _ruled,
     "outcome": _outcome,
     "refused": _refused,
+    "evaluated": _evaluated,
     "unknown": _unknown,
     "approval": _approval,
     "task_closed": _task_closed,
@@ -116,6 +208,11 @@ _TELLERS = {
     "release": _release,
     "started": _began,
     "stopped": _began,
+}
+_LEVELS = {
+    "A": "a task token, which counts for whoever bears it",
+    "B": "a task token, with proof of the key or certificate that it is bound to",
+    "C": "a plain client with its user's login: an implicit task, reads only",
 }
 _MARKS = {"allow": "+", "hold": "~", "deny": "x"}
 

@@ -218,6 +218,7 @@ MUTANTS: dict[str, tuple[str, str]] = {
     "bound to both": (good(cnf={"jkt": THUMBPRINT, "x5t#S256": CERTIFICATE}), "certificate_required"),
     "bound in an unknown way": (good(cnf={"kid": "x"}), "token_invalid"),
     "bound in one way more": (good(cnf={"jkt": THUMBPRINT, "jwk": {}}), "token_invalid"),
+    "bound by one thumbprint more": (good(cnf={"jkt": THUMBPRINT, "x5t#S512": CERTIFICATE}), "token_invalid"),
     "bound to nothing": (good(cnf={}), "token_invalid"),
     "bound to an empty key": (good(cnf={"jkt": ""}), "token_invalid"),
     "cnf a list": (good(cnf=[THUMBPRINT]), "token_invalid"),
@@ -463,6 +464,8 @@ def test_a_set_of_junk_alone_is_no_key_set(junk: Any) -> None:
 def test_only_tokens_that_say_they_are_of_an_issuer_are_known() -> None:
     users = Desk().users
     assert users.knows(GOOD)
+    asyncio.run(users.user(Presented(GOOD), MCP))
+    assert users.knows(GOOD), "once it is remembered, too"
     assert users.knows(good(aud="elsewhere"))
     assert not users.knows(good(iss="https://evil.example"))
     assert not users.knows(good(iss=[ISSUER]))

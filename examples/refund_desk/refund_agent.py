@@ -9,7 +9,8 @@ tool list, what came back so far) and chooses the next call or the answer. Each 
         python refund_agent.py --url http://127.0.0.1:8700/mcp --ticket -
 
 With `--delegation` it is handed no bearer token but a delegation (environment variable REMIT_DELEGATION), which it
-exchanges for one (RFC 8693), proving with a key of its own (`--key`) that it is the agent it was delegated to.
+exchanges for a token (RFC 8693), proving with a key of its own (`--key`) that it is the agent it was delegated to. That
+token is bound to a second key, made for this run: every request proves it (DPoP, RFC 9449), so a copy is of no use.
 
 Exit code: 0 the ticket was handled or properly refused, 1 transport trouble, 2 usage.
 """
@@ -21,8 +22,10 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from base64 import urlsafe_b64encode
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urljoin
@@ -127,7 +130,39 @@ def _money(refund: dict[str, Any]) -> str:
     return f"{units}.{cents:02} {refund.get('currency')}"
 
 
-# --- the bearer token ------------------------------------------------------------------------------------------------
+# --- the token -------------------------------------------------------------------------------------------------------
+
+
+class Proofs(httpx2.Auth):
+    """Proves with each request that it comes from whoever the token was issued to (RFC 9449)."""
+
+    requires_response_body = False
+
+    def __init__(self, key: OKPKey) -> None:
+        self._key = key
+        self._nonce = ""
+        self.token = ""
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Send a proof along; once more with a nonce where the server asks for one (section 8)."""
+        answer = yield self._proven(request)
+        nonce = answer.headers.get("dpop-nonce", "")
+        if answer.status_code in (400, 401) and nonce not in ("", self._nonce):
+            self._nonce = nonce
+            yield self._proven(request)
+
+    def _proven(self, request: httpx2.Request) -> httpx2.Request:
+        public = {"kty": "OKP", "crv": "Ed25519", "x": self._key.as_dict(private=False)["x"]}
+        said: dict[str, Any] = {"htm": request.method, "htu": str(request.url), "iat": int(time.time())}
+        said["jti"] = str(uuid.uuid4())
+        if self._nonce:
+            said["nonce"] = self._nonce
+        if self.token:
+            said["ath"] = urlsafe_b64encode(sha256(self.token.encode()).digest()).rstrip(b"=").decode()
+            request.headers["Authorization"] = f"DPoP {self.token}"
+        header = {"alg": "Ed25519", "typ": "dpop+jwt", "jwk": public}
+        request.headers["DPoP"] = jwt.encode(header, said, self._key, algorithms=["Ed25519"])
+        return request
 
 
 async def exchange(http: httpx2.AsyncClient, url: str, delegation: str, key: OKPKey, agent: str) -> str:
@@ -186,8 +221,9 @@ async def run(where: Connection, task: Ticket | Sequence[Call], parallel: int = 
     async with httpx2.AsyncClient(timeout=TIMEOUT, trust_env=False) as http:
         token = where.token
         if where.delegation is not None and where.key is not None:
-            token = await exchange(http, where.url, where.delegation, where.key, where.agent)
-        if token is not None:
+            http.auth = proofs = Proofs(OKPKey.generate_key("Ed25519"))
+            proofs.token = await exchange(http, where.url, where.delegation, where.key, where.agent)
+        elif token is not None:
             http.headers["Authorization"] = f"Bearer {token}"
         transport = streamable_http_client(where.url, http_client=http)
         async with Client(transport, mode="legacy" if where.legacy else "auto") as client:

@@ -11,6 +11,7 @@ from remit.core import Allow, Authority, Deny, InputRefusedError, Level
 from remit.identity import (
     ALL,
     CHAIN_MAX,
+    attachment_suffices,
     authority_covers,
     authority_json,
     details_json,
@@ -30,7 +31,7 @@ AUTHORITIES = st.builds(
 
 
 def covers(authority: Authority, operation: str, tool: str = "look") -> bool:
-    decision = authority_covers(Level.TASK, authority, operation=operation, tool=tool, reads=False)
+    decision = authority_covers(authority, operation=operation, tool=tool)
     return isinstance(decision, Allow)
 
 
@@ -109,10 +110,17 @@ def test_the_control_of_all_those_is_read_and_nothing_is_no_narrowing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "reads", "code"), [("C", False, "client_only_reads"), ("C", True, ""), ("A", False, "")]
+    ("level", "bearer", "reads", "code"),
+    [
+        ("A", True, False, ""),
+        ("A", False, True, "bearer_refused"),
+        ("B", False, False, ""),
+        ("C", False, True, ""),
+        ("C", True, False, "client_only_reads"),
+    ],
 )
-def test_a_plain_client_only_reads(level: str, *, reads: bool, code: str) -> None:
-    decision = authority_covers(Level(level), ALL, operation="look", tool="orders", reads=reads)
+def test_how_an_agent_is_attached_decides_what_it_may(level: str, *, bearer: bool, reads: bool, code: str) -> None:
+    decision = attachment_suffices(Level(level), bearer=bearer, reads=reads)
     assert (decision.reason.code if isinstance(decision, Deny) else "") == code
 
 

@@ -49,8 +49,8 @@ def two_agents(desk: Desk) -> Desk:
         snapshot,
         charters={"clerk": job, "runner": other},
         registrations={
-            "clerk": Registration(delegates_to=frozenset({"runner"}), clients=(client,)),
-            "runner": Registration(),
+            "clerk": Registration(bearer=True, delegates_to=frozenset({"runner"}), clients=(client,)),
+            "runner": Registration(bearer=True),
         },
         flows=both(dict(snapshot.flows)),
         manifests={"clerk": snapshot.manifests["clerk"], "runner": snapshot.manifests["clerk"]},

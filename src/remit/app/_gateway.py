@@ -84,6 +84,7 @@ class App:
         self.identities = Identities(root, settings, live, store, self.clock, self.data_url, self.admin_url)
         self.checkpoints = CheckpointFile(root / settings.records.checkpoint_file)
         self.vkey = verifier_key(self.origin, self._log_key.public_key())
+        self._checkpointing = asyncio.Lock()
         self._snapshots: dict[str, Snapshot] = {live.snapshot.digest: live.snapshot}
         self._pool = Pool(PoolLimits(connections_max=settings.upstream.connections_max))
         self._upstream = McpUpstream(self._pool, root=root, on_connect=self._verify)
@@ -240,8 +241,9 @@ class App:
 
     async def checkpoint(self) -> str:
         """Sign the log as it stands, and write the note outside the store as well."""
-        note = await self.store.checkpoint(self._sign)
-        await asyncio.to_thread(self.checkpoints.append, note)
+        async with self._checkpointing:  # the file grows at its end: one after another
+            note = await self.store.checkpoint(self._sign)
+            await asyncio.to_thread(self.checkpoints.append, note)
         return note
 
     async def replayed(self, entries: tuple[Entry, ...]) -> dict[int, str]:

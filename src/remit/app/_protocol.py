@@ -90,9 +90,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count, then keep: a field of the head, or of the trailers."""
+        """Count, then keep: a field of the head, or of the trailers. Blanks behind a value are no part of it.
+
+        (RFC 9110, section 5.5; the parser takes away only those before it.)
+        """
         self._count(len(name) + len(value) + 4)  # with ": " and the line's end
-        super().on_header(name, value)
+        super().on_header(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
         """From here on it is the body that is awaited."""

@@ -45,6 +45,7 @@ from remit.identity._revocation import (
     without_user_cut,
 )
 from remit.identity._rules import (
+    attachment_suffices,
     authority_covers,
     delegation_is_live,
     is_cut_off,
@@ -87,6 +88,7 @@ __all__ = [
     "Users",
     "Wanted",
     "agent_keys",
+    "attachment_suffices",
     "authority_covers",
     "authority_json",
     "delegation_is_live",

@@ -86,18 +86,26 @@ def delegation_is_live(
     return Allow()
 
 
-def authority_covers(level: Level, authority: Authority, *, operation: str, tool: str, reads: bool) -> Decision:
-    """Allow what the task's authority lists, and by a plain client's login reads alone (R2.5).
+def attachment_suffices(level: Level, *, bearer: bool, reads: bool) -> Decision:
+    """Allow a token that is bound to a key; one that is not only where the agent's file says so (`bearer`).
 
-    `reads`: whether the operation has no effect. `tool` is empty where nothing describes the operation.
+    A plain client's login only reads. `reads`: whether the operation has no effect.
     """
+    if level is Level.TASK and not bearer:
+        said = "this agent's tokens must be bound to a key"
+        return Deny(Reason("bearer_refused", said, "exchange the task's delegation, with a DPoP proof"))
+    if level is Level.CLIENT and not reads:
+        said = "a client that opened no task only reads"
+        return Deny(Reason("client_only_reads", said, "have the user's channel open a task: POST /v1/tasks"))
+    return Allow()
+
+
+def authority_covers(authority: Authority, *, operation: str, tool: str) -> Decision:
+    """Allow what the task's authority lists (R2.5). `tool` is empty where nothing describes the operation."""
     if authority.operations is not None and operation not in authority.operations:
         said = f"`{operation}` is not among the operations that this task was granted"
         return Deny(Reason("outside_authority", said, "have the user grant it: authorization_details"))
     if authority.locations is not None and tool not in authority.locations:
         said = f"`{tool}` is not among the locations that this task was granted"
         return Deny(Reason("outside_authority", said, "have the user grant it: authorization_details"))
-    if level is Level.CLIENT and not reads:
-        said = "a client that opened no task only reads"
-        return Deny(Reason("client_only_reads", said, "have the user's channel open a task: POST /v1/tasks"))
     return Allow()

@@ -43,9 +43,10 @@ class Snapshot:
 class Facts:
     """What one call is decided on. `now` is taken once.
 
-    `stopped` and `quarantined` say, where they are not empty, why everything or this operation stands still; `revoked`
-    says who of the delegation was cut off. `approvals` are those of this task; `sourced` says where each control
-    argument came from; `outside` is what a decision point of the organisation's own said, where one is asked.
+    `bearer`: whether the agent's tokens count without proof of a key. `stopped` and `quarantined` say, where they are
+    not empty, why everything or this operation stands still; `revoked` says who of the delegation was cut off.
+    `approvals` are those of this task; `sourced` says where each control argument came from; `outside` is what a
+    decision point of the organisation's own said, where one is asked.
     """
 
     now: datetime
@@ -61,6 +62,7 @@ class Facts:
     caps: tuple[Cap, ...] | None
     bundle: str  # the snapshot's digest
     versions: Versions
+    bearer: bool = False
     tenant: str = ""
     stopped: str = ""
     revoked: Revocation | None = None

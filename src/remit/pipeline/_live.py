@@ -419,7 +419,7 @@ def facts_for(  # noqa: PLR0913 - each is a fact of its own, named at the call
 ) -> Facts:
     """Select from `snapshot` what concerns `call`. The same inputs give the same facts, live and in a replay."""
     agent, operation = call.delegation.agent, call.operation
-    descriptor = snapshot.descriptors.get(operation)
+    descriptor, registered = snapshot.descriptors.get(operation), snapshot.registrations.get(agent)
     return Facts(
         now=now,
         task=task,
@@ -433,6 +433,7 @@ def facts_for(  # noqa: PLR0913 - each is a fact of its own, named at the call
         shard=snapshot.shards.get((agent, operation)),
         caps=snapshot.caps.get(agent),
         bundle=snapshot.digest,
+        bearer=registered is not None and registered.bearer,
         versions=versions,
         tenant=tenant,
         stopped=stopped,

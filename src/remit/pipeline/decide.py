@@ -57,13 +57,12 @@ def _is_listed(call: ToolCall, facts: Facts) -> Decision:
 def _authority_covers(call: ToolCall, facts: Facts) -> Decision:
     if facts.descriptor is None or facts.task is None:
         return _UNLISTED
-    return identity.authority_covers(
-        call.delegation.level,
-        facts.task.authority,
-        operation=call.operation,
-        tool=facts.descriptor.tool,
-        reads=facts.descriptor.controls.effect is Effect.READ,
-    )
+    return identity.authority_covers(facts.task.authority, operation=call.operation, tool=facts.descriptor.tool)
+
+
+def _attachment_suffices(call: ToolCall, facts: Facts) -> Decision:
+    reads = facts.descriptor is not None and facts.descriptor.controls.effect is Effect.READ
+    return identity.attachment_suffices(call.delegation.level, bearer=facts.bearer, reads=reads)
 
 
 def _signatures_hold(_call: ToolCall, facts: Facts) -> Decision:
@@ -138,6 +137,7 @@ _GATES: tuple[tuple[str, Callable[[ToolCall, Facts], Decision]], ...] = (
     ("identity.delegation_is_live", _delegation_is_live),
     ("charter.within_use_case", _within_use_case),
     ("catalogue.is_listed", _is_listed),
+    ("identity.attachment_suffices", _attachment_suffices),
     ("identity.authority_covers", _authority_covers),
     ("catalogue.signatures_hold", _signatures_hold),
     ("catalogue.version_matches", _version_matches),

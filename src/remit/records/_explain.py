@@ -39,7 +39,7 @@ def who(entries: Iterable[Entry], call: str = "") -> tuple[tuple[str, str], ...]
     acts = [leaf for entry, leaf in leaves if "level" in leaf and call in ("", entry.call)]
     approvals = {str(leaf["approval"]) for leaf in acts if "approval" in leaf} | _lifting(acts)
     answers = [leaf for _, leaf in leaves if leaf["kind"] == "approval" and (not call or leaf["approval"] in approvals)]
-    of_any = [opened, *acts] if opened else acts
+    of_any = acts or ([opened] if opened else [])
     said = (
         *(("who asks", line) for line in _once(_asks(leaf) for leaf in of_any)),
         *(("who acts", line) for line in _once(_acts(leaf) for leaf in of_any)),
@@ -153,9 +153,15 @@ def _task_closed(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
     yield f"task CLOSED by {leaf['by']}: {_short(str(leaf['why']))}"
 
 
+_DIED = (("tasks", "task(s)"), ("approvals", "approval(s)"), ("calls", "call(s) under way"), ("tokens", "token(s)"))
+
+
 def _control(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
     why = f": {_short(str(leaf['why']))}" if leaf.get("why") else ""
     yield f"{leaf['control']} {leaf['word']} by {leaf['by']}{why}"
+    if leaf["word"] == "revocation_complete":
+        died = (f"{leaf.get(what, 0)} {name}" for what, name in _DIED)
+        yield f"  {', '.join(died)} ended, after {int(str(leaf.get('elapsed_us', 0))) / 1000:.1f} ms"
     for line in _texts(leaf.get("differences")):
         yield f"  {line}"
 

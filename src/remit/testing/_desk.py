@@ -43,6 +43,7 @@ use_cases:
   serve:
     description: somebody stands at the desk
     operations: [look, pay, wipe]
+identity: {bearer: true}
 limits:
   calls: {per: agent, in: day, max: 1000000}
   at_once: {per: agent, max: 1000}

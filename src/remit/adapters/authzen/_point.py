@@ -32,15 +32,8 @@ class DecisionPoint:
 
     async def opinion(self, call: ToolCall, facts: Facts) -> Opinion:
         """See `Outside.opinion`."""
-        headers = header_block(
-            (
-                ("content-type", "application/json"),
-                ("accept", "application/json"),
-                ("accept-encoding", "identity"),
-                ("x-request-id", call.id),
-            )
-        )
         try:
+            headers = _headers(call.id)
             body = canonical_bytes(question(call, facts))
             # (Of our own as well: what opens a connection need not keep to bounds of time.)
             async with asyncio.timeout(self._timeout_s):
@@ -53,6 +46,17 @@ class DecisionPoint:
         if isinstance(answer, UpstreamFailure):
             return _failed(answer.detail)
         return read_opinion(answer)
+
+
+def _headers(request_id: str) -> bytes:
+    return header_block(
+        (
+            ("content-type", "application/json"),
+            ("accept", "application/json"),
+            ("accept-encoding", "identity"),
+            ("x-request-id", request_id),
+        )
+    )
 
 
 def question(call: ToolCall, facts: Facts) -> JsonObject:

@@ -64,6 +64,10 @@ def audiences_of(claims: JsonObject) -> frozenset[str]:
     return found
 
 
+EVERYBODY = "*"
+"""Among the groups that a role goes with: whoever the issuer vouches for."""
+
+
 def client_of(claims: JsonObject) -> str:
     """Return the client that a token was issued to: `client_id` (RFC 9068, section 2.2), else `azp`."""
     said = [claims[name] for name in ("client_id", "azp") if name in claims]
@@ -77,11 +81,13 @@ def person_of(issuer: Issuer, claims: JsonObject) -> Person:
     """Return whom a token is of, with what its issuer says of them."""
     if claims.keys() & _OF_OTHERS:
         raise invalid("that is a token for something else than access")
+    if "act" in claims:
+        raise invalid("somebody acts with that token already (`act`): it is not the person's own")
     if claims.get("sub") is not None and claims.get("sub") in (claims.get("client_id"), claims.get("azp")):
         raise invalid("the token is a client's own and names no person")
     _check_distributed(issuer, claims)
     groups = _groups(claims.get(issuer.claims.groups))
-    roles = frozenset(role for role, among in issuer.claims.roles.items() if among & groups)
+    roles = frozenset(role for role, among in issuer.claims.roles.items() if among & groups or EVERYBODY in among)
     name = user_of(issuer, claims.get(issuer.claims.subject))
     if name is None:
         raise invalid(f"`{issuer.claims.subject}` names no person: 1 to 255 visible ascii characters")

@@ -405,7 +405,10 @@ class ClaimsShape(_Shape):
     )
     roles: Annotated[
         dict[Name, Annotated[list[Word], Field(min_length=1, max_length=GROUPS_MAX)]], Field(max_length=CLAIMS_MAX)
-    ] = Field(default={}, description="Roles, each with the groups whose members have it.")
+    ] = Field(
+        default={},
+        description="Roles, each with the groups whose members have it; `*` is everybody's group.",
+    )
 
 
 class IssuerShape(_Shape):

@@ -1,6 +1,5 @@
 """A decision point of the organisation's own is one more gate: it can only say no, and what it said is on record."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -163,4 +162,3 @@ def test_without_one_nobody_is_asked() -> None:
 
     stage = play(scene)
     assert "outside" not in stage.leaves("intent")[0]
-    assert asyncio.run(Asked().opinion(stage.call("look"), stage.desk.live.gather(stage.call("look")))).permits

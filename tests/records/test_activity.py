@@ -160,6 +160,17 @@ def test_two_agents_are_not_many_and_a_refusal_now_and_then_is_none() -> None:
     assert not log.figures.users["tom"].tries_many
 
 
+def test_one_agent_among_many_that_turns_a_user_away_says_nothing_of_the_user() -> None:
+    log = Log()
+    for agent in ("one", "two"):
+        log.denied("ann", agent, "outside_use_case")
+    for agent in ("three", "four"):
+        log.done("ann", agent)
+    assert (log.figures.users["ann"].agents_refusing, log.figures.users["ann"].tries_many) == (2, False)
+    log.denied("ann", "five", "outside_use_case")
+    assert log.figures.users["ann"].tries_many
+
+
 def test_who_only_asks_what_would_be_decided_is_seen_as_well() -> None:
     log = Log()
     for agent in ("one", "two", "three"):

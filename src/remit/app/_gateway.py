@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from remit import __version__
+from remit.adapters.authzen import DecisionPoint
 from remit.adapters.checkpoints import CheckpointFile
 from remit.adapters.http1 import Pool, PoolLimits
 from remit.adapters.keys import load_or_create
@@ -112,8 +113,14 @@ class App:
             random=random,
             on_fault=_report_fault,
             hold_wait_s=settings.holds.wait_s,
+            outside=self._decision_point(),
             observe=observe,
         )
+
+    def _decision_point(self) -> DecisionPoint | None:
+        """Return the organisation's own decision point, where the settings name one."""
+        asked = self.settings.authzen
+        return None if asked is None else DecisionPoint(asked.url, self._pool, timeout_ms=asked.timeout_ms)
 
     async def _verify(self, tool: Tool) -> frozenset[str]:
         return await self.watch.verify(tool)
@@ -134,7 +141,7 @@ class App:
         )
         return DataPlane(
             door_of(self.settings.data.host, self.settings.data.port),
-            {"/mcp": mcp.serve, **self.identities.routes(bounds, self.controls)},
+            {"/mcp": mcp.serve, **self.identities.routes(bounds, self.controls, self.gateway.outside)},
             self.health,
         )
 

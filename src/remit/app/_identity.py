@@ -25,8 +25,9 @@ from remit.adapters.project import Settings
 from remit.adapters.system import SystemClock, random
 from remit.core import RemitError, utc_text
 from remit.identity import RESOURCE_PATH
-from remit.pipeline import Attachments, Clock, ConsentDesk, ControlDesk, Live, Store, TaskDesk, keys_control
+from remit.pipeline import Attachments, Clock, ConsentDesk, ControlDesk, Live, Outside, Store, TaskDesk, keys_control
 from remit.surfaces._http import Bounds
+from remit.surfaces.authzen import AuthzenEndpoint
 from remit.surfaces.consents import ConsentsEndpoint
 from remit.surfaces.data import Endpoint
 from remit.surfaces.events import EventsEndpoint
@@ -105,7 +106,7 @@ class Identities:
         secret_values = Secrets(os.environ, root, self._clock)
         return ToolCredentials(self._tool_tokens, form_post(pool), secret_values, self._clock)
 
-    def routes(self, bounds: Bounds, controls: ControlDesk) -> dict[str, Endpoint]:
+    def routes(self, bounds: Bounds, controls: ControlDesk, outside: Outside | None) -> dict[str, Endpoint]:
         """Return what the data plane serves of identity: tasks, tokens, consents, security events, documents."""
         tasks = TasksEndpoint(
             self.desk,
@@ -147,8 +148,19 @@ class Identities:
             workloads=bool(self._settings.spiffe),
             name=self._settings.name,
         )
+        authzen = AuthzenEndpoint(
+            facts=self._live,
+            ledger=self._store,
+            authenticator=self.authenticator,  # (task tokens alone: a question opens no implicit task)
+            clock=self._clock,
+            random=random,
+            url=self._data_url,
+            metadata_url=self.metadata_url,
+            outside=outside,
+        )
         return {
             "/v1/tasks": tasks.serve,
+            **authzen.routes(),
             **consents.routes(),
             "/ssf/events": events.serve,
             **oauth_routes(ports, published),

@@ -112,13 +112,17 @@ def strictest(decisions: Iterable[Decision]) -> Decision:
     Several holds become one that carries all their requirements under the first one's reason, and several permissions
     one that carries all their obligations.
     """
-    seen = list(decisions)
-    for decision in seen:
-        if isinstance(decision, Deny):
+    holds: list[Hold] = []
+    obligations: list[Obligation] = []
+    silence = True
+    for decision in decisions:
+        silence = False
+        if isinstance(decision, Allow):
+            obligations += decision.obligations
+        elif isinstance(decision, Deny):
             return decision
-    holds = [decision for decision in seen if isinstance(decision, Hold)]
+        else:
+            holds.append(decision)
     if holds:
         return Hold(holds[0].reason, tuple(need for hold in holds for need in hold.requirements))
-    if seen:
-        return Allow(tuple(need for allow in seen if isinstance(allow, Allow) for need in allow.obligations))
-    return Deny(Reason("no_gate", "no gate was asked"))
+    return Deny(Reason("no_gate", "no gate was asked")) if silence else Allow(tuple(obligations))

@@ -6,6 +6,7 @@ hand_on    an agent hands a part of its task on to another, which its charter na
 implicit   a plain MCP client shows its user's token and opens nothing: reads only
 """
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from remit.core import (
     Json,
     Level,
     Reason,
+    StoreUnavailableError,
     Task,
     canonical_bytes,
     new_id,
@@ -68,6 +70,8 @@ class TaskDesk:
         wrong = _use_case_wrong(wanted, use_case)
         task = self._task(person, agent, use_case, wanted, now)
         refused = wrong or self._refusal(person, task, now if login is None else login.issued_at)
+        if refused is not None:
+            await self._tell_refused(task, refused)
         return refused or await self._kept(task, by=person.name, given=given)
 
     async def open_for(self, login: UserToken, agent: str, details: Json, *, asserted: bool = False) -> Task | Reason:
@@ -175,17 +179,11 @@ class TaskDesk:
         """Say why the task may not be opened; None where it may. `login_at`: since when the user's login stands."""
         live = self.live
         live.forget_expired(task.opened_at)
-        acting = Delegation(
-            user=task.user,
-            agent=task.agent,
-            task=task.id,
-            use_case=task.use_case,
-            expires_at=task.expires_at,
-            chain=task.chain,
-        )
         gates = (
             identity.may_have_agents_act(person),
-            identity.is_cut_off(live.user_revocation(task.user, task.agent, login_at) or live.agent_revocation(acting)),
+            identity.is_cut_off(
+                live.user_revocation(task.user, task.agent, login_at) or live.agent_revocation(_acting(task))
+            ),
             charter.may_open_task(
                 live.snapshot.charters.get(task.agent),
                 task.use_case,
@@ -209,6 +207,13 @@ class TaskDesk:
                 self.live.dismiss(task.id)
         return task
 
+    async def _tell_refused(self, task: Task, refused: Reason) -> None:
+        """Leave a record of whom no task was opened for: who tries many agents is seen by it (R2.8)."""
+        asked = replace(_acting(task), task="")
+        entry = records.refused(asked, at=task.opened_at, surface="tasks", code=refused.code, message=refused.message)
+        with contextlib.suppress(StoreUnavailableError):  # it is refused all the same
+            await self.store.append(entry)
+
     def _client(self, login: UserToken) -> tuple[str, RegisteredClient] | None:
         for agent, registered in self.live.snapshot.registrations.items():
             for client in registered.clients:
@@ -224,6 +229,17 @@ class TaskDesk:
         job = self.live.snapshot.charters.get(agent)
         case = None if job is None else job.use_cases.get(use_case)
         return frozenset() if case is None else case.operations
+
+
+def _acting(task: Task) -> Delegation:
+    return Delegation(
+        user=task.user,
+        agent=task.agent,
+        task=task.id,
+        use_case=task.use_case,
+        expires_at=task.expires_at,
+        chain=task.chain,
+    )
 
 
 def _all_of(*said: Wanted | None) -> tuple[Wanted, ...]:

@@ -14,6 +14,7 @@ from remit.core import (
     Decision,
     Delegation,
     Deny,
+    GateAnswer,
     Hold,
     Json,
     JsonObject,
@@ -63,7 +64,7 @@ def ruled(kind: str, call: ToolCall, ruling: Ruling, basis: Basis, random: Rando
         "bundle": basis.bundle,
         "arguments": commitment,
         "decision": spoken(ruling.decision),
-        "trail": [[answer.gate, *spoken(answer.decision)] for answer in ruling.trail],
+        "trail": [_answered(answer) for answer in ruling.trail],
         "mode": "observe" if basis.observed else "enforce",
         **basis.more,
     }
@@ -210,6 +211,15 @@ def spoken(decision: Decision) -> list[Json]:
             return ["hold", reason.code, reason.message]
         case Deny(reason):
             return ["deny", reason.code, reason.message]
+
+
+def _answered(answer: GateAnswer) -> list[Json]:
+    return _passed(answer.gate) if isinstance(answer.decision, Allow) else [answer.gate, *spoken(answer.decision)]
+
+
+@lru_cache(maxsize=64)  # (of the gates, which are few; nobody changes the list)
+def _passed(gate: str) -> list[Json]:
+    return [gate, "allow"]
 
 
 def _parties(delegation: Delegation) -> JsonObject:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -33,6 +33,8 @@ def decision_server() -> Iterator[DecisionServer]:
     one.go_on.set()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             one.paths.append(self.path)
             one.lines.append({name.lower(): value for name, value in self.headers.items()})
@@ -43,7 +45,9 @@ def decision_server() -> Iterator[DecisionServer]:
             self.send_header("location", f"{one.url}/elsewhere")
             self.send_header("content-length", str(len(one.body) if one.length is None else one.length))
             self.end_headers()
-            self.wfile.write(one.body)
+            self.close_connection = one.length is not None
+            with suppress(ConnectionError):  # whoever asked may have gone
+                self.wfile.write(one.body)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -34,9 +34,9 @@ def asked(url: str, timeout_ms: int = AMPLE_MS, times: int = 1) -> Opinion:
         call = desk_call("pay", {"amount": 7}, delegation=replace(desk_delegation(), chain=("planner",)))
         point = DecisionPoint(url, pool, timeout_ms=timeout_ms)
         try:
-            for _ in range(times):
-                opinion = await point.opinion(call, desk.live.gather(call))
-            return opinion
+            for _ in range(times - 1):
+                await point.opinion(call, desk.live.gather(call))
+            return await point.opinion(call, desk.live.gather(call))
         finally:
             await pool.close()
 
@@ -81,7 +81,8 @@ def test_a_no_is_told_with_its_reason_in_one_short_line(server: DecisionServer) 
     assert opinion.why.startswith("not on Sundays x")
     assert opinion.why.isprintable()
     assert len(opinion.why) <= 200
-    for context in ({}, {"reason": 7}, [], "no"):
+    contexts: list[Any] = [{}, {"reason": 7}, [], "no"]
+    for context in contexts:
         server.says({"decision": False, "context": context})
         assert asked(server.url) == Opinion(permits=False)
 
@@ -130,7 +131,7 @@ def test_a_slow_answer_denies(server: DecisionServer) -> None:
     server.go_on.clear()
     opinion = asked(server.url, timeout_ms=50)
     assert not opinion.permits
-    assert "in time" in opinion.failed or "time" in opinion.failed
+    assert "time" in opinion.failed
 
 
 def test_an_answer_cut_off_denies(server: DecisionServer) -> None:

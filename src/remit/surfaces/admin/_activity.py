@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from remit.core import RemitError, utc_text
 from remit.pipeline import Store
-from remit.records import Entry, Figures, Seen, figures, sightings, told, who
+from remit.records import Entry, Figures, Pair, Seen, UserTotals, figures, sightings, told, who
 from remit.surfaces.admin._access import Access
 from remit.surfaces.admin._control import Control, Said
 
@@ -71,9 +71,13 @@ def _figures(found: Figures, agent: str) -> Said:
     total = found.agents.get(agent)
     return {
         "total": None if total is None else asdict(total),
-        "by_user": [asdict(each) for each in pairs],
-        "users": [asdict(found.users[each.user]) for each in pairs if each.user in found.users],
+        "by_user": [_counted(each) for each in pairs],
+        "users": [_counted(found.users[each.user]) for each in pairs if each.user in found.users],
     }
+
+
+def _counted(each: Pair | UserTotals) -> Said:
+    return {**asdict(each), "codes": dict[str, JsonValue](each.codes)}
 
 
 async def _seen(control: Control, since: str) -> tuple[Seen, ...]:

@@ -17,6 +17,7 @@ KINDS = frozenset(
         "outcome",
         "denied",
         "held",
+        "evaluated",
         "refused",
         "unknown",
         "approval",
@@ -24,7 +25,7 @@ KINDS = frozenset(
         "task_closed",
     )
 )
-_OF_A_CALL = frozenset(("intent", "outcome", "unknown", "denied", "held"))
+_OF_A_CALL = frozenset(("intent", "outcome", "unknown", "denied", "held", "evaluated"))
 _COMMITMENT = re.compile("sha256:([0-9a-f]{64})")
 _PAYLOAD_KEYS = frozenset(("name", "salt", "body"))
 

@@ -89,7 +89,9 @@ def test_a_task_outside_the_charter_is_not_opened(agent: str, use_case: str, cod
     desk = Desk()
     refused = opened(desk, use_case, agent)
     assert isinstance(refused, Reason)
-    assert (refused.code, desk.store.log) == (code, [])
+    [entry] = desk.store.log
+    said = json.loads(entry.leaf)
+    assert (refused.code, said["kind"], said["code"], said["user"], said["task"]) == (code, "refused", code, "tom", "")
 
 
 def test_a_user_has_only_so_many_tasks_at_once_and_expired_ones_do_not_count() -> None:

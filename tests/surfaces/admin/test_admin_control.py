@@ -30,6 +30,7 @@ FOR_ANYBODY_KNOWN = {
 }
 OPERATORS = {
     ("GET", "/v1/agents/x_1"),
+    ("GET", "/v1/agents/x_1/activity"),
     ("POST", "/v1/agents/x_1/revoke"),
     ("POST", "/v1/agents/x_1/restore"),
     ("POST", "/v1/agents/x_1/keys"),
@@ -52,6 +53,7 @@ OPERATORS = {
     ("GET", "/v1/tasks/x_1/records"),
     ("GET", "/v1/records/controls"),
     ("GET", "/v1/records/refusals"),
+    ("GET", "/v1/records/x_1/who"),
     ("GET", "/v1/records/export"),
 }
 OTHER_DIGEST = "sha256:" + "0" * 64

@@ -12,6 +12,7 @@ RUN = (  # whose example stands on its own: executed, and what its comments say 
     "remit.adapters.project._yaml",
     "remit.catalogue._schemas",
     "remit.charter",
+    "remit.adapters.oauth._tool_tokens",
     "remit.core._canonical",
     "remit.permissions",
     "remit.permissions._types",

@@ -109,22 +109,21 @@ REQUIREMENTS = (
             "Users come from the organisation's own identity provider (OIDC discovery, JWKS, rotation); none "
             "is invented by an agent."
         ),
-        "step 3: users come from the development issuer; there is no OIDC issuer yet",
     ),
     Requirement(
         "R2.2",
         "Every agent has its own machine identity (key pair or workload identity), never shared, never the user's.",
         (
-            "step 3: an agent may have keys of its own and proves itself with one; none is demanded of it, and a "
-            "channel may still ask for a bearer token"
+            "step 3: a key, a certificate or a workload identity is demanded of every agent but those whose file says "
+            "`bearer: true`; a plain client is known by a `client_id` that it need not have proven, and only reads"
         ),
     ),
     Requirement(
         "R2.3",
         ("Every tool has an identity: a call carries a credential minted for that tool alone (audience), short-lived."),
         (
-            "step 3: each call carries a token for its tool alone, for 120 seconds; that it is over by then is "
-            "not shown through a real surface"
+            "step 3: each call carries a credential for its tool alone; that a minted one is over after 120 seconds is "
+            "not shown through a real surface, and a tool may be given a secret that does not end"
         ),
     ),
     Requirement(
@@ -133,7 +132,6 @@ REQUIREMENTS = (
             "On behalf of: OAuth 2.0 Token Exchange (RFC 8693) with `sub` = user, `act` = agent, and rich "
             "authorization details (RFC 9396) for the task."
         ),
-        "step 3: token exchange with `sub` and `act` stands; there are no rich authorization details",
     ),
     Requirement(
         "R2.5",
@@ -141,7 +139,6 @@ REQUIREMENTS = (
             "Authority is the intersection of what the user may do, what the agent may do and what the task "
             "needs; never the union."
         ),
-        "step 3: agent and task bound a call; of the user only the role `user` is asked, not what he may do himself",
     ),
     Requirement(
         "R2.6",
@@ -150,32 +147,27 @@ REQUIREMENTS = (
             "are never passed through; every audience and issuer is checked."
         ),
         (
-            "step 3: audience, issuer and signature are checked, and tools get tokens of their own; of the user "
-            "only the role `user` is known, so every user gets the same through an agent"
+            "step 3: audience, issuer and signature are checked, and no login reaches a tool; that a user without a "
+            "group gets nothing through an agent that serves others is shown of policies, not through a real surface"
         ),
     ),
     Requirement(
         "R2.7",
         "Agents are tracked, audited and limited on their own, independently of their users.",
         (
-            "step 3: caps, keys and revocation are by agent, and so is the summary of refusals; no command shows "
-            "what an agent has used"
+            "step 3: caps, keys, cuts, figures and refusals are by agent; no test through a real surface shows that "
+            "they are so whoever its users are"
         ),
     ),
     Requirement(
         "R2.8",
         "A malicious user and a looping agent can be told apart from the records, by one command.",
-        "step 3: the records name both; the summary of refusals is by agent and not by user",
     ),
     Requirement(
         "R2.9",
         (
             "Chain of custody: every request and state change names user, agent, tool, approver and the "
             "delegation that joined them."
-        ),
-        (
-            "step 3: records name user, agent, tool, task and approver; which key an agent exchanged a "
-            "delegation with is not recorded"
         ),
     ),
     Requirement(
@@ -190,8 +182,8 @@ REQUIREMENTS = (
             "measured and recorded."
         ),
         (
-            "step 3: tasks, waiting approvals and the next call end at once, and the time is recorded; a tool "
-            "token that was sent lives on for its 120 seconds, and an agent's key cannot be taken away"
+            "step 3: tasks, approvals, calls under way, caches and keys end at once, and the time is recorded; a tool "
+            "token that was sent is good at its tool for the rest of its 120 seconds"
         ),
     ),
     # 3 permissions
@@ -203,8 +195,8 @@ REQUIREMENTS = (
             "and context; read, write, execute and irreversible are distinct."
         ),
         (
-            "step 4: policies see user, agent, operation, tool, use case and arguments, no facts of the "
-            "resource; the effect decides on confirmation, provenance and caps, and policies do not see it"
+            "step 4: policies see user, groups, attributes, agent, operation, tool, use case and arguments, no facts "
+            "of the resource; the effect decides on confirmation, provenance and caps, and policies do not see it"
         ),
     ),
     Requirement(
@@ -227,7 +219,7 @@ REQUIREMENTS = (
     Requirement(
         "R3.6",
         "Least privilege per task: only the authority the task at hand needs, for as long as it runs.",
-        "step 4: a task has a use case and an end; it has no grants of its own",
+        "step 4: a task may be opened for less than its use case, and nobody has to ask for less",
     ),
     Requirement(
         "R3.7",

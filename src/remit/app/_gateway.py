@@ -150,7 +150,7 @@ class App:
         return Control(
             store=self.store,
             clock=self.clock,
-            authenticator=self.identities.authenticator,
+            door=self.identities.door("admin"),
             audience=self.admin_url,
             log_in=self.identities.log_in,
             status=self.status,

@@ -24,9 +24,21 @@ from remit.adapters.oidc import HttpFetch, Issuers, IssuerUsers, SecurityEvents
 from remit.adapters.project import Settings
 from remit.adapters.system import SystemClock, random
 from remit.core import RemitError, utc_text
-from remit.identity import RESOURCE_PATH
-from remit.pipeline import Attachments, Clock, ConsentDesk, ControlDesk, Live, Outside, Store, TaskDesk, keys_control
+from remit.identity import RESOURCE_PATH, token_endpoint
+from remit.pipeline import (
+    Attachments,
+    Clock,
+    ConsentDesk,
+    ControlDesk,
+    Live,
+    Outside,
+    Refusals,
+    Store,
+    TaskDesk,
+    keys_control,
+)
 from remit.surfaces._http import Bounds
+from remit.surfaces._people import PeopleDoor
 from remit.surfaces.authzen import AuthzenEndpoint
 from remit.surfaces.consents import ConsentsEndpoint
 from remit.surfaces.data import Endpoint
@@ -76,7 +88,12 @@ class Identities:
         self._people = DevelopmentIssuer(load_or_create(keys / "development.pem"), f"{admin_url}/development", clock)
         self._issuers = Issuers(settings.issuers.values(), HttpFetch(), clock)
         self._users = IssuerUsers(
-            self._issuers, clock, self._proofs, self._epoch, resources=frozenset({self.mcp_url, data_url})
+            self._issuers,
+            clock,
+            self._proofs,
+            self._epoch,
+            resources=frozenset({self.mcp_url, data_url}),
+            strict=frozenset({admin_url}),
         )
         self._events = SecurityEvents(self._issuers, clock, audience=data_url)
         self.authenticator = Tokens(tasks, self._people, settings.development.people, self._users)
@@ -97,6 +114,7 @@ class Identities:
             random=random,
             life=timedelta(seconds=settings.tasks.life_s),
             open_max=TASKS_OPEN_MAX,
+            refusals=Refusals(store, clock, "tasks"),
         )
         self.attachments = Attachments(self.authenticator, self._users, self.desk, self.mcp_url)
         self.secret = _secret(root)
@@ -110,7 +128,7 @@ class Identities:
         """Return what the data plane serves of identity: tasks, tokens, consents, security events, documents."""
         tasks = TasksEndpoint(
             self.desk,
-            self.authenticator,
+            self.door("tasks"),
             self._service,
             self._data_url,
             bounds,
@@ -119,8 +137,7 @@ class Identities:
         )
         consents = ConsentsEndpoint(
             desk=ConsentDesk(live=self._live, store=self._store, clock=self._clock),
-            logins=self.authenticator,
-            registrations=lambda: self._live.snapshot.registrations,
+            door=self.door("consents"),
             clock=self._clock,
             audience=self._data_url,
             metadata_url=self.metadata_url,
@@ -166,6 +183,10 @@ class Identities:
             **oauth_routes(ports, published),
         }
 
+    def door(self, surface: str) -> PeopleDoor:
+        """Return the door through which people come to a surface."""
+        return PeopleDoor(self.authenticator, self._live, Refusals(self._store, self._clock, surface))
+
     def log_in(self, person: str, secret: str, audience: str) -> tuple[str, str]:
         """Vouch for a person of the development profile who can read the secret file.
 
@@ -174,7 +195,11 @@ class Identities:
         """
         known = self._settings.development.people.get(person)
         right = hmac.compare_digest(secret.encode("utf-8", "replace"), self.secret.encode("ascii"))
-        if known is None or not right or audience not in (self._data_url, self._admin_url):
+        if (
+            known is None
+            or not right
+            or audience not in (self._data_url, self._admin_url, token_endpoint(self._data_url))
+        ):
             fix = f"name one of development.people in remit.yaml, on the machine that has {SECRET_FILE}"
             raise RemitError("login_refused", "no such login", fix)
         expires = self._clock.now() + DevelopmentIssuer.LIFE

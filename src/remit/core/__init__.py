@@ -8,7 +8,7 @@ Rules of this package: values only. No I/O, no clock, no random number; nothing 
             print(reason.code)
 """
 
-from remit.core._call import Attribute, Authority, Delegation, Level, Revocation, Task, ToolCall, Trace
+from remit.core._call import Attribute, Authority, Counter, Delegation, Level, Revocation, Task, ToolCall, Trace
 from remit.core._canonical import (
     DEPTH_MAX,
     INTEGER_MAX,
@@ -59,6 +59,7 @@ __all__ = [
     "Attribute",
     "Authority",
     "Consume",
+    "Counter",
     "Decision",
     "Delegation",
     "Deny",

@@ -60,11 +60,22 @@ Attribute = str | int | bool
 """What a policy may know of a user: text, a whole number or a yes or no."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """At most `max` calls under `key`, until it begins anew at `resets_at`."""
+
+    key: str
+    max: int
+    resets_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """The unit of authority: one user, one agent, one use case, for a bounded time.
 
-    `groups` (sorted) and `attributes` (sorted by name) are what the user's issuer said of the user when it was opened.
+    It rests on the user's login of `login_at`; None: on one made as it was opened. `groups` (sorted) and `attributes`
+    (sorted by name) are what the user's issuer said of the user then. `counters` are what each of its calls counts
+    under, whoever set the limit: this task, the one it was handed on from, a consent, a login.
     `chain` are the agents that handed the work on, the nearest first, `parent` the task of the first of them. An
     `implicit` task is a plain client's, which opened none.
     """
@@ -81,6 +92,13 @@ class Task:
     chain: tuple[str, ...] = ()
     parent: str = ""
     implicit: bool = False
+    login_at: datetime | None = None
+    counters: tuple[Counter, ...] = ()
+
+    @property
+    def since(self) -> datetime:
+        """Since when the authority stands that the task rests on: not later than it was opened."""
+        return self.opened_at if self.login_at is None else min(self.login_at, self.opened_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from remit.core._call import Attribute, Authority, Task
+from remit.core._call import Attribute, Authority, Counter, Task
 from remit.core._canonical import Json, JsonObject
 from remit.core._time import parse_utc, utc_text
 
@@ -32,6 +32,10 @@ def task_json(task: Task) -> JsonObject:
         said["parent"] = task.parent
     if task.implicit:
         said["implicit"] = True
+    if task.login_at is not None:
+        said["login"] = utc_text(task.login_at)
+    if task.counters:
+        said["counters"] = [[each.key, each.max, utc_text(each.resets_at)] for each in task.counters]
     return said
 
 
@@ -60,7 +64,15 @@ def task_of_json(task_id: str, said: JsonObject) -> Task:
         chain=tuple(_texts(said.get("chain"))),
         parent=str(said.get("parent", "")),
         implicit=said.get("implicit") is True,
+        login_at=parse_utc(str(said["login"])) if "login" in said else None,
+        counters=tuple(_counters(said.get("counters"))),
     )
+
+
+def _counters(said: Json) -> Iterable[Counter]:
+    for each in said if isinstance(said, list) else ():
+        key, most, resets = each if isinstance(each, list) else ("", 0, "")
+        yield Counter(str(key), int(str(most)), parse_utc(str(resets)))
 
 
 def _names(said: JsonObject, member: str) -> frozenset[str] | None:

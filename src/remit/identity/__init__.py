@@ -36,6 +36,7 @@ from remit.identity._model import (
 from remit.identity._ports import Agents, Authenticator, Exchange, Hands, Proofs, TokenRefusedError, Users
 from remit.identity._revocation import (
     EVERY_AGENT,
+    ISSUER,
     Cut,
     UserCut,
     UserCuts,
@@ -60,6 +61,7 @@ __all__ = [
     "ALL",
     "CHAIN_MAX",
     "EVERY_AGENT",
+    "ISSUER",
     "JWKS_PATH",
     "KEYS_MAX",
     "METADATA_PATH",

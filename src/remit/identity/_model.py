@@ -49,8 +49,10 @@ class UserToken:
 
     `issuer` is the issuer's name in the settings; empty for the development issuer. `client_id` is the client it was
     issued to (`client_id`, else `azp`); empty where it names none. `may_act` are the agents that it lets act for the
-    person (RFC 8693, section 4.4), `details` its `authorization_details` (RFC 9396), None where it has none. `key` is
-    the thumbprint it is bound to, and proven by whoever presented it; empty for a bearer token.
+    person (RFC 8693, section 4.4); where it says so in a way that is not understood, the one name in it is empty, which
+    is no agent's: somebody may act whom we do not know, so it is no login of the person alone. `details` is its
+    `authorization_details` (RFC 9396), None where it has none. `key` is the thumbprint it is bound to, and proven by
+    whoever presented it; empty for a bearer token.
     """
 
     person: Person

@@ -17,6 +17,10 @@ EVERY_AGENT = ""
 """Among what is said of a user: whichever agent acts for them."""
 
 
+ISSUER = "issuer "
+"""What the name begins with of an issuer that cuts its users off: `issuer corp`. No person is named so."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
     """Whose authority is cut off: everything that agrees with every part that is named."""
@@ -40,10 +44,20 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class UserCut:
-    """Why a user's authority is gone. `before`: only what was opened before then; None: all, until it is restored."""
+    """Why a user's authority is gone. `out`: all of it, until it is restored; `before`: what rests on an older login.
+
+    What was before stays cut off for good: to be let in again revives no old login.
+    """
 
     why: str
     before: datetime | None = None
+    out: bool = False
+
+    def joined(self, other: "UserCut") -> "UserCut":
+        """Return what both cut off, and why: as the one says that keeps the user out, a person before an issuer."""
+        moments = [each.before for each in (self, other) if each.before is not None]
+        stays = self.out and not (other.out and self.why.startswith(f"by {ISSUER}"))
+        return UserCut(self.why if stays else other.why, max(moments, default=None), self.out or other.out)
 
 
 UserCuts = Mapping[str, UserCut]
@@ -66,27 +80,31 @@ def read_user_cuts(says: str) -> UserCuts:
 
 def with_user_cut(says: str, agent: str, cut: UserCut) -> str:
     """Return what the control says once this is cut off as well."""
-    return _written({**read_user_cuts(says), agent: cut})
+    cuts = read_user_cuts(says)
+    return _written({**cuts, agent: cuts[agent].joined(cut) if agent in cuts else cut})
 
 
 def without_user_cut(says: str, agent: str) -> str:
-    """Return what the control says once this is restored; empty when nothing is cut off any more."""
-    kept = {name: cut for name, cut in read_user_cuts(says).items() if name != agent}
-    return _written(kept) if kept else ""
+    """Return what the control says once the user is let in again; empty when nothing is cut off any more."""
+    cuts = dict(read_user_cuts(says))
+    cut = cuts.pop(agent, None)
+    if cut is not None and cut.before is not None:
+        cuts[agent] = UserCut(cut.why, cut.before)
+    return _written(cuts) if cuts else ""
 
 
-def user_cut(cuts: UserCuts, agent: str, opened_at: datetime) -> str:
-    """Return why a task of the user with `agent`, opened at `opened_at`, is cut off; empty where it is not."""
+def user_cut(cuts: UserCuts, agent: str, since: datetime) -> str:
+    """Return why what the user does with `agent` on a login of `since` is cut off; empty where it is not."""
     for name in (EVERY_AGENT, agent):
         cut = cuts.get(name)
-        if cut is not None and (cut.before is None or opened_at < cut.before):
+        if cut is not None and (cut.out or (cut.before is not None and since < cut.before)):
             return cut.why
     return ""
 
 
 def _written(cuts: UserCuts) -> str:
     said: JsonObject = {
-        agent: {"why": cut.why, "before": None if cut.before is None else utc_text(cut.before)}
+        agent: {"why": cut.why, "before": None if cut.before is None else utc_text(cut.before), "out": cut.out}
         for agent, cut in cuts.items()
     }
     return canonical_bytes(said).decode("utf-8")
@@ -96,7 +114,9 @@ def _cut(said: Json) -> UserCut:
     if not isinstance(said, dict):
         raise _damaged()
     before = said.get("before")
-    return UserCut(str(said.get("why")), parse_utc(before) if isinstance(before, str) else None)
+    return UserCut(
+        str(said.get("why")), parse_utc(before) if isinstance(before, str) else None, said.get("out") is True
+    )
 
 
 def _damaged() -> InputRefusedError:

@@ -31,8 +31,12 @@ def may_have_agents_act(person: Person) -> Decision:
 def is_users_channel(login: UserToken, registrations: Mapping[str, Registration]) -> Decision:
     """Allow only a login that no agent acts by: what an agent says with its user's token is not the user's word.
 
-    Refused is a login that lets an agent act (`may_act`), or was issued to a client that is an agent here.
+    Refused is a login that lets an agent act (`may_act`), or was issued to a client that is an agent here; and one of
+    an organisation's issuer that names no client, for nobody can tell.
     """
+    if login.issuer and not login.client_id:
+        fix = "have the issuer put `client_id` or `azp` into its tokens"
+        return Deny(Reason("login_of_agent", "this login does not say which client it was issued to", fix))
     clients = {(each.issuer, each.client_id) for agent in registrations.values() for each in agent.clients}
     if not login.may_act and login.client_id not in registrations and (login.issuer, login.client_id) not in clients:
         return Allow()

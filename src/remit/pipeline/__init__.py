@@ -54,6 +54,7 @@ from remit.pipeline.control import ControlDesk, Cutoff
 from remit.pipeline.decide import decide
 from remit.pipeline.handle import DECISIONS_MAX, Gateway
 from remit.pipeline.open_task import TaskDesk
+from remit.pipeline.refusals import Refusals
 from remit.pipeline.replay import recorded, replay
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "Live",
     "OpenCall",
     "Outside",
+    "Refusals",
     "Refused",
     "Sent",
     "Signer",

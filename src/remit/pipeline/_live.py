@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from remit.core import Delegation, Json, JsonObject, Level, Revocation, Task, ToolCall
+from remit.core import Attribute, Authority, Delegation, Json, JsonObject, Level, Revocation, Task, ToolCall
 from remit.identity import Cut, UserCuts, read_user_cuts, user_cut
 from remit.permissions import Approval, Flow, Memory, Opinion, Sourced, State
 from remit.pipeline._facts import Facts, Snapshot, Versions
@@ -27,6 +27,9 @@ _CUTTING = ("agent/", "user/", "task/", "key/")
 """What those begin with that say, while they are not empty, that something is cut off."""
 
 EntriesOf = Callable[[str], Awaitable[tuple[Entry, ...]]]
+
+_Kind = tuple[str, str, str, datetime, Authority, tuple[str, ...], tuple[tuple[str, Attribute], ...]]
+"""What two implicit tasks have in common that are one: parties, use case and login, and what the login says."""
 
 _Pair = tuple[str, str, str, tuple[str, ...], tuple[str, ...], str]
 """User, agent, task, chain and keys of a delegation, and an operation."""
@@ -110,7 +113,7 @@ class Live:
         self._user_cuts: dict[str, UserCuts] = {
             name: read_user_cuts(says) for name, says in self._cut.items() if name.startswith("user/")
         }
-        self._implicit: dict[tuple[str, str, str], str] = {}  # by user, agent and use case: the open implicit task
+        self._implicit: dict[_Kind, str] = {}  # the open implicit task of each kind
         self._levels: dict[str, Level] = {}  # by task: how the agent of its last call was attached
         self.generation = 0  # rises with every change of the snapshot or a control
         self.epoch = 0  # rises with every change that may end a token's authority: part of every token cache's key
@@ -164,7 +167,7 @@ class Live:
         if (cuts := self._user_cuts.get(user_control(delegation.user))) is not None:
             task = self._tasks.get(delegation.task)
             # (A task that is closed by now was opened before whatever closed it.)
-            why = user_cut(cuts, delegation.agent, _LONG_AGO if task is None else task.opened_at)
+            why = user_cut(cuts, delegation.agent, _LONG_AGO if task is None else task.since)
             if why:
                 return Revocation("user", delegation.user, why)
         for key in delegation.keys:
@@ -205,7 +208,7 @@ class Live:
         """
         self._tasks[task.id] = task
         if task.implicit:
-            self._implicit[task.user, task.agent, task.use_case] = task.id
+            self._implicit[_kind_of(task)] = task.id
         if given is not None:
             memory = Memory(self._key)
             memory.learn_input(given)
@@ -215,7 +218,7 @@ class Live:
         """Let no call act under a task any more."""
         task = self._tasks.pop(task_id, None)
         if task is not None and task.implicit:
-            self._implicit.pop((task.user, task.agent, task.use_case), None)
+            self._implicit.pop(_kind_of(task), None)
         self._memories.pop(task_id, None)
         self._levels.pop(task_id, None)
         for approval in self._approvals.pop(task_id, {}).values():
@@ -225,9 +228,9 @@ class Live:
         """Return an open task."""
         return self._tasks.get(task_id)
 
-    def implicit_task(self, user: str, agent: str, use_case: str) -> Task | None:
-        """Return the open implicit task of a plain client."""
-        return self._tasks.get(self._implicit.get((user, agent, use_case), ""))
+    def implicit_task(self, like: Task) -> Task | None:
+        """Return the open implicit task of the same parties with the very authority, groups and attributes."""
+        return self._tasks.get(self._implicit.get(_kind_of(like), ""))
 
     def tasks(self) -> tuple[Task, ...]:
         """Return every open task."""
@@ -387,6 +390,11 @@ class Live:
                 agent, operation, arguments = asked.pop(entry.call)
                 flow = self._snapshot.flows.get((agent, operation), _SAYS_NOTHING)
                 memory.learn_result(operation, entry.call, flow, arguments, bodies["result"])
+
+
+def _kind_of(task: Task) -> _Kind:
+    said = (task.authority, task.groups, task.attributes)
+    return task.user, task.agent, task.use_case, task.since, *said
 
 
 def _counts(approval: Approval, now: datetime) -> bool:

@@ -3,9 +3,22 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from remit import records
-from remit.core import InputRefusedError, Json, JsonObject, Reason, canonical_bytes, parse_utc, read_canonical, utc_text
-from remit.identity import Person, Wanted, read_details
+from remit import identity, records
+from remit.core import (
+    Allow,
+    Deny,
+    Hold,
+    InputRefusedError,
+    Json,
+    JsonObject,
+    Reason,
+    canonical_bytes,
+    parse_utc,
+    read_canonical,
+    strictest,
+    utc_text,
+)
+from remit.identity import Person, UserToken, Wanted, read_details
 from remit.pipeline._live import Live, consent_control
 from remit.pipeline._ports import Clock, Store
 
@@ -27,8 +40,8 @@ class ConsentDesk:
     store: Store
     clock: Clock
 
-    async def give(self, person: Person, agent: str, details: Json, until: datetime) -> Reason | None:
-        """Let `agent` have tasks opened for `person`, within `details` (`authorization_details`), until `until`.
+    async def give(self, login: UserToken, agent: str, details: Json, until: datetime) -> Reason | None:
+        """Let `agent` have tasks opened for the user, within `details` (`authorization_details`), until `until`.
 
         Raises:
             InputRefusedError: `authorization_details_invalid`.
@@ -37,7 +50,13 @@ class ConsentDesk:
         if agent not in self.live.snapshot.charters:
             return Reason("agent_unknown", f"there is no agent `{agent[:64]}`", "name an agent of this gateway")
         read_details(details)
-        now = self.clock.now()
+        now, person = self.clock.now(), login.person
+        cut_off = identity.is_cut_off(self.live.user_revocation(person.name, agent, login.issued_at))
+        match strictest((identity.may_have_agents_act(person), cut_off)):
+            case Deny(reason) | Hold(reason):
+                return reason
+            case Allow():
+                pass
         says = canonical_bytes({"details": details, "given": utc_text(now), "until": utc_text(until)}).decode("utf-8")
         said: JsonObject = {"agent": agent, "details": details, "until": utc_text(until)}
         await self._say(consent_control(agent, person.name), "consented", says, person.name, said)

@@ -42,9 +42,6 @@ DIFFERENCES_KEPT_MAX = 50  # lines of how an operation differs from what was rev
 REVIEWS_KEPT_MAX = 20  # of one operation, whose quarantine is remembered
 WHY_CHARS_MAX = 500
 
-ISSUER = "issuer "
-"""What the name begins with of an issuer that cuts its users off: `issuer corp`. No person is named so."""
-
 _KEYS = "keys"  # the turn of those who change any agent's keys
 _TURN_WAIT_S = 60.0  # for the bell to say that a turn has come; then it is looked at once more
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
@@ -233,25 +230,19 @@ class ControlDesk:
         agents = self.live.snapshot.charters
         return next((agent for agent in agents if key in agent_keys(self.live.says(keys_control(agent)))), None)
 
-    def _with_cut(self, cut: Cut, made: UserCut) -> str:
-        """Return what the user's control says with `made`, unless what it says there already reaches further."""
-        says = self.live.says(user_control(cut.user))
-        stands = read_user_cuts(says).get(cut.agent, made)
-        return with_user_cut(says, cut.agent, max((made, stands), key=_reach))
-
     def _stands(self, cut: Cut) -> str:
         says = self.live.says(cut_control(cut))
         if not cut.user:
             return says
         found = read_user_cuts(says).get(cut.agent)
-        return "" if found is None else found.why
+        return found.why if found is not None and found.out else ""
 
     def _tasks_for(self, cut: Cut, before: datetime | None) -> tuple[str, ...]:
         """Return the open tasks that end: of those a key opened none is known, so a key ends none."""
         return tuple(
             task.id
             for task in map(self.live.task, self.live.tasks_for(cut))
-            if task is not None and (before is None or task.opened_at < before)
+            if task is not None and (before is None or task.since < before)
         )
 
     def _ends(self, cut: Cut, before: datetime | None, tasks: Iterable[str]) -> tuple[Cut, ...]:
@@ -271,7 +262,8 @@ class ControlDesk:
         """Say durably what is cut off, and with it end its open tasks and make void what waits there."""
         now, name = self.clock.now(), cut_control(cut)
         said = _says(by, why, utc_text(now))
-        says = self._with_cut(cut, UserCut(said, before)) if cut.user else said
+        made = UserCut(said, before, out=before is None)
+        says = with_user_cut(self.live.says(name), cut.agent, made) if cut.user else said
         tasks, voided = self._tasks_for(cut, before), f"{_noun(cut)} revoked by {by}"
         void = tuple(
             replace(each, state=State.VOID, by=voided, version=each.version + 1) for each in self.live.waiting_in(tasks)
@@ -369,11 +361,6 @@ def _told(cut: Cut, why: str, before: datetime | None, tasks: Sequence[str], voi
     if before is not None:
         said["before"] = utc_text(before)
     return said
-
-
-def _reach(cut: UserCut) -> tuple[bool, bool, datetime]:
-    """Order cuts of a user by how much they end, and by how much it takes to lift them: an issuer lifts its own."""
-    return cut.before is None, not cut.why.startswith(f"by {ISSUER}"), cut.before or _LONG_AGO
 
 
 def _says(by: str, why: str, at: str) -> str:

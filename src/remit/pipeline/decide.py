@@ -126,11 +126,10 @@ def _is_capped(call: ToolCall, facts: Facts) -> Decision:
         effect=descriptor.controls.effect,
         now=facts.now,
     )
-    granted = None if facts.task is None else facts.task.authority.calls_max
-    if granted is None or facts.task is None or not isinstance(capped, Allow):
+    if facts.task is None or not facts.task.counters or not isinstance(capped, Allow):
         return capped
-    counted = Reserve("granted", f"task/{facts.task.id}/calls", granted, facts.task.expires_at)
-    return Allow((*capped.obligations, counted))
+    granted = (Reserve("granted", each.key, each.max, each.resets_at) for each in facts.task.counters)
+    return Allow((*capped.obligations, *granted))
 
 
 _UNLISTED = Deny(Reason("operation_not_listed", "nothing describes this operation", "have it described"))

@@ -6,8 +6,6 @@ hand_on    an agent hands a part of its task on to another, which its charter na
 implicit   a plain MCP client shows its user's token and opens nothing: reads only
 """
 
-import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,6 +13,7 @@ from remit import charter, identity, records
 from remit.core import (
     Allow,
     Authority,
+    Counter,
     Decision,
     Delegation,
     Deny,
@@ -22,19 +21,35 @@ from remit.core import (
     Json,
     Level,
     Reason,
-    StoreUnavailableError,
     Task,
     canonical_bytes,
     new_id,
     strictest,
+    utc_text,
 )
 from remit.identity import ALL, Person, RegisteredClient, Registration, UserToken, Wanted, narrowed, read_details
 from remit.pipeline._live import Live
 from remit.pipeline._ports import Clock, Store
-from remit.pipeline.consent import consent_of
+from remit.pipeline.consent import Consent, consent_of
+from remit.pipeline.refusals import Refusals
 
 _NOTHING_GIVEN = canonical_bytes({"input": None})
 _NO_REGISTRATION = Registration()
+
+
+_WHICH = Reason("use_case_missing", "the agent has several use cases", "name one in authorization_details")
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """What one party allows. `counter` is under which its calls are counted, until `resets_at`; empty: the task's own.
+
+    (A limit is that of whoever set it: opening one more task must not begin it anew.)
+    """
+
+    wanted: Wanted
+    counter: str = ""
+    resets_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +66,7 @@ class TaskDesk:
     random: records.Random
     life: timedelta
     open_max: int  # tasks of one user with one agent at once
+    refusals: Refusals
 
     async def open(  # noqa: PLR0913, PLR0917 - what the user says, each by its place in the request
         self,
@@ -66,10 +82,9 @@ class TaskDesk:
         The token's own authorization details bind as much as those asked for.
         """
         now = self.clock.now()
-        wanted = _all_of(read_details(details), None if login is None else read_details(login.details))
-        wrong = _use_case_wrong(wanted, use_case)
-        task = self._task(person, agent, use_case, wanted, now)
-        refused = wrong or self._refusal(person, task, now if login is None else login.issued_at)
+        bounds = _bounds(read_details(details), _of_login(login, agent) if login is not None else None)
+        task = self._task(person, agent, use_case, bounds, now, login=login)
+        refused = _use_case_wrong(bounds, use_case) or self._refusal(person, task)
         if refused is not None:
             await self._tell_refused(task, refused)
         return refused or await self._kept(task, by=person.name, given=given)
@@ -85,14 +100,17 @@ class TaskDesk:
         if agent not in login.may_act and consent is None and not asserted:
             said = f"neither the token (`may_act`) nor a consent of `{user[:64]}` lets `{agent[:64]}` act"
             return Reason("consent_missing", said, "have the user consent: POST /v1/consents, or open the task")
-        bound_by_consent = consent.wanted if consent is not None and agent not in login.may_act else None
-        wanted = _all_of(read_details(details), read_details(login.details), bound_by_consent)
-        use_case = wanted[0].use_case or self._only_use_case(agent)
+        if consent is not None and agent not in login.may_act:
+            # (A consent is no better than the login it was given with.)
+            given = identity.is_cut_off(self.live.user_revocation(user, agent, consent.given))
+            if (refused := _reason(given)) is not None:
+                return refused
+        bounds = _bounds(read_details(details), _of_login(login, agent), _of_consent(consent, agent, user))
+        use_case = _named(bounds) or self._only_use_case(agent)
         if not use_case:
-            return Reason("use_case_missing", "the agent has several use cases", "name one in authorization_details")
-        wrong = _use_case_wrong(wanted, use_case)
-        task = self._task(login.person, agent, use_case, wanted, now, until=login.expires_at)
-        refused = wrong or self._refusal(login.person, task, login.issued_at)
+            return _WHICH
+        task = self._task(login.person, agent, use_case, bounds, now, login=login, until=login.expires_at)
+        refused = _use_case_wrong(bounds, use_case) or self._refusal(login.person, task)
         return refused or await self._kept(task, by=f"agent {agent}", given=_NOTHING_GIVEN)
 
     async def hand_on(self, delegation: Delegation, to: str, details: Json) -> Task | Reason:
@@ -103,19 +121,26 @@ class TaskDesk:
         registered = self.live.snapshot.registrations.get(parent.agent, _NO_REGISTRATION)
         if to not in registered.delegates_to:
             said = f"`{parent.agent}` may not hand work on to `{to[:64]}`"
-            return Reason("consent_missing", said, "have the agent's owner list it: identity.delegates_to")
-        wanted = _all_of(read_details(details))
-        use_case = wanted[0].use_case or self._only_use_case(to)
+            return Reason("handing_on_refused", said, "have the agent's owner list it: identity.delegates_to")
+        borne = identity.attachment_suffices(delegation.level, bearer=registered.bearer, reads=True)
+        far = identity.may_hand_on(parent.chain, parent.agent, to)
+        bounds = _bounds(read_details(details))
+        use_case = _named(bounds) or self._only_use_case(to)
         if not use_case:
-            return Reason("use_case_missing", "the agent has several use cases", "name one in authorization_details")
+            return _WHICH
         # (What the parent task was never for, no part of it is for.)
         within = narrowed(parent.authority, Authority(operations=self._operations(parent.agent, parent.use_case)))
         person = Person(parent.user, frozenset({identity.USER}), frozenset(parent.groups), parent.attributes)
-        wanted = (replace(wanted[0], authority=narrowed(wanted[0].authority, within)), *wanted[1:])
-        task = self._task(person, to, use_case, wanted, now, until=parent.expires_at)
-        task = replace(task, chain=(parent.agent, *parent.chain), parent=parent.id)
-        far = identity.may_hand_on(parent.chain, parent.agent, to)
-        refused = _reason(far) or self._refusal(person, task, parent.opened_at)
+        handed = self._task(person, to, use_case, bounds, now, until=parent.expires_at)
+        task = replace(
+            handed,
+            authority=narrowed(handed.authority, within),
+            chain=(parent.agent, *parent.chain),
+            parent=parent.id,
+            login_at=parent.since,
+            counters=(*parent.counters, *handed.counters),
+        )
+        refused = _reason(strictest((borne, far))) or self._refusal(person, task)
         return refused or await self._kept(task, by=f"agent {parent.agent}", given=_NOTHING_GIVEN)
 
     async def implicit(self, login: UserToken) -> Delegation | Reason:
@@ -125,17 +150,20 @@ class TaskDesk:
             said = f"the client `{login.client_id[:200]}` of `{login.issuer}` is no agent here"
             return Reason("client_unknown", said, "have it registered: identity.clients of an agent")
         agent, client = found
-        task = self.live.implicit_task(login.person.name, agent, client.use_case)
-        now = self.clock.now()
-        if task is None or now >= task.expires_at:
-            wanted = _all_of(read_details(login.details))
-            task = replace(self._task(login.person, agent, client.use_case, wanted, now), implicit=True)
-            refused = _use_case_wrong(wanted, client.use_case) or self._refusal(login.person, task, login.issued_at)
-            opened = refused or await self._kept(
-                task, by=f"client {login.issuer}:{login.client_id}", given=_NOTHING_GIVEN
-            )
-            if isinstance(opened, Reason):
-                return opened
+        now, bounds = self.clock.now(), _bounds(_of_login(login, agent))
+        task = self._task(login.person, agent, client.use_case, bounds, now, login=login, until=login.expires_at)
+        task = replace(task, implicit=True)
+        # Each login has a task of its own, and whether it may is asked of each request.
+        refused = _use_case_wrong(bounds, client.use_case) or self._refusal(login.person, task, opens=False)
+        if refused is not None:
+            return refused
+        known = self.live.implicit_task(task)
+        if known is None:
+            refused = self._refusal(login.person, task)
+            if refused is not None:
+                return refused
+            await self._kept(task, by=f"client {login.issuer}:{login.client_id}", given=_NOTHING_GIVEN)
+        task = known or task
         return Delegation(
             user=login.person.name,
             agent=agent,
@@ -147,47 +175,58 @@ class TaskDesk:
             client=f"{login.issuer}:{login.client_id}",
         )
 
-    def _task(  # noqa: PLR0913, PLR0917 - the parts of a task
+    def _task(  # noqa: PLR0913 - the parts of a task
         self,
         person: Person,
         agent: str,
         use_case: str,
-        wanted: tuple[Wanted, ...],
+        bounds: tuple[_Bound, ...],
         now: datetime,
+        *,
+        login: UserToken | None = None,
         until: datetime | None = None,
     ) -> Task:
         """Return a task with the least that everybody allows: of the charter, too, where anybody narrows it."""
         authority = ALL
-        for each in wanted:
-            authority = narrowed(authority, each.authority)
+        for each in bounds:
+            authority = narrowed(authority, each.wanted.authority)
         if authority.operations is not None:
             authority = narrowed(authority, Authority(operations=self._operations(agent, use_case)))
-        ends = [each.expires_at for each in wanted if each.expires_at is not None]
+        ends = [each.wanted.expires_at for each in bounds if each.wanted.expires_at is not None]
+        task, expires_at = (
+            new_id("t", self.random(12)),
+            min([now + self.life, *ends, *([] if until is None else [until])]),
+        )
         return Task(
-            id=new_id("t", self.random(12)),
+            id=task,
             user=person.name,
             agent=agent,
             use_case=use_case,
             opened_at=now,
-            expires_at=min([now + self.life, *ends, *([] if until is None else [until])]),
+            expires_at=expires_at,
             authority=authority,
             groups=tuple(sorted(person.groups)),
             attributes=tuple(sorted(person.attributes)),
+            login_at=None if login is None else login.issued_at,
+            counters=tuple(
+                Counter(each.counter or f"=task/{task}", most, each.resets_at or expires_at)
+                for each in bounds
+                if (most := each.wanted.authority.calls_max) is not None
+            ),
         )
 
-    def _refusal(self, person: Person, task: Task, login_at: datetime) -> Reason | None:
-        """Say why the task may not be opened; None where it may. `login_at`: since when the user's login stands."""
+    def _refusal(self, person: Person, task: Task, *, opens: bool = True) -> Reason | None:
+        """Say why the task may not be opened, or gone on with; None where it may."""
         live = self.live
         live.forget_expired(task.opened_at)
+        cut_off = live.user_revocation(task.user, task.agent, task.since) or live.agent_revocation(_acting(task))
         gates = (
             identity.may_have_agents_act(person),
-            identity.is_cut_off(
-                live.user_revocation(task.user, task.agent, login_at) or live.agent_revocation(_acting(task))
-            ),
+            identity.is_cut_off(cut_off),
             charter.may_open_task(
                 live.snapshot.charters.get(task.agent),
                 task.use_case,
-                live.open_tasks_of(task.user, task.agent),
+                live.open_tasks_of(task.user, task.agent) if opens else 0,
                 self.open_max,
             ),
             identity.may_begin(task.opened_at, task.expires_at),
@@ -209,10 +248,8 @@ class TaskDesk:
 
     async def _tell_refused(self, task: Task, refused: Reason) -> None:
         """Leave a record of whom no task was opened for: who tries many agents is seen by it (R2.8)."""
-        asked = replace(_acting(task), task="")
-        entry = records.refused(asked, at=task.opened_at, surface="tasks", code=refused.code, message=refused.message)
-        with contextlib.suppress(StoreUnavailableError):  # it is refused all the same
-            await self.store.append(entry)
+        known = task.agent in self.live.snapshot.charters
+        await self.refusals.record(replace(_acting(task), task="", agent=task.agent if known else ""), refused)
 
     def _client(self, login: UserToken) -> tuple[str, RegisteredClient] | None:
         for agent, registered in self.live.snapshot.registrations.items():
@@ -242,15 +279,32 @@ def _acting(task: Task) -> Delegation:
     )
 
 
-def _all_of(*said: Wanted | None) -> tuple[Wanted, ...]:
-    """Return everything that was said, the first of which names the use case, if anything does."""
-    wanted = [each for each in said if each is not None]
-    named = next((each.use_case for each in wanted if each.use_case), "")
-    return (Wanted(use_case=named), *wanted)
+def _bounds(own: Wanted | _Bound | None, *others: _Bound | None) -> tuple[_Bound, ...]:
+    """Return everything that was said."""
+    first = _Bound(own) if isinstance(own, Wanted) else own
+    return tuple(each for each in (first, *others) if each is not None)
 
 
-def _use_case_wrong(wanted: Iterable[Wanted], use_case: str) -> Reason | None:
-    other = next((each.use_case for each in wanted if each.use_case not in ("", use_case)), None)
+def _of_login(login: UserToken, agent: str) -> _Bound | None:
+    """Return what a token's own details allow: its calls are counted together, however many tasks it opens."""
+    wanted = read_details(login.details)
+    counter = f"=login/{agent}/{login.person.name}/{utc_text(login.issued_at)}"
+    return None if wanted is None else _Bound(wanted, counter, login.expires_at)
+
+
+def _of_consent(consent: Consent | None, agent: str, user: str) -> _Bound | None:
+    if consent is None or consent.wanted is None:
+        return None
+    return _Bound(consent.wanted, f"=consent/{agent}/{user}/{utc_text(consent.given)}", consent.until)
+
+
+def _named(bounds: tuple[_Bound, ...]) -> str:
+    """Return the use case that something names, if anything does."""
+    return next((each.wanted.use_case for each in bounds if each.wanted.use_case), "")
+
+
+def _use_case_wrong(bounds: tuple[_Bound, ...], use_case: str) -> Reason | None:
+    other = next((each.wanted.use_case for each in bounds if each.wanted.use_case not in ("", use_case)), None)
     if other is None:
         return None
     said = f"the authorization details are for use case `{other}`, not `{use_case[:64]}`"

@@ -117,6 +117,8 @@ def challenge(refused: TokenRefusedError, metadata_url: str = "") -> tuple[tuple
 
     `metadata_url` says where a client learns at whom to log in (RFC 9728, section 5.1).
     """
+    if refusal_status(refused) != 401:
+        return ()
     where = f', resource_metadata="{metadata_url}"' if metadata_url else ""
     code = _DPOP_ERRORS.get(refused.code, "invalid_token")
     error = "" if refused.code == "token_missing" else f', error="{code}", error_description="{refused.code}"'
@@ -124,6 +126,11 @@ def challenge(refused: TokenRefusedError, metadata_url: str = "") -> tuple[tuple
     ways = (f'Bearer realm="remit"{error}{where}', f'DPoP algs="{DPOP_ALGORITHMS}"{error}{where}')
     headers = tuple((b"www-authenticate", way.encode("ascii")) for way in ways)
     return (*headers, (b"dpop-nonce", refused.nonce.encode("ascii"))) if refused.nonce else headers
+
+
+def refusal_status(refused: TokenRefusedError) -> int:
+    """Return the status of a refused token: 401, or 503 where it was we who could not verify it."""
+    return 503 if refused.code == "issuer_unreachable" else 401
 
 
 DPOP_ALGORITHMS = "Ed25519 EdDSA ES256 RS256"

@@ -14,8 +14,13 @@ AUDIENCES_MAX = 50
 GROUPS_MAX = 500
 TEXT_MAX = 512  # characters of a group, an attribute, a client
 
-# What only other tokens have: an ID token (OpenID Connect Core, section 3.1.3.6), a security event (RFC 8417).
-_OF_OTHERS = frozenset({"at_hash", "c_hash", "events"})
+# What only other tokens have: an ID token (OpenID Connect Core, sections 2, 3.1.3.6 and 3.3.2.11; `s_hash`: Financial-
+# grade API 1.0, part 2, section 5.1.1), a security event (RFC 8417).
+_OF_OTHERS = frozenset({"at_hash", "c_hash", "events", "nonce", "s_hash"})
+_ACTORS = frozenset({"client_id", "iss", "sub"})  # (what a `may_act` may say of somebody and be understood)
+
+SOMEBODY = frozenset({""})
+"""Who may act where that is said in a way that is not understood: the name of no agent, and yet not nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,18 @@ def client_of(claims: JsonObject) -> str:
     return texts[0] if texts else ""
 
 
+def check_access(kind: str, claims: JsonObject) -> None:
+    """Refuse an ID token: it is made out to the client that it was issued to (OpenID Connect Core, section 2).
+
+    A token of the type `at+jwt` says itself that it is none (RFC 9068, section 2.1).
+
+    Raises:
+        TokenRefusedError: `token_invalid`.
+    """
+    if kind != "at+jwt" and client_of(claims) in audiences_of(claims):
+        raise invalid("the token is made out to its own client, as an id token is")
+
+
 def person_of(issuer: Issuer, claims: JsonObject) -> Person:
     """Return whom a token is of, with what its issuer says of them."""
     if claims.keys() & _OF_OTHERS:
@@ -135,13 +152,20 @@ def _is_text(said: Json) -> TypeGuard[str]:
 
 
 def may_act_of(claims: JsonObject) -> frozenset[str]:
-    """Return which agents may act for the person (RFC 8693, section 4.4). What is not understood permits nobody."""
-    said = claims.get("may_act")
-    if not isinstance(said, dict) or said.get("iss", claims.get("iss")) != claims.get("iss"):
+    """Return which agents may act for the person (RFC 8693, section 4.4); empty where the token does not say.
+
+    What is not understood permits no agent, yet it is not the login of a person alone either: it is `SOMEBODY`. So are
+    members that are unknown, another issuer's actor, and a name that no agent can have.
+    """
+    if "may_act" not in claims:
         return frozenset()
-    named = {str(said[member]) for member in ("sub", "client_id") if member in said}
+    said = claims["may_act"]
+    if not isinstance(said, dict) or said.keys() - _ACTORS or said.get("iss", claims.get("iss")) != claims.get("iss"):
+        return SOMEBODY
+    named = [said[member] for member in ("sub", "client_id") if member in said]
+    names = frozenset(each for each in named if isinstance(each, str) and is_name(each))
     # (Two names that differ are a pair that one agent would have to be both of.)
-    return frozenset(named) if len(named) == 1 and all(map(is_name, named)) else frozenset()
+    return names if len(names) == 1 and all(each in names for each in named) else SOMEBODY
 
 
 def bond_of(claims: JsonObject) -> Bond:

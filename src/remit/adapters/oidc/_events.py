@@ -1,5 +1,6 @@
 """Security events (RFC 8417): what an issuer tells of its users' sessions and accounts, as CAEP and RISC say it."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,14 +87,15 @@ class SecurityEvents:
     """Verifies security event tokens made out to `audience`.
 
     One that came before is read as one without events, for its sender must hear that it arrived (RFC 8935, section
-    2.2), and nothing happens twice.
+    2.2), and nothing happens twice. Tokens without an event that is known here are not remembered: they do nothing, as
+    often as they come. What one issuer sends takes no room from another.
     """
 
     def __init__(self, issuers: Issuers, clock: Clock, audience: str) -> None:
         self._issuers = issuers
         self._clock = clock
         self._audience = audience
-        self._seen = Seen()
+        self._seen: defaultdict[str, Seen] = defaultdict(Seen)  # by issuer
 
     async def read(self, body: bytes) -> tuple[SecurityEvent, ...]:
         """Return the events of a token that are known here; none where all are of kinds that are not.
@@ -104,18 +106,19 @@ class SecurityEvents:
         proven = await self._proven(body)
         issued_s, jti = self._checked(proven)
         read = tuple(_events(proven, jti, issued_s))
-        now_s = self._clock.now().timestamp()
-        one = (proven.issuer.name, jti)
-        if self._seen.add(one, issued_s + AGE_MAX_S, now_s):
+        if not read:
+            return ()
+        now_s, seen = self._clock.now().timestamp(), self._seen[proven.issuer.name]
+        if seen.add(jti, issued_s + AGE_MAX_S, now_s):
             return read
-        if one in self._seen:
+        if jti in seen:
             return ()
         raise EventRefusedError("invalid_request", "too many events at once", again=True)
 
     def forget(self, events: tuple[SecurityEvent, ...]) -> None:
         """Let tokens come again whose events could not be acted on."""
         for event in events:
-            self._seen.discard((event.issuer, event.jti))
+            self._seen[event.issuer].discard(event.jti)
 
     async def _proven(self, body: bytes) -> Proven:
         try:

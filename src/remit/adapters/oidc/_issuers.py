@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from remit.adapters.oidc._fetch import WAIT_S, Fetch
 from remit.adapters.oidc._issuer import Issuer
-from remit.adapters.oidc._jwt import LOG_IN, SignatureRefusedError, Unproven, family_and_kid, read_token
+from remit.adapters.oidc._jwt import LOG_IN, SignatureRefusedError, Unproven, family_and_kid, kind_of, read_token
 from remit.adapters.oidc._key_set import KeySet
 from remit.adapters.oidc._keys import IssuerKeys
 from remit.core import JsonObject
@@ -17,10 +17,11 @@ from remit.pipeline import Clock
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What an issuer signed, with the version of the keys by which that is known."""
+    """What an issuer signed, with the version of the keys by which that is known. `kind` is its type, see `kind_of`."""
 
     keys: IssuerKeys
     version: int
+    kind: str
     claims: JsonObject
 
     @property
@@ -59,7 +60,7 @@ class Issuers:
             renewed = await keys.renewed()
             if not _is_signed(unproven, renewed, family, kid):
                 raise SignatureRefusedError("no key of its issuer signed the token")
-        return Proven(keys, keys.version, unproven.claims)
+        return Proven(keys, keys.version, kind_of(unproven.header), unproven.claims)
 
     async def close(self) -> None:
         """End every fetch under way."""

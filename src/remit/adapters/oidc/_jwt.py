@@ -69,6 +69,18 @@ def _decoded(part: str) -> bytes:
     return raw
 
 
+def kind_of(header: JsonObject) -> str:
+    """Return the type that a header names (RFC 7515, section 4.1.9), in small letters; "" for none.
+
+    Raises:
+        TokenRefusedError: `token_invalid`.
+    """
+    kind = header.get("typ", "")
+    if not isinstance(kind, str):
+        raise invalid("the token is of another type")
+    return kind.lower().removeprefix("application/")
+
+
 def family_and_kid(header: JsonObject, kinds: AbstractSet[str]) -> tuple[str, str | None]:
     """Return the algorithm and the key that a header names. Its `typ` must be among `kinds`, "" for none.
 
@@ -77,8 +89,7 @@ def family_and_kid(header: JsonObject, kinds: AbstractSet[str]) -> tuple[str, st
     """
     if header.keys() & _STEERING:
         raise invalid("the token's header says how it is to be verified")
-    kind = header.get("typ", "")
-    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in kinds:
+    if kind_of(header) not in kinds:
         raise invalid("the token is of another type")
     alg, kid = header.get("alg"), header.get("kid")
     family = FAMILIES.get(alg) if isinstance(alg, str) else None

@@ -7,16 +7,19 @@ JTI_MAX = 256  # characters
 
 
 class Seen:
-    """Identifiers that were used, at most `SEEN_MAX` of them. Where there is no room for one more, it is refused."""
+    """Identifiers of one issuer that were used, at most `SEEN_MAX`. Where there is no room for one more, it is refused.
+
+    Each issuer has one of its own, so that none can take the room of another.
+    """
 
     def __init__(self) -> None:
-        self._ids: set[tuple[str, str]] = set()
-        self._ends: list[tuple[float, tuple[str, str]]] = []
+        self._ids: set[str] = set()
+        self._ends: list[tuple[float, str]] = []
 
     def __contains__(self, one: object) -> bool:
         return one in self._ids
 
-    def add(self, one: tuple[str, str], until_s: float, now_s: float) -> bool:
+    def add(self, one: str, until_s: float, now_s: float) -> bool:
         """Remember `one` until then; False when it is known, or when there is no room."""
         while self._ends and self._ends[0][0] <= now_s:
             self._ids.discard(heapq.heappop(self._ends)[1])
@@ -26,7 +29,7 @@ class Seen:
         heapq.heappush(self._ends, (until_s, one))
         return True
 
-    def discard(self, one: tuple[str, str]) -> None:
+    def discard(self, one: str) -> None:
         """Let `one` come again."""
         self._ids.discard(one)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import math
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +13,7 @@ from remit.adapters.oidc._claims import (
     Times,
     audiences_of,
     bond_of,
+    check_access,
     client_of,
     may_act_of,
     person_of,
@@ -19,7 +22,7 @@ from remit.adapters.oidc._claims import (
 from remit.adapters.oidc._issuers import Issuers, Proven
 from remit.adapters.oidc._jwt import LOG_IN, SKEW_S, invalid
 from remit.adapters.oidc._seen import Seen, is_jti
-from remit.core import Json
+from remit.core import Delegation, Json, Level
 from remit.identity import Presented, Proofs, TokenRefusedError, UserToken
 from remit.pipeline import Clock
 
@@ -50,25 +53,32 @@ class IssuerUsers:
     """Verifies what people bring from their issuers.
 
     A verified token is remembered until `epoch`, the count of revocations, or its issuer's keys change. `resources` are
-    the addresses that an assertion may name as its resource: our own. Assertions from before the start are refused,
-    for nobody remembers whether they were used then.
+    the addresses that an assertion may name as its resource: our own. `strict` are the audiences at which no issuer's
+    further `audiences` count.
+
+    Assertions issued before the start, rounded up to the next full second, are refused, for nobody remembers whether
+    they were used then. No difference of clocks is allowed for there: one by an issuer whose clock is behind is refused
+    for as long after the start. What one issuer has asserted takes no room from another.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - four ports, and two sets of addresses that are given by name
         self,
         issuers: Issuers,
         clock: Clock,
         proofs: Proofs,
         epoch: Callable[[], int],
+        *,
         resources: frozenset[str] = frozenset(),
+        strict: frozenset[str] = frozenset(),
     ) -> None:
         self._issuers = issuers
         self._clock = clock
         self._proofs = proofs
         self._epoch = epoch
         self._resources = resources
-        self._started_s = clock.now().timestamp()
-        self._seen = Seen()
+        self._strict = strict
+        self._started_s = math.ceil(clock.now().timestamp())
+        self._seen: defaultdict[str, Seen] = defaultdict(Seen)  # by issuer
         self._verified: dict[bytes, _Known] = {}
         self._verified_in = epoch()
 
@@ -77,11 +87,19 @@ class IssuerUsers:
         return _digest(token) in self._verified or self._issuers.knows(token)
 
     async def user(self, presented: Presented, audience: str) -> UserToken:
-        """See `Users.user`."""
+        """See `Users.user`.
+
+        Raises:
+            TokenRefusedError: `token_audience`, which says whose token it was, for its signature held; also
+                `token_invalid`, `token_issuer`, `token_expired`, `issuer_unreachable`, `dpop_required`,
+                `dpop_proof_invalid` and whatever else is wrong with a proof, `certificate_required`.
+        """
         known = await self._known(presented.token)
         known.times.check(self._clock.now().timestamp())
-        if audience not in known.audiences and known.audiences.isdisjoint(known.proven.issuer.audiences):
-            raise TokenRefusedError("token_audience", "the token was issued for another audience", LOG_IN)
+        others = () if audience in self._strict else known.proven.issuer.audiences
+        if audience not in known.audiences and known.audiences.isdisjoint(others):
+            said = "the token was issued for another audience"
+            raise TokenRefusedError("token_audience", said, LOG_IN, delegation=_bearer_of(known.says))
         self._check_bond(known.bond, presented)
         return known.says
 
@@ -102,7 +120,7 @@ class IssuerUsers:
                 raise
             said = f"the assertion does not count: {error.message}"
             raise TokenRefusedError("assertion_invalid", said, _ASSERT) from error
-        if not self._seen.add((known.says.issuer, jti), known.times.expires_s + SKEW_S, now_s):
+        if not self._seen[known.says.issuer].add(jti, known.times.expires_s + SKEW_S, now_s):
             said = "the assertion was used before, or too many are in use"
             raise TokenRefusedError("assertion_replayed", said, _ASSERT)
         return known.says
@@ -118,6 +136,7 @@ class IssuerUsers:
             return known
         self._verified.pop(digest, None)
         known = _read(await self._issuers.proven(token, ACCESS))
+        check_access(known.proven.kind, known.proven.claims)
         if self._epoch() == self._verified_in:  # (it may have changed while keys were fetched)
             self._verified[digest] = known
         return known
@@ -150,7 +169,7 @@ class IssuerUsers:
             raise invalid("`resource` is not served here")
         if times.expires_s - times.issued_s > ASSERTION_LIFE_MAX_S:
             raise invalid(f"it lives longer than {ASSERTION_LIFE_MAX_S} s")
-        if times.issued_s < self._started_s - SKEW_S:
+        if times.issued_s < self._started_s:
             raise invalid("it was made before the gateway started")
         jti = claims.get("jti")
         if not is_jti(jti):
@@ -166,6 +185,19 @@ class IssuerUsers:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _bearer_of(says: UserToken) -> Delegation:
+    """Say whose token it was, for the record of its refusal; it names no agent and no task."""
+    return Delegation(
+        user=says.person.name,
+        agent="",
+        task="",
+        use_case="",
+        expires_at=says.expires_at,
+        level=Level.CLIENT,
+        client=f"{says.issuer}:{says.client_id}" if says.client_id else "",
+    )
 
 
 def _read(proven: Proven) -> _Known:

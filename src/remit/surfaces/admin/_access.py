@@ -6,7 +6,7 @@ from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from remit.core import RemitError
-from remit.identity import Person
+from remit.identity import Person, Presented
 from remit.surfaces._http import Headers, bearer
 from remit.surfaces.admin._control import Control
 
@@ -25,8 +25,10 @@ class Access:
 
         Raises:
             TokenRefusedError: there is none that authenticates.
+            LoginRefusedError: it is an agent's, or of somebody who is cut off.
         """
-        return await self._control.authenticator.person(bearer(Headers.of(request.scope)), self._control.audience)
+        login = await self._control.door.login(Presented(bearer(Headers.of(request.scope))), self._control.audience)
+        return login.person
 
     async def operator(self, request: Request) -> Person:
         """Return that person if they operate the gateway.

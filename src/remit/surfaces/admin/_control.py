@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from remit.identity import Authenticator, Person
+from remit.identity import Person
 from remit.pipeline import ApprovalDesk, Clock, ControlDesk, Cutoff, Live, Store
 from remit.records import Entry
+from remit.surfaces._people import PeopleDoor
 
 Said = dict[str, JsonValue]
 """An answer's body."""
@@ -27,7 +28,7 @@ class Control:
     live: Live
     approvals: ApprovalDesk
     controls: ControlDesk
-    authenticator: Authenticator
+    door: PeopleDoor
     audience: str  # of the tokens it takes
     log_in: Callable[[str, str, str], tuple[str, str]]  # person, secret, audience -> token, expiry
     status: Callable[[], Awaitable[Said]]

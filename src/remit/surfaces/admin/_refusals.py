@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from remit.core import ProjectInvalidError, Reason, RemitError, StoreUnavailableError
 from remit.identity import TokenRefusedError
-from remit.surfaces._http import challenge
+from remit.surfaces._http import challenge, refusal_status
 
 T = TypeVar("T")
 
@@ -22,6 +22,8 @@ _STATUS = {
     "token_audience": 401,
     "token_expired": 401,
     "role_missing": 403,
+    "login_of_agent": 403,
+    "user_revoked": 403,
     "not_found": 404,
     "no_predecessor": 409,
     "key_registered": 409,
@@ -79,7 +81,8 @@ async def _refuse(_request: Request, error: RemitError) -> JSONResponse:
     # (The first challenge alone: people's logins are borne.)
     said = challenge(error)[:1] if isinstance(error, TokenRefusedError) else ()
     headers = {name.decode("ascii"): value.decode("ascii") for name, value in said}
-    return JSONResponse(body, status_of(error.code), headers, media_type=_MEDIA)
+    status = refusal_status(error) if isinstance(error, TokenRefusedError) else status_of(error.code)
+    return JSONResponse(body, status, headers, media_type=_MEDIA)
 
 
 async def _refuse_shape(_request: Request, error: RequestValidationError) -> JSONResponse:

@@ -29,7 +29,7 @@ from remit.core import (
     parse_traceparent,
 )
 from remit.identity import Authenticator, TokenRefusedError
-from remit.pipeline import AttachmentRefusedError, Clock, Facts, FactSource, Ledger, Outside, decide
+from remit.pipeline import AttachmentRefusedError, Clock, Facts, FactSource, Ledger, Outside, Refusals, decide
 from remit.surfaces._http import (
     BodyRefusedError,
     Bounds,
@@ -50,7 +50,6 @@ from remit.surfaces.authzen._read import (
     read_evaluation,
     read_evaluations,
 )
-from remit.surfaces.authzen._refusals import Refusals
 
 EVALUATION_PATH = "/access/v1/evaluation"
 EVALUATIONS_PATH = "/access/v1/evaluations"
@@ -105,7 +104,7 @@ class AuthzenEndpoint:
     refusals: Refusals = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "refusals", Refusals(self.ledger, self.clock))
+        object.__setattr__(self, "refusals", Refusals(self.ledger, self.clock, "authzen"))
 
     def routes(self) -> dict[str, _Serve]:
         """Return the routes, for the data plane."""

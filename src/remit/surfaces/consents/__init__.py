@@ -6,15 +6,12 @@ consents = ConsentsEndpoint(desk=desk, logins=authenticator, registrations=..., 
 routes = consents.routes()
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from remit.core import (
-    Allow,
-    Deny,
-    Hold,
     InputRefusedError,
     Json,
     JsonObject,
@@ -25,7 +22,7 @@ from remit.core import (
     parse_strict,
     utc_text,
 )
-from remit.identity import Person, Presented, Registration, TokenRefusedError, UserToken, is_users_channel, read_details
+from remit.identity import Person, TokenRefusedError, UserToken, read_details
 from remit.pipeline import Clock
 from remit.surfaces._http import (
     BodyRefusedError,
@@ -37,8 +34,10 @@ from remit.surfaces._http import (
     presented,
     problem,
     read_body,
+    refusal_status,
     reply,
 )
+from remit.surfaces._people import LoginRefusedError, PeopleDoor
 
 __all__ = ["CONSENTS_PATH", "WITHDRAW_PATH", "ConsentsEndpoint"]
 
@@ -47,26 +46,19 @@ WITHDRAW_PATH = "/v1/consents/withdraw"
 LIFE = timedelta(days=30)  # of a consent that names no other
 LIFE_MAX = timedelta(days=90)
 
+_NOT_THERE = frozenset({"agent_unknown", "consent_missing"})
 _BOUNDS = Bounds(body_bytes_max=64 << 10)
 _GIVE = 'send {"agent": "..."}, and to narrow it "authorization_details": [...] or "expires_in": seconds, up to 7776000'
 _WITHDRAW = 'send {"agent": "..."}'
 
 _Serve = Callable[[str, Headers, Receive, Send], Awaitable[None]]
-_Act = Callable[[Person, JsonObject], Awaitable[JsonObject | Reason]]
-
-
-class Logins(Protocol):
-    """What is asked of `Authenticator` here."""
-
-    async def user(self, presented: Presented, audience: str, /) -> UserToken:
-        """See `Authenticator.user`."""
-        ...
+_Act = Callable[[UserToken, JsonObject], Awaitable[JsonObject | Reason]]
 
 
 class Desk(Protocol):
     """What is asked of `ConsentDesk` here."""
 
-    async def give(self, person: Person, agent: str, details: Json, until: datetime, /) -> Reason | None:
+    async def give(self, login: UserToken, agent: str, details: Json, until: datetime, /) -> Reason | None:
         """See `ConsentDesk.give`."""
         ...
 
@@ -75,20 +67,15 @@ class Desk(Protocol):
         ...
 
 
-class _NotTheUsersError(RemitError):
-    """The login is one that an agent holds."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentsEndpoint:
     """Keeps what users agree to. `audience` is that of users' logins, the data port's address.
 
-    `registrations` are the agents', by name; `metadata_url` says where a client learns at whom to log in.
+    `metadata_url` says where a client learns at whom to log in.
     """
 
     desk: Desk
-    logins: Logins
-    registrations: Callable[[], Mapping[str, Registration]]
+    door: PeopleDoor
     clock: Clock
     audience: str
     metadata_url: str = ""
@@ -107,10 +94,9 @@ class ConsentsEndpoint:
                 reason = Reason("method_not_allowed", "consents are given and withdrawn by POST", f"send POST {path}")
                 return await problem(send, 405, reason, (b"allow", b"POST"))
             try:
-                login = await self.logins.user(presented(headers, method, f"{self.audience}{path}"), self.audience)
-                self._check_channel(login)
+                login = await self.door.login(presented(headers, method, f"{self.audience}{path}"), self.audience)
                 said = _object(await read_body(headers, receive, self.bounds))
-                done = await act(login.person, said)
+                done = await act(login, said)
             except BodyRefusedError as error:
                 return await problem(send, error.status, error.reason, (b"connection", b"close"))
             except RemitError as error:
@@ -118,36 +104,24 @@ class ConsentsEndpoint:
                 extra = challenge(error, self.metadata_url) if isinstance(error, TokenRefusedError) else ()
                 return await problem(send, _status(error), reason, *extra)
             if isinstance(done, Reason):
-                return await problem(send, 404, done)
+                return await problem(send, 404 if done.code in _NOT_THERE else 403, done)
             return await reply(send, 200, canonical_bytes(done), (b"cache-control", b"no-store"))
 
         return serve
 
-    async def _give(self, person: Person, said: JsonObject) -> JsonObject | Reason:
+    async def _give(self, login: UserToken, said: JsonObject) -> JsonObject | Reason:
         agent = _agent(said, {"authorization_details", "expires_in"}, _GIVE)
         details = said.get("authorization_details")
         if "authorization_details" in said and read_details(details) is None:
             raise InputRefusedError("consent_request_invalid", "`authorization_details` is null", _GIVE)
         until = self.clock.now() + _life(said)
-        refused = await self.desk.give(person, agent, details, until)
+        refused = await self.desk.give(login, agent, details, until)
         kept: JsonObject = {"agent": agent, "authorization_details": details, "until": utc_text(until)}
         return refused or kept
 
-    async def _withdraw(self, person: Person, said: JsonObject) -> JsonObject | Reason:
+    async def _withdraw(self, login: UserToken, said: JsonObject) -> JsonObject | Reason:
         agent = _agent(said, set(), _WITHDRAW)
-        return await self.desk.withdraw(person, agent) or {"agent": agent}
-
-    def _check_channel(self, login: UserToken) -> None:
-        """Check that no agent consents to itself with a login that it was given to act by.
-
-        Raises:
-            RemitError: `login_of_agent`.
-        """
-        match is_users_channel(login, self.registrations()):
-            case Deny(reason) | Hold(reason):
-                raise _NotTheUsersError(reason.code, reason.message, reason.fix)
-            case Allow():
-                return
+        return await self.desk.withdraw(login.person, agent) or {"agent": agent}
 
 
 def _object(body: bytes) -> JsonObject:
@@ -176,8 +150,8 @@ def _life(said: JsonObject) -> timedelta:
 def _status(error: RemitError) -> int:
     match error:
         case TokenRefusedError():
-            return 401
-        case _NotTheUsersError():
+            return refusal_status(error)
+        case LoginRefusedError():
             return 403
         case InputRefusedError():
             return 400

@@ -13,9 +13,8 @@ from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from remit.core import JsonObject, Reason, RemitError, StoreUnavailableError, canonical_bytes
-from remit.identity import Cut
+from remit.identity import ISSUER, Cut
 from remit.pipeline import ControlDesk
-from remit.pipeline.control import ISSUER
 from remit.surfaces._http import BodyRefusedError, Bounds, Headers, Receive, Send, problem, read_body, reply
 
 __all__ = ["EVENTS_PATH", "EventsEndpoint"]

@@ -1,7 +1,6 @@
 """The agents' door: `POST /mcp`. It turns bytes into a call and an answer into bytes; every rule is elsewhere."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import assert_never
 
 from remit import records
@@ -18,7 +17,7 @@ from remit.core import (
     parse_traceparent,
 )
 from remit.identity import Authenticator, TokenRefusedError
-from remit.pipeline import AttachmentRefusedError, Clock, Done, Failed, Gateway, Ledger, Live, Refused
+from remit.pipeline import AttachmentRefusedError, Clock, Done, Failed, Gateway, Ledger, Live, Refusals, Refused
 from remit.surfaces._http import (
     BodyRefusedError,
     Bounds,
@@ -29,6 +28,7 @@ from remit.surfaces._http import (
     presented,
     problem,
     read_body,
+    refusal_status,
     reply,
 )
 from remit.surfaces.mcp._answers import (
@@ -47,8 +47,6 @@ from remit.surfaces.mcp._listing import Listing
 from remit.surfaces.mcp._params import handshake_revision, read_call
 from remit.surfaces.mcp._wire import Notification, Request, read_request
 
-DEAD_TOKEN_PAUSE = timedelta(minutes=1)
-DEAD_TOKENS_KEPT = 1_000
 UNLISTED = frozenset({"operation_not_listed", "outside_use_case", "use_case_unknown", "no_charter"})
 """Refusals of operations that this agent does not have: the protocol's answer to those is `unknown tool`."""
 
@@ -78,7 +76,7 @@ class McpEndpoint:
         self._random: Callable[[int], bytes] = gateway.random
         self._authenticator = authenticator
         self._bounds = bounds
-        self._told: dict[str, datetime] = {}  # task of a dead token -> when its next refusal is recorded
+        self._refusals = Refusals(gateway.ledger, gateway.clock, "mcp")
         self._listing = Listing(live, observe=gateway.observe)
         self._url = url
         self._metadata_url = metadata_url
@@ -180,29 +178,17 @@ class McpEndpoint:
     async def _unauthenticated(self, send: Send, error: TokenRefusedError) -> None:
         """Say 401 (RFC 6750, section 3). A caller known by signature leaves a record."""
         reason = Reason(error.code, error.message, error.fix)
-        if error.delegation is not None and self._is_news(error.delegation):
-            await self._record_refusal(error.delegation, reason)
+        await self._refusals.record(error.delegation, reason)
         body = write_error(WireError(INVALID_REQUEST, reason))  # the official SDKs show a JSON-RPC error at any status
-        await reply(send, 401, body, *challenge(error, self._metadata_url), (b"connection", b"close"))
+        await reply(send, refusal_status(error), body, *challenge(error, self._metadata_url), (b"connection", b"close"))
 
     async def _not_attached(self, send: Send, error: RemitError) -> None:
         """Say 403 to a client that is known and may not act, 503 where its task could not be kept."""
         status = 503 if isinstance(error, StoreUnavailableError) else 403
-        if isinstance(error, AttachmentRefusedError) and self._is_news(error.delegation):
-            await self._record_refusal(error.delegation, Reason(error.code, error.message, error.fix))
+        if isinstance(error, AttachmentRefusedError):
+            await self._refusals.record(error.delegation, Reason(error.code, error.message, error.fix))
         body = write_error(WireError(INVALID_REQUEST, Reason(error.code, error.message, error.fix)))
         await reply(send, status, body, (b"connection", b"close"))
-
-    def _is_news(self, delegation: Delegation) -> bool:
-        """Whether a dead token's refusal goes on record: once a minute and task, or it could fill the log for ever."""
-        now = self._clock.now()
-        who = delegation.task or f"{delegation.user} {delegation.client}"
-        if now < self._told.get(who, now):
-            return False
-        if len(self._told) >= DEAD_TOKENS_KEPT:
-            self._told.clear()
-        self._told[who] = now + DEAD_TOKEN_PAUSE
-        return True
 
     async def _record_refusal(self, delegation: Delegation, reason: Reason) -> None:
         entry = records.refused(

@@ -1,18 +1,24 @@
 """`tools/list`: the reviewed descriptors of what this caller may call, in stable order, and never upstream's text.
 
-What the first three gates would refuse is not shown: not listed, not signed, quarantined, or not the pinned version. In
-observe mode, where nothing is refused, everything is.
+What the gates would refuse whatever the arguments is not shown: not listed, not granted, not signed, quarantined, or
+not the pinned version; and to a plain client no more than it may read. In observe mode, where nothing is refused,
+everything is.
 """
 
-from remit import catalogue, charter
+from remit import catalogue, charter, identity
 from remit.catalogue import Descriptor, Effect
-from remit.core import Allow, Delegation, Json, JsonObject, canonical_bytes
+from remit.core import Allow, Authority, Delegation, Json, JsonObject, Level, canonical_bytes
+from remit.identity import ALL
 from remit.pipeline import Live, operation_control
 
 TTL_MS = 60_000  # how long a client may keep the list; the decision on a call never depends on it
 CACHE_MAX = 1_000  # lists kept at a time
 
 _TRANSPORT_HINT = "x-mcp-header"  # asks clients to repeat an argument in a header; meant for the tool's own server
+
+
+_Who = tuple[str, str, Level, Authority]
+"""Agent, use case, how it is attached, and what its task was granted."""
 
 
 class Listing:
@@ -22,37 +28,43 @@ class Listing:
         self._live = live
         self._observe = observe
         self._generation = live.generation
-        self._made: dict[tuple[str, str, bool], bytes] = {}
+        self._made: dict[tuple[str, str, Level, Authority, bool], bytes] = {}
 
     def result(self, delegation: Delegation, *, older: bool = False) -> bytes:
         """Return the ListToolsResult for this caller, in the form of 2026-07-28 or of an older revision."""
         if self._live.generation != self._generation or len(self._made) > CACHE_MAX:
             self._generation, self._made = self._live.generation, {}
-        key = (delegation.agent, delegation.use_case, older)
+        task = self._live.task(delegation.task)
+        authority = ALL if task is None else task.authority
+        key = (delegation.agent, delegation.use_case, delegation.level, authority, older)
         if key not in self._made:
             self._made[key] = self._list(*key)
         return self._made[key]
 
-    def _list(self, agent: str, use_case: str, older: bool) -> bytes:
+    def _list(self, agent: str, use_case: str, level: Level, authority: Authority, older: bool) -> bytes:
         tools = [
             _tool(descriptor, older=older)
             for operation, descriptor in sorted(self._live.snapshot.descriptors.items())
-            if self._observe or _visible(self._live, agent, use_case, operation, descriptor)
+            if self._observe or _visible(self._live, (agent, use_case, level, authority), operation, descriptor)
         ]
         if older:
             return canonical_bytes({"tools": tools})
         return canonical_bytes({"resultType": "complete", "tools": tools, "ttlMs": TTL_MS, "cacheScope": "private"})
 
 
-def _visible(live: Live, agent: str, use_case: str, operation: str, descriptor: Descriptor) -> bool:
-    """Ask gates 1 to 3 as a call does, with what the list needs no arguments for."""
-    snapshot = live.snapshot
+def _visible(live: Live, who: _Who, operation: str, descriptor: Descriptor) -> bool:
+    """Ask the gates as a call does that need no arguments: the use case, what the task was granted, gates 1 to 3."""
+    agent, use_case, level, authority = who
+    snapshot, registered = live.snapshot, live.snapshot.registrations.get(agent)
+    bearer = registered is not None and registered.bearer
     job = snapshot.charters.get(agent)
     listed = frozenset[str]() if job is None else job.operations
     quarantined = live.says(operation_control(operation))
     answers = (
         charter.within_use_case(job, use_case, operation),
         catalogue.is_listed(descriptor, operation, listed),
+        identity.attachment_suffices(level, bearer=bearer, reads=descriptor.effect is Effect.READ),
+        identity.authority_covers(authority, operation=operation, tool=descriptor.tool),
         catalogue.signatures_hold(snapshot.reviews.get(operation), quarantined),
         catalogue.version_matches(snapshot.manifests.get(agent, {}).get(operation), descriptor),
     )

@@ -10,18 +10,19 @@ from urllib.parse import urlsplit
 
 from remit.core import JsonObject, Reason, canonical_bytes
 from remit.identity import JWKS_PATH, METADATA_PATH, RESOURCE_PATH, TOKEN_PATH, TYPE, token_endpoint
+from remit.pipeline import Refusals
 from remit.surfaces._http import DPOP_ALGORITHMS, Headers, Receive, Send, problem, reply
 from remit.surfaces.oauth._grants import ASSERTION, TOKEN_EXCHANGE
 from remit.surfaces.oauth._holder import introspect, revoke
 from remit.surfaces.oauth._ports import TokenPorts
-from remit.surfaces.oauth._refusals import Refusals
 from remit.surfaces.oauth._serving import FormEndpoint
 from remit.surfaces.oauth._token import token
 
 INTROSPECTION_PATH = "/oauth/introspect"
 REVOCATION_PATH = "/oauth/revoke"
 ID_JAG = "urn:ietf:params:oauth:grant-profile:id-jag"  # (draft-ietf-oauth-identity-assertion-authz-grant-04)
-ALGORITHMS = tuple(DPOP_ALGORITHMS.split())  # of assertions and proofs alike
+ALGORITHMS = tuple(DPOP_ALGORITHMS.split())  # of proofs, and of workloads' assertions
+_OWN = tuple(each for each in ALGORITHMS if each != "RS256")  # an agent's own key is no RSA key
 _TLS = ("tls_client_auth", "self_signed_tls_client_auth")  # (RFC 8705, section 2)
 MAX_AGE_S = 300  # seconds that others may keep a document
 
@@ -63,9 +64,10 @@ def metadata(issuer: str, audience: str, published: Published) -> JsonObject:
         "tls_client_certificate_bound_access_tokens": published.certificates,
         "protected_resources": [audience],
     }
+    asserted = ALGORITHMS if published.workloads else _OWN
     for endpoint in ("token", "introspection", "revocation"):
         said[f"{endpoint}_endpoint_auth_methods_supported"] = [*methods]
-        said[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = [*ALGORITHMS]
+        said[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = [*asserted]
     if published.issuers:
         said["authorization_grant_profiles_supported"] = [ID_JAG]
     return said
@@ -87,7 +89,7 @@ def resource_metadata(issuer: str, audience: str, published: Published) -> JsonO
 
 def oauth_routes(ports: TokenPorts, published: Published) -> dict[str, Serve]:
     """Return the routes of the token service, and the documents of both, for the data plane."""
-    refusals = Refusals(ports.ledger, ports.clock)
+    refusals = Refusals(ports.ledger, ports.clock, "oauth")
     answers = {TOKEN_PATH: token, INTROSPECTION_PATH: introspect, REVOCATION_PATH: revoke}
     resource = _document(resource_metadata(ports.issuer, ports.audience, published))
     return {

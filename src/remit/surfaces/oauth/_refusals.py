@@ -1,16 +1,8 @@
-"""How the token service says no (RFC 6749, section 5.2), and what stays of it in the log."""
+"""How the token service says no (RFC 6749, section 5.2)."""
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-
-from remit import records
-from remit.core import Delegation, Reason, RemitError, StoreUnavailableError, canonical_bytes
+from remit.core import Reason, RemitError, StoreUnavailableError, canonical_bytes
 from remit.identity import TokenRefusedError
-from remit.pipeline import Clock, Ledger
 from remit.surfaces._http import Send, reply
-
-TOLD_PAUSE = timedelta(minutes=1)
-TOLD_KEPT = 1_000
 
 NO_STORE = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
 
@@ -30,8 +22,6 @@ _ERRORS = {
 RFC 8693, section 2.2.2 and RFC 7523, section 3 demand."""
 
 _STATUS = {"invalid_client": 401, "temporarily_unavailable": 503}
-
-_Told = tuple[str, str, str, str]
 
 
 def reason_of(error: RemitError) -> Reason:
@@ -55,32 +45,3 @@ async def refuse_for(send: Send, reason: Reason, error: str, status: int, *extra
     said = reason.message.encode("ascii", "replace").decode("ascii").replace('"', "'").replace("\\", "/")
     body = {"error": error, "error_description": said, "code": reason.code, "fix": reason.fix}
     await reply(send, _STATUS.get(error, status), canonical_bytes(body), *NO_STORE, *extra)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """Records what was refused to somebody known: once a minute for each code, or it could fill the log."""
-
-    ledger: Ledger
-    clock: Clock
-    told: dict[_Told, datetime] = field(default_factory=dict)  # who and what -> when it may be recorded again
-
-    async def record(self, known: Delegation | None, reason: Reason) -> None:
-        """Leave a record where a signature says who it was."""
-        if known is None or not self._is_news((known.user, known.agent, known.task, reason.code)):
-            return
-        now = self.clock.now()
-        entry = records.refused(known, at=now, surface="oauth", code=reason.code, message=reason.message)
-        try:
-            await self.ledger.append(entry)
-        except StoreUnavailableError:
-            return  # it is refused all the same, and the gateway's health says that the store is gone
-
-    def _is_news(self, what: _Told) -> bool:
-        now = self.clock.now()
-        if now < self.told.get(what, now):
-            return False
-        if len(self.told) >= TOLD_KEPT:
-            self.told.clear()
-        self.told[what] = now + TOLD_PAUSE
-        return True

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from remit.core import InputRefusedError, JsonObject, Reason, StoreUnavailableError, canonical_bytes
 from remit.identity import TokenRefusedError
+from remit.pipeline import Refusals
 from remit.surfaces._http import BodyRefusedError, Headers, Receive, Send, problem, reply
 from remit.surfaces.oauth._form import Asked, read_form
 from remit.surfaces.oauth._ports import TokenPorts
-from remit.surfaces.oauth._refusals import NO_STORE, Refusals, reason_of, refuse, refuse_for
+from remit.surfaces.oauth._refusals import NO_STORE, reason_of, refuse, refuse_for
 
 Answering = Callable[[TokenPorts, Asked], Awaitable[JsonObject]]
 

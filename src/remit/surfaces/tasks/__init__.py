@@ -3,7 +3,7 @@
 An agent with a key of its own is handed a delegation, of no use to anybody else; an agent without one the task token,
 which counts for whoever bears it.
 
-endpoint = TasksEndpoint(desk, authenticator, hands, audience, Bounds(), registrations=registrations)
+endpoint = TasksEndpoint(desk, door, hands, audience, Bounds(), registrations=registrations)
 await endpoint.serve("POST", headers, receive, send)
 """
 
@@ -11,9 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from remit.core import (
-    Allow,
-    Deny,
-    Hold,
     InputRefusedError,
     Json,
     JsonObject,
@@ -25,7 +22,7 @@ from remit.core import (
     parse_strict,
     utc_text,
 )
-from remit.identity import Authenticator, Hands, Registration, TokenRefusedError, UserToken, is_users_channel
+from remit.identity import Hands, Registration, TokenRefusedError
 from remit.pipeline import TaskDesk
 from remit.surfaces._http import (
     BodyRefusedError,
@@ -37,8 +34,10 @@ from remit.surfaces._http import (
     presented,
     problem,
     read_body,
+    refusal_status,
     reply,
 )
+from remit.surfaces._people import LoginRefusedError, PeopleDoor
 
 __all__ = ["TasksEndpoint"]
 
@@ -61,7 +60,7 @@ class _Wanted:
 
 
 class _NotHandedError(RemitError):
-    """Nothing is handed out: it is not the user who asks, or the agent could not use it, or may not have it."""
+    """The agent could not use what it would be handed, or may not have it."""
 
 
 class TasksEndpoint:
@@ -70,7 +69,7 @@ class TasksEndpoint:
     def __init__(  # noqa: PLR0913 - each is a part of its own, joined once in app
         self,
         desk: TaskDesk,
-        authenticator: Authenticator,
+        door: PeopleDoor,
         hands: Hands,
         audience: str,
         bounds: Bounds,
@@ -79,7 +78,7 @@ class TasksEndpoint:
         metadata_url: str = "",
     ) -> None:
         self._desk = desk
-        self._authenticator = authenticator
+        self._door = door
         self._hands = hands
         self._audience = audience
         self._url = f"{audience}/v1/tasks"
@@ -93,9 +92,8 @@ class TasksEndpoint:
             reason = Reason("method_not_allowed", "tasks are opened by POST", "send POST /v1/tasks")
             return await problem(send, 405, reason, (b"allow", b"POST"))
         try:
-            login = await self._authenticator.user(presented(headers, method, self._url), self._audience)
+            login = await self._door.login(presented(headers, method, self._url), self._audience)
             wanted = _read(await read_body(headers, receive, self._bounds))
-            self._check_channel(login)
             self._check_hand(wanted)
             opened = await self._desk.open(
                 login.person, wanted.agent, wanted.use_case, wanted.given, wanted.details, login
@@ -110,14 +108,6 @@ class TasksEndpoint:
             return await problem(send, 403, opened)
         body = self._handed(opened, wanted.hand or (DELEGATION if self._hands.has_key(wanted.agent) else BEARER))
         return await reply(send, 201, canonical_bytes(body), (b"cache-control", b"no-store"))
-
-    def _check_channel(self, login: UserToken) -> None:
-        """Check that it is the user who asks, not an agent with a login it was given to act by."""
-        match is_users_channel(login, self._registrations()):
-            case Deny(reason) | Hold(reason):
-                raise _NotHandedError(reason.code, reason.message, reason.fix)
-            case Allow():
-                return
 
     def _check_hand(self, wanted: _Wanted) -> None:
         """Check that the agent can use what it will be handed, and may have it."""
@@ -143,10 +133,10 @@ class TasksEndpoint:
 def _status(error: RemitError) -> int:
     match error:
         case TokenRefusedError():
-            return 401
+            return refusal_status(error)
         case InputRefusedError():
             return 400
-        case _NotHandedError():
+        case _NotHandedError() | LoginRefusedError():
             return 403
         case _:
             return 503

@@ -12,7 +12,7 @@ import pytest
 from remit.charter import Charter, UseCase
 from remit.core import Authority, Delegation, InputRefusedError, Json, Level, Reason, Task, ToolCall
 from remit.identity import Cut, Person, RegisteredClient, Registration, UserToken
-from remit.pipeline import Answer, ConsentDesk, Done, Refused, TaskDesk
+from remit.pipeline import Answer, ConsentDesk, Done, Refusals, Refused, TaskDesk
 from remit.testing import NOON, Desk, desk_call
 
 pytestmark = pytest.mark.requirement("R2.5")
@@ -62,7 +62,13 @@ def two_agents(desk: Desk) -> Desk:
 
 def reception(desk: Desk) -> TaskDesk:
     return TaskDesk(
-        live=desk.live, store=desk.store, clock=desk.clock, random=desk.gateway.random, life=HOUR, open_max=5
+        live=desk.live,
+        store=desk.store,
+        clock=desk.clock,
+        random=desk.gateway.random,
+        life=HOUR,
+        open_max=5,
+        refusals=Refusals(desk.store, desk.clock, "tasks"),
     )
 
 
@@ -165,11 +171,11 @@ def test_an_agent_opens_a_task_only_where_the_token_names_it_or_the_user_consent
             code(await desks.open_for(LOGIN, "runner", None)),
             code(await desks.open_for(unnamed, "clerk", None, asserted=True)),
         ]
-        assert await consents.give(LOGIN.person, "clerk", None, NOON + HOUR) is None
+        assert await consents.give(LOGIN, "clerk", None, NOON + HOUR) is None
         said.append(code(await desks.open_for(unnamed, "clerk", None)))
         assert await consents.withdraw(LOGIN.person, "clerk") is None
         said.append(code(await desks.open_for(unnamed, "clerk", None)))
-        assert await consents.give(LOGIN.person, "clerk", None, NOON) is None
+        assert await consents.give(LOGIN, "clerk", None, NOON) is None
         said.append(code(await desks.open_for(unnamed, "clerk", None)))
         return said
 
@@ -181,7 +187,7 @@ def test_an_agent_opens_a_task_only_where_the_token_names_it_or_the_user_consent
 def test_a_consent_narrows_what_it_allows() -> None:
     async def play(desk: Desk, desks: TaskDesk) -> Task | Reason:
         consents = ConsentDesk(live=desk.live, store=desk.store, clock=desk.clock)
-        await consents.give(LOGIN.person, "clerk", details(operations=["look", "wipe"]), NOON + HOUR)
+        await consents.give(LOGIN, "clerk", details(operations=["look", "wipe"]), NOON + HOUR)
         return await desks.open_for(replace(LOGIN, may_act=frozenset()), "clerk", details(operations=["look", "pay"]))
 
     task = played(play)
@@ -232,7 +238,7 @@ def test_work_is_handed_on_only_to_whom_the_charter_names_and_never_back() -> No
             code(await desks.hand_on(replace(acting(first), task="t_none"), "runner", None)),
         ]
 
-    assert played(play) == ["consent_missing", "consent_missing", "task_unknown"]
+    assert played(play) == ["handing_on_refused", "handing_on_refused", "task_unknown"]
 
 
 @pytest.mark.requirement("R2.11")
@@ -308,3 +314,143 @@ def test_done_is_what_a_call_under_an_open_task_comes_to() -> None:
         return await call(desk, acting(task))
 
     assert isinstance(played(play), Done)
+
+
+# --- what an attacker tried ------------------------------------------------------------------------------------------
+
+OLD = replace(LOGIN, issued_at=NOON - timedelta(minutes=10))
+
+
+@pytest.mark.requirement("R2.11")
+def test_an_ended_login_ends_what_was_opened_with_it_since_and_what_was_handed_on() -> None:
+    async def play(desk: Desk, desks: TaskDesk) -> list[object]:
+        channel = await desks.open(OLD.person, "clerk", "serve", b"{}", None, OLD)
+        exchanged = await desks.open_for(OLD, "clerk", None)
+        assert isinstance(channel, Task)
+        assert isinstance(exchanged, Task)
+        child = await desks.hand_on(acting(channel), "runner", None)
+        fresh = await desks.open(LOGIN.person, "clerk", "serve", b"{}", None, LOGIN)
+        assert isinstance(child, Task)
+        assert isinstance(fresh, Task)
+        ended = NOON - timedelta(seconds=5)  # before any of them was opened, and after the login that three rest on
+        await desk.controls.cut(Cut(user="corp:tom"), "issuer corp", "session-revoked", before=ended)
+        said: list[object] = [desk.live.task(each.id) is None for each in (channel, exchanged, child, fresh)]
+        return [*said, code(await call(desk, acting(channel))), code(await call(desk, acting(fresh), number=2))]
+
+    assert played(play) == [True, True, True, False, "user_revoked", "Done"]
+
+
+@pytest.mark.requirement("R2.11")
+def test_an_ended_login_is_not_carried_on_by_a_later_one_of_the_same_client() -> None:
+    async def play(desk: Desk, desks: TaskDesk) -> list[str]:
+        first, second = await desks.implicit(OLD), await desks.implicit(LOGIN)
+        assert isinstance(first, Delegation)
+        assert isinstance(second, Delegation)
+        assert first.task != second.task, "each login has a task of its own"
+        await desk.controls.cut(
+            Cut(user="corp:tom"), "issuer corp", "session-revoked", before=NOON - timedelta(seconds=5)
+        )
+        return [
+            code(await desks.implicit(OLD)),
+            code(await call(desk, first)),
+            code(await desks.implicit(LOGIN)),
+            code(await call(desk, second, number=2)),
+        ]
+
+    assert played(play) == ["user_revoked", "user_revoked", "Delegation", "Done"]
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        (LOGIN, "Delegation"),
+        (replace(LOGIN, person=Person("corp:tom", frozenset())), "role_missing"),
+        (replace(LOGIN, details=details(use_case="other")), "outside_authority"),
+        (replace(LOGIN, details=details(operations=["pay"])), "other task"),
+        (replace(LOGIN, person=replace(LOGIN.person, groups=frozenset())), "other task"),
+    ],
+)
+def test_no_login_rides_on_what_another_was_let_in_with(later: UserToken, expected: str) -> None:
+    async def play(_desk: Desk, desks: TaskDesk) -> str:
+        first, second = await desks.implicit(LOGIN), await desks.implicit(later)
+        assert isinstance(first, Delegation)
+        other = isinstance(second, Delegation) and second.task != first.task
+        return "other task" if other else code(second)
+
+    assert played(play) == expected
+
+
+def test_a_limit_is_that_of_whoever_set_it_however_many_tasks_are_opened() -> None:
+    async def all_of(desk: Desk, tasks: list[Task | Reason]) -> list[str]:
+        opened = [each for each in tasks if isinstance(each, Task)]
+        assert len(opened) == len(tasks)
+        return [code(await call(desk, acting(each), number=at)) for at, each in enumerate(opened)]
+
+    async def play(desk: Desk, desks: TaskDesk) -> list[list[str]]:
+        once = details(limits={"calls": 1}, operations=["look"])
+        by_token = [await desks.open_for(replace(LOGIN, details=once), "clerk", None) for _ in range(2)]
+        said = [await all_of(desk, by_token)]
+        consents = ConsentDesk(live=desk.live, store=desk.store, clock=desk.clock)
+        await consents.give(LOGIN, "clerk", once, NOON + HOUR)
+        unnamed = replace(LOGIN, may_act=frozenset(), issued_at=NOON - timedelta(seconds=1))
+        said.append(await all_of(desk, [await desks.open_for(unnamed, "clerk", None) for _ in range(2)]))
+        said.append(await all_of(desk, [await desks.open(TOM, "clerk", "serve", b"{}", once) for _ in range(2)]))
+        return said
+
+    first, second, third = played(play)
+    assert first == second == ["Done", "limit_reached"]
+    assert third == ["Done", "Done"], "the user's own channel may ask for two"
+
+
+def test_what_was_handed_on_counts_where_it_came_from() -> None:
+    async def play(_desk: Desk, desks: TaskDesk) -> list[int]:
+        first = await desks.open(TOM, "clerk", "serve", b"{}", details(limits={"calls": 2}))
+        assert isinstance(first, Task)
+        children = [await desks.hand_on(acting(first), "runner", details(limits={"calls": 5})) for _ in range(2)]
+        tasks = [each for each in children if isinstance(each, Task)]
+        return [len({each.key for each in task.counters} & {each.key for each in first.counters}) for task in tasks]
+
+    assert played(play) == [1, 1]
+
+
+def test_a_named_agent_is_bound_by_a_narrower_consent_all_the_same() -> None:
+    async def play(desk: Desk, desks: TaskDesk) -> Task | Reason:
+        consents = ConsentDesk(live=desk.live, store=desk.store, clock=desk.clock)
+        await consents.give(LOGIN, "clerk", details(operations=["look"]), NOON + HOUR)
+        return await desks.open_for(LOGIN, "clerk", None)
+
+    task = played(play)
+    assert isinstance(task, Task)
+    assert task.authority.operations == frozenset({"look"})
+
+
+@pytest.mark.requirement("R2.11")
+def test_nobody_consents_who_may_not_have_agents_act_or_whose_login_was_ended() -> None:
+    async def play(desk: Desk, desks: TaskDesk) -> list[str]:
+        consents = ConsentDesk(live=desk.live, store=desk.store, clock=desk.clock)
+        roleless = replace(LOGIN, person=Person("corp:tom", frozenset()))
+        said = [code(await consents.give(roleless, "clerk", None, NOON + HOUR))]
+        assert await consents.give(OLD, "clerk", None, NOON + HOUR) is None, "the control"
+        desk.clock.advance(timedelta(seconds=1))
+        await desk.controls.cut(Cut(user="corp:tom"), "issuer corp", "session-revoked", before=desk.clock.now())
+        said.append(code(await consents.give(OLD, "clerk", None, NOON + HOUR)))
+        later = replace(LOGIN, issued_at=desk.clock.now(), may_act=frozenset())
+        said.append(code(await desks.open_for(later, "clerk", None)))
+        assert await consents.give(later, "clerk", None, NOON + HOUR) is None
+        return [*said, code(await desks.open_for(later, "clerk", None))]
+
+    assert played(play) == ["role_missing", "user_revoked", "user_revoked", "Task"]
+
+
+def test_what_may_be_borne_no_longer_is_not_handed_on_either() -> None:
+    async def play(desk: Desk, desks: TaskDesk) -> list[str]:
+        first = await desks.open(TOM, "clerk", "serve", b"{}")
+        assert isinstance(first, Task)
+        said = [code(await desks.hand_on(acting(first), "runner", None))]
+        strict = replace(desk.live.snapshot.registrations["clerk"], bearer=False)
+        registrations = {**desk.live.snapshot.registrations, "clerk": strict}
+        desk.live.swap(replace(desk.live.snapshot, registrations=registrations), 0)
+        said.append(code(await desks.hand_on(acting(first), "runner", None)))
+        return [*said, code(await desks.hand_on(acting(first, Level.BOUND), "runner", None))]
+
+    assert played(play) == ["Task", "bearer_refused", "Task"]

@@ -8,7 +8,7 @@ import pytest
 
 from remit.core import Reason, StoreUnavailableError, Task
 from remit.identity import Cut, Person
-from remit.pipeline import Done, Refused, Store, TaskDesk
+from remit.pipeline import Done, Refusals, Refused, Store, TaskDesk
 from remit.testing import NOON, Desk, FailingStore, MemoryStore, desk_call, desk_delegation
 
 OPEN_MAX = 3  # `Desk` has one open already
@@ -22,6 +22,7 @@ def reception(desk: Desk, store: Store) -> TaskDesk:
         random=desk.gateway.random,
         life=timedelta(minutes=1),
         open_max=OPEN_MAX,
+        refusals=Refusals(store, desk.clock, "tasks"),
     )
 
 

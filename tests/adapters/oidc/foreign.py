@@ -28,6 +28,7 @@ CLAIMS = ClaimsMap(
     roles={"user": frozenset({"staff", "guests"}), "operator": frozenset({"platform"})},
 )
 CORP = Issuer(name="corp", issuer=ISSUER, audiences=("api://tools",), claims=CLAIMS, events=True)
+OTHER = Issuer(name="other", issuer="https://id.other.example", events=True)
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -184,18 +185,30 @@ class Published:
 
 @dataclass
 class Desk:
-    """Users of one issuer, everything around them in hand."""
+    """Users of one issuer, everything around them in hand; issuers in `also` sign with the same keys."""
 
     issuer: Issuer = CORP
     published: Published = field(default_factory=Published)
     clock: Clock = field(default_factory=Clock)
     epoch: int = 0
     wait_s: float = 5.0
+    also: tuple[Issuer, ...] = ()
+    strict: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        self.issuers = Issuers([self.issuer], self.published.fetch, self.clock, wait_s=self.wait_s)
-        resources = frozenset({MCP})
-        self.users = IssuerUsers(self.issuers, self.clock, Proofs(), lambda: self.epoch, resources)
+        self.issuers = Issuers([self.issuer, *self.also], self._fetch, self.clock, wait_s=self.wait_s)
+        self.users = IssuerUsers(
+            self.issuers,
+            self.clock,
+            Proofs(),
+            lambda: self.epoch,
+            resources=frozenset({MCP}),
+            strict=self.strict,
+        )
+
+    async def _fetch(self, url: str) -> bytes:
+        asked = [each.issuer for each in self.also if url.startswith(f"{each.issuer}/")]
+        return await (Published(issuer=asked[0]) if asked else self.published).fetch(url)
 
     async def code(self, token: str, **presented: Any) -> str:
         """Return the code with which a token is refused; "" where it counts."""

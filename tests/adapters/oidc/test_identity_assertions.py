@@ -10,11 +10,13 @@ from tests.adapters.oidc.foreign import (
     ISSUER,
     MCP,
     NOW_S,
+    OTHER,
     OTHER_RSA,
     RS,
     RSA,
     SERVICE,
     THUMBPRINT,
+    Clock,
     Desk,
     claims,
     sign,
@@ -63,7 +65,7 @@ MUTANTS = {
     "lives too long": assertion(exp=NOW_S + 301),
     "expired": assertion(iat=NOW_S - 300, exp=NOW_S - 30),
     "from the future": assertion(iat=NOW_S + 31, exp=NOW_S + 60),
-    "from before the start": assertion(iat=NOW_S - 31, exp=NOW_S + 60),
+    "from before the start": assertion(iat=NOW_S - 1, exp=NOW_S + 60),
     "no exp": assertion(exp=None),
     "no sub": assertion(sub=None),
     "a client's own": assertion(sub="desk-app"),
@@ -91,7 +93,7 @@ def test_a_changed_assertion_is_refused_and_uses_up_nothing(name: str) -> None:
         assertion(resource=None),
         assertion(resource=[MCP]),
         assertion(aud=[SERVICE]),
-        assertion(iat=NOW_S - 30, exp=NOW_S + 270),
+        assertion(iat=NOW_S + 30, exp=NOW_S + 330),
     ],
 )
 def test_a_good_assertion_names_its_person_once(token: str) -> None:
@@ -147,6 +149,44 @@ def test_where_there_is_no_room_to_remember_one_it_does_not_count(monkeypatch: p
         desk = Desk()
         seen = [await code(desk, assertion(jti=str(n))) for n in range(3)]
         assert seen == ["", "", "assertion_replayed"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R2.6")
+def test_an_assertion_that_was_used_does_not_count_after_a_restart() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        assert not await code(Desk(clock=clock), GOOD)
+        clock.advance(seconds=1)
+        restarted = Desk(clock=clock)
+        assert await code(restarted, GOOD) == "assertion_invalid"
+        assert not await code(restarted, assertion(iat=NOW_S + 1)), "(issued since)"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R2.6")
+@pytest.mark.parametrize(("started", "first"), [(0.0, 0), (0.001, 1), (0.999, 1), (1.0, 1)])
+def test_assertions_count_from_the_first_full_second_of_the_gateway_on(started: float, first: int) -> None:
+    async def scenario() -> None:
+        desk = Desk(clock=Clock(timedelta(seconds=started)))
+        assert await code(desk, assertion(iat=NOW_S + first - 1)) == "assertion_invalid"
+        assert not await code(desk, assertion(iat=NOW_S + first))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R2.6")
+def test_what_one_issuer_has_asserted_takes_no_room_from_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remit.adapters.oidc._seen.SEEN_MAX", 2)
+
+    async def scenario() -> None:
+        desk = Desk(also=(OTHER,))
+        others = [await code(desk, assertion(iss=OTHER.issuer, jti=jti)) for jti in ("one", "two", "three")]
+        assert others == ["", "", "assertion_replayed"], "its own room is full"
+        assert not await code(desk, GOOD), "the same `jti`, of another issuer"
+        assert await code(desk, GOOD) == "assertion_replayed"
 
     asyncio.run(scenario())
 

@@ -6,7 +6,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.adapters.oidc.foreign import CORP, ISSUER, MCP, NOON, NOW_S, OTHER_RSA, RS, RSA, SERVICE, Desk, good, sign
+from tests.adapters.oidc.foreign import (
+    CORP,
+    ISSUER,
+    MCP,
+    NOON,
+    NOW_S,
+    OTHER,
+    OTHER_RSA,
+    RS,
+    RSA,
+    SERVICE,
+    Desk,
+    good,
+    sign,
+)
 
 from remit.adapters.oidc import EventKind, EventRefusedError, SecurityEvent, SecurityEvents
 from remit.identity import ClaimsMap
@@ -25,7 +39,7 @@ def event(header: Any = HEADER, key: Any = RSA, **changes: Any) -> bytes:
 
 
 def desk_of(**changes: Any) -> tuple[Desk, SecurityEvents]:
-    desk = Desk(issuer=replace(CORP, **changes))
+    desk = Desk(issuer=replace(CORP, **changes), also=(OTHER,))
     return desk, SecurityEvents(desk.issuers, desk.clock, SERVICE)
 
 
@@ -112,6 +126,7 @@ def test_a_revoked_session_says_whose_it_was_since_when_and_why() -> None:
         (f"{CAEP}/token-claims-change", EventKind.CLAIMS_CHANGED),
         (f"{CAEP}/credential-change", EventKind.CREDENTIAL_CHANGED),
         (f"{RISC}/account-disabled", EventKind.ACCOUNT_DISABLED),
+        (f"{RISC}/account-enabled", EventKind.ACCOUNT_ENABLED),
         (f"{RISC}/account-purged", EventKind.ACCOUNT_PURGED),
     ],
 )
@@ -122,6 +137,61 @@ def test_every_kind_that_is_known_is_read_and_others_beside_it_are_left_out(addr
 
 def test_events_of_unknown_kinds_alone_are_none_and_no_fault() -> None:
     assert read(event(events={"https://example.org/else": {}})) == ()
+
+
+@pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize(("change", "events"), [("create", 0), ("revoke", 1), ("update", 1), ("delete", 1), (None, 1)])
+def test_a_credential_more_is_no_event_and_any_other_change_of_one_is(change: str | None, events: int) -> None:
+    found = read(event(events={f"{CAEP}/credential-change": {"change_type": change}}))
+    assert [each.kind for each in found] == [EventKind.CREDENTIAL_CHANGED] * events
+
+
+DISABLED: dict[str, Any] = {f"{RISC}/account-disabled": {}}
+UNKNOWN: dict[str, Any] = {"https://example.org/else": {}}
+
+
+@pytest.mark.requirement("R2.11")
+def test_tokens_without_an_event_that_is_known_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remit.adapters.oidc._seen.SEEN_MAX", 2)
+
+    async def scenario() -> None:
+        _, events = desk_of()
+        for jti in range(5):
+            assert await events.read(event(jti=f"u{jti}", events=UNKNOWN)) == ()
+            assert await events.read(event(jti=f"u{jti}", events=UNKNOWN)) == (), "nor does it the second time"
+        assert [await err(events, event(jti=jti)) for jti in ("one", "two")] == ["", ""]
+        assert await err(events, event(jti="three")) == "invalid_request", "(known ones do take room)"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize("told", [UNKNOWN, REVOKED])
+def test_what_one_issuer_tells_stops_no_event_of_another(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remit.adapters.oidc._seen.SEEN_MAX", 2)
+
+    async def scenario() -> None:
+        _, events = desk_of()
+        others = [await err(events, event(iss=OTHER.issuer, jti=f"o{jti}", events=told)) for jti in range(5)]
+        assert others == ["", "", *(["invalid_request" if told is REVOKED else ""] * 3)]
+        (found,) = await events.read(event(jti="o0", events=DISABLED))
+        assert (found.kind, found.user) == (EventKind.ACCOUNT_DISABLED, "corp:alice")
+        assert await events.read(event(jti="o0", events=DISABLED)) == ()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R2.11")
+def test_only_the_issuer_whose_event_could_not_be_acted_on_may_send_it_again() -> None:
+    async def scenario() -> None:
+        _, events = desk_of()
+        first, others = await events.read(GOOD), await events.read(event(iss=OTHER.issuer))
+        assert (len(first), len(others)) == (1, 1)
+        events.forget(others)
+        assert await events.read(GOOD) == ()
+        assert await events.read(event(iss=OTHER.issuer)) == others
+
+    asyncio.run(scenario())
 
 
 def test_a_verification_is_about_nobody_and_brings_its_state_back() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from base64 import urlsafe_b64decode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,7 +41,8 @@ from tests.adapters.oidc.foreign import (
     signature,
 )
 
-from remit.identity import Person, Presented, UserToken
+from remit.core import Delegation, Level
+from remit.identity import ClaimsMap, Person, Presented, TokenRefusedError, UserToken
 
 ALICE = Person(
     "corp:alice",
@@ -65,6 +67,14 @@ def raw(text: str, header: Any = RS) -> str:
 def headed(**changes: Any) -> str:
     header = {name: value for name, value in {**RS, **changes}.items() if value is not None}
     return sign(claims(), header, RSA)
+
+
+NO_TYP = {"alg": "RS256", "kid": "r"}
+
+
+def old(**changes: Any) -> str:
+    """Sign a token of a type that says only that it is one (`JWT`), as id tokens are."""
+    return sign(claims(**changes), {**RS, "typ": "JWT"}, RSA)
 
 
 def twice(member: str) -> str:
@@ -162,6 +172,14 @@ MUTANTS: dict[str, tuple[str, str]] = {
     "typ of a proof": (headed(typ="dpop+jwt"), "token_invalid"),
     "typ a number": (headed(typ=1), "token_invalid"),
     "an id token": (good(at_hash="x"), "token_invalid"),
+    "an id token with a code": (good(c_hash="x"), "token_invalid"),
+    "an id token with a nonce": (good(nonce="x"), "token_invalid"),
+    "an id token with a state": (good(s_hash="x"), "token_invalid"),
+    "for its own client too": (old(aud=[MCP, "desk-app"]), "token_invalid"),
+    "for its own client too, no typ": (sign(claims(aud=[MCP, "desk-app"]), NO_TYP, RSA), "token_invalid"),
+    "for its own azp too": (old(aud=[MCP, "desk-app"], client_id=None, azp="desk-app"), "token_invalid"),
+    "somebody acts with it": (good(act={"sub": "refunds"}), "token_invalid"),
+    "somebody acts with it, nobody said": (good(act={}), "token_invalid"),
     "a logout token": (good(events={"http://schemas.openid.net/event/backchannel-logout": {}}), "token_invalid"),
     # Issuer and audience.
     "another issuer": (good(iss="https://evil.example"), "token_issuer"),
@@ -276,6 +294,9 @@ def test_a_good_token_says_who_its_person_is() -> None:
         headed(typ=None),
         headed(x5t="abc", nonce="n"),
         good(aud=["https://other.example", MCP]),
+        good(aud=[MCP, "desk-app"]),
+        sign(claims(aud=[MCP, "desk-app"]), {**RS, "typ": "application/at+jwt"}, RSA),
+        old(aud=[MCP, "other-app"]),
         good(aud="api://tools"),
         good(client_id=None, azp="desk-app"),
         good(azp="desk-app"),
@@ -304,17 +325,120 @@ def test_a_token_without_groups_and_attributes_is_of_somebody_without_any() -> N
         ({"client_id": "refunds"}, {"refunds"}),
         ({"sub": "refunds", "client_id": "refunds"}, {"refunds"}),
         ({"sub": "refunds", "iss": ISSUER}, {"refunds"}),
-        ({"sub": "refunds", "iss": "https://other.example"}, set()),
-        ({"sub": "refunds", "client_id": "tracker"}, set()),
-        ({"sub": ["refunds"]}, set()),
-        ({"sub": "Refunds!"}, set()),
-        ({}, set()),
-        ("refunds", set()),
+        ({"sub": "refunds", "iss": "https://other.example"}, {""}),
+        ({"sub": "refunds", "iss": None}, {""}),
+        ({"sub": "refunds", "client_id": "tracker"}, {""}),
+        ({"sub": "refunds", "client_id": 7}, {""}),
+        ({"sub": "refunds", "email": "agent@example.org"}, {""}),
+        ({"email": "agent@example.org"}, {""}),
+        ({"iss": ISSUER}, {""}),
+        ({"sub": ["refunds"]}, {""}),
+        ({"sub": 7}, {""}),
+        ({"sub": "Refunds!"}, {""}),
+        ({"sub": ""}, {""}),
+        ({}, {""}),
+        ([{"sub": "refunds"}], {""}),
+        ("refunds", {""}),
+        (False, {""}),
     ],
 )
 @pytest.mark.requirement("R2.4")
-def test_may_act_permits_the_agent_that_it_names_and_else_nobody(may_act: Any, agents: set[str]) -> None:
+def test_may_act_permits_the_agent_that_it_names_and_else_no_agent_but_somebody(may_act: Any, agents: set[str]) -> None:
     assert asyncio.run(read(good(may_act=may_act))).may_act == agents
+
+
+@pytest.mark.requirement("R2.4")
+def test_an_actor_that_is_nobody_is_no_login_of_the_person_alone() -> None:
+    said = {name: value for name, value in claims().items() if name != "may_act"}
+    assert asyncio.run(read(sign(said, RS, RSA))).may_act == frozenset()
+    assert asyncio.run(read(sign({**said, "may_act": None}, RS, RSA))).may_act == {""}
+
+
+@pytest.mark.requirement("R2.1")
+def test_an_id_token_does_not_count_where_its_client_is_an_audience() -> None:
+    async def scenario() -> None:
+        desk = Desk(issuer=replace(CORP, audiences=("desk-app",)))
+        assert await desk.code(old(aud="desk-app")) == "token_invalid"
+        assert await desk.code(old(aud="desk-app", client_id=None, azp="desk-app")) == "token_invalid"
+        assert not await desk.code(old(aud="desk-app", client_id="other-app"))
+        assert not await desk.code(good(aud="desk-app"))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R2.1")
+@pytest.mark.parametrize(
+    ("token", "client"),
+    [
+        (good(aud=ADMIN), "corp:desk-app"),
+        (good(aud=ADMIN, client_id=None, azp="desk-app"), "corp:desk-app"),
+        (good(aud=ADMIN, client_id=None), ""),
+        (good(aud=ADMIN, cnf={"jkt": THUMBPRINT}), "corp:desk-app"),
+    ],
+)
+def test_a_token_for_another_audience_says_whose_it_was(token: str, client: str) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        for _ in ("first", "remembered"):
+            with pytest.raises(TokenRefusedError, match="token_audience") as refused:
+                await desk.users.user(Presented(token), MCP)
+            assert refused.value.delegation == Delegation(
+                user="corp:alice",
+                agent="",
+                task="",
+                use_case="",
+                expires_at=datetime.fromtimestamp(NOW_S + 600, UTC),
+                level=Level.CLIENT,
+                client=client,
+            )
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R2.1")
+@pytest.mark.parametrize("key", [OTHER_RSA, OTHER_ED, EC])
+def test_a_token_that_its_issuer_did_not_sign_says_nothing_of_anybody(key: Any) -> None:
+    async def scenario() -> None:
+        with pytest.raises(TokenRefusedError, match="token_invalid") as refused:
+            await Desk().users.user(Presented(sign(claims(aud=ADMIN), RS, key)), MCP)
+        assert refused.value.delegation is None
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R2.1")
+def test_further_audiences_of_an_issuer_do_not_count_where_that_is_strict() -> None:
+    async def code(desk: Desk, token: str, audience: str) -> str:
+        try:
+            await desk.users.user(Presented(token), audience)
+        except TokenRefusedError as error:
+            return error.code
+        return ""
+
+    async def scenario() -> None:
+        issuer = replace(CORP, audiences=("api",))
+        desk = Desk(issuer=issuer, strict=frozenset({ADMIN}))
+        assert not await code(desk, good(aud="api"), MCP)
+        assert await code(desk, good(aud="api"), ADMIN) == "token_audience"
+        assert not await code(desk, good(aud=["api", ADMIN]), ADMIN), "it is for that one, too"
+        assert not await code(Desk(issuer=issuer), good(aud="api"), ADMIN), "(where nothing is strict)"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R2.1")
+@pytest.mark.parametrize("groups", [None, [], ["staff"]])
+def test_a_role_that_goes_with_a_star_is_everybodys_of_the_issuer(groups: list[str] | None) -> None:
+    roles = {"user": frozenset({"*"}), "operator": frozenset({"platform"})}
+
+    async def scenario() -> None:
+        desk = Desk(issuer=replace(CORP, claims=ClaimsMap(roles=roles)))
+        found = await desk.users.user(Presented(good(groups=groups)), MCP)
+        assert found.person.roles == {"user"}
+        named = await Desk().users.user(Presented(good(groups=["*"])), MCP)
+        assert not named.person.roles, "a group of that name is none of those that a role goes with"
+
+    asyncio.run(scenario())
 
 
 def test_authorization_details_are_handed_on_as_they_are() -> None:

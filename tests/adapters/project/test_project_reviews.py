@@ -173,7 +173,10 @@ def test_the_stand_in_desk_is_reviewed_and_lets_what_it_permits_through(
 ) -> None:
     found = check_project(desk_sources())
     assert {review.missing for review in found.snapshot.reviews.values()} == {""}
-    assert {warning.code for warning in found.warnings} == {"bearer_allowed", "never_permitted"}  # of `wipe`, on purpose
+    assert {warning.code for warning in found.warnings} == {
+        "bearer_allowed",
+        "never_permitted",
+    }  # of `wipe`, on purpose
     facts = Desk().live.gather(desk_call(operation, {**arguments}))
     ruling = decide(desk_call(operation, {**arguments}), facts)
     assert isinstance(ruling.decision, Allow), ruling.decision

@@ -22,8 +22,10 @@ from starlette.testclient import TestClient
 from remit.core import Delegation, JsonObject, ToolCall
 from remit.identity import Person, Presented, TokenRefusedError, UserToken
 from remit.pipeline import Answer as CallAnswer
+from remit.pipeline import Refusals
 from remit.records import Checkpoint, checkpoint_text
 from remit.surfaces._http import Door
+from remit.surfaces._people import PeopleDoor
 from remit.surfaces.admin import Control, admin_app
 from remit.testing import NOON, POLICY, Desk, desk_call
 
@@ -47,13 +49,14 @@ class KnownPeople:
     def __init__(self, audience: str) -> None:
         self._audience = audience
 
-    async def person(self, token: str, audience: str) -> Person:
-        if token not in ROLES or audience != self._audience:
-            raise TokenRefusedError("token_invalid", "nobody has this token", "log in")
-        return Person(token, frozenset(ROLES[token]))
-
     async def user(self, presented: Presented, audience: str) -> UserToken:
-        raise TokenRefusedError("token_invalid", f"nobody logs in for {audience} with `{presented.token}`", "log in")
+        if presented.token not in ROLES or audience != self._audience:
+            raise TokenRefusedError("token_invalid", "nobody has this token", "log in")
+        person = Person(presented.token, frozenset(ROLES[presented.token]))
+        return UserToken(person=person, issuer="", client_id="", issued_at=NOON, expires_at=NOON + timedelta(days=1))
+
+    async def person(self, token: str, audience: str) -> Person:
+        return (await self.user(Presented(token), audience)).person
 
     async def delegation(self, presented: Presented) -> Delegation:
         raise TokenRefusedError("token_invalid", f"`{presented.token}` is no task's token", "open a task")
@@ -76,7 +79,7 @@ class Stage:
             live=desk.live,
             approvals=desk.approvals,
             controls=desk.controls,
-            authenticator=KnownPeople(self.base),
+            door=PeopleDoor(KnownPeople(self.base), desk.live, Refusals(desk.store, desk.clock, "admin")),
             audience=self.base,
             log_in=lambda person, _secret, _audience: (person, "2026-11-22T13:00:00.000000Z"),
             status=self._status,

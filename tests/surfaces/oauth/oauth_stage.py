@@ -26,8 +26,9 @@ from remit.identity import (
     UserToken,
     token_endpoint,
 )
-from remit.pipeline import ConsentDesk, Ledger, Snapshot, TaskDesk
+from remit.pipeline import ConsentDesk, Ledger, Refusals, Snapshot, TaskDesk
 from remit.surfaces._http import Door
+from remit.surfaces._people import PeopleDoor
 from remit.surfaces.consents import ConsentsEndpoint
 from remit.surfaces.data import DataPlane
 from remit.surfaces.oauth import Published, TokenPorts, oauth_routes
@@ -172,6 +173,7 @@ class Stage:
             random=seeded(2),
             life=timedelta(hours=1),
             open_max=10,
+            refusals=Refusals(self.store, self.clock, "tasks"),
         )
         self.consents = ConsentDesk(live=self.live, store=self.store, clock=self.clock)
         self.ports = TokenPorts(
@@ -196,8 +198,7 @@ class Stage:
         """Build the routes on the ports as they are now."""
         consents = ConsentsEndpoint(
             desk=self.consents,
-            logins=self.tokens,
-            registrations=self.registrations,
+            door=PeopleDoor(self.tokens, self.live, Refusals(self.store, self.clock, "consents")),
             clock=self.clock,
             audience=ISSUER,
             metadata_url=f"{ISSUER}/.well-known/oauth-protected-resource/mcp",

@@ -223,8 +223,8 @@ def test_what_was_handed_on_ends_with_the_key_of_whoever_handed_it_on() -> None:
 def test_work_is_handed_on_only_as_the_charter_says_and_never_in_a_circle() -> None:
     stage = Stage()
     mates = stage.exchange("mate", stage.login(may_act={"mate"})).json["access_token"]
-    assert refused(stage.exchange("clerk", mates)) == "consent_missing"
-    assert refused(stage.exchange("clerk", chained(stage).json["access_token"])) == "consent_missing"
+    assert refused(stage.exchange("clerk", mates)) == "handing_on_refused"
+    assert refused(stage.exchange("clerk", chained(stage).json["access_token"])) == "handing_on_refused"
     [*_, last] = stage.refusals()
     assert last[:2] == ("tom", "clerk")
 

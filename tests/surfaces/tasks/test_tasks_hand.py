@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from remit.adapters.oauth import AgentAuthentication, AgentKeys, DevelopmentIssuer, TaskTokens, Tokens, TokenService
 from remit.identity import Person, Presented, Registration, with_key
-from remit.pipeline import TaskDesk
+from remit.pipeline import Refusals, TaskDesk
 from remit.surfaces._http import Bounds, Door
+from remit.surfaces._people import PeopleDoor
 from remit.surfaces.data import DataPlane
 from remit.surfaces.tasks import TasksEndpoint
 from remit.testing import Desk, seeded
@@ -41,10 +42,15 @@ class Channel:
             random=seeded(2),
             life=timedelta(hours=1),
             open_max=10,
+            refusals=Refusals(self.desk.store, clock, "tasks"),
         )
         endpoint = TasksEndpoint(
             desk,
-            Tokens(self.tokens, people, {"tom": Person("tom", frozenset({"user"}))}),
+            PeopleDoor(
+                Tokens(self.tokens, people, {"tom": Person("tom", frozenset({"user"}))}),
+                self.desk.live,
+                Refusals(self.desk.store, clock, "tasks"),
+            ),
             hands,
             ISSUER,
             Bounds(),

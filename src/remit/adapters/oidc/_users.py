@@ -58,7 +58,8 @@ class IssuerUsers:
 
     Assertions issued before the start, rounded up to the next full second, are refused, for nobody remembers whether
     they were used then. No difference of clocks is allowed for there: one by an issuer whose clock is behind is refused
-    for as long after the start. What one issuer has asserted takes no room from another.
+    for as long after the start; one by an issuer whose clock is ahead (30 s at most) and that was used may count once
+    more, where the gateway started again within that time. What one issuer has asserted takes no room from another.
     """
 
     def __init__(  # noqa: PLR0913 - four ports, and two sets of addresses that are given by name

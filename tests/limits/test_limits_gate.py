@@ -138,6 +138,14 @@ def test_a_full_window_says_when_it_begins_anew() -> None:
     assert answer.reason.fix
 
 
+def test_a_tasks_own_grant_is_used_up_for_good_and_an_agents_cap_of_that_name_is_not() -> None:
+    answer = refused(Reserve("granted", "=task/t_1", 5, AT + timedelta(hours=1)), 5, AT)
+    assert (answer.reason.code, answer.reason.retry_after_s) == ("limit_reached", 0)
+    assert "used up" in answer.reason.message
+    assert "waiting does not help" in answer.reason.fix
+    assert refused(Reserve("granted", "clerk/granted", 5, AT + timedelta(hours=1)), 5, AT).reason.retry_after_s == 3_600
+
+
 @pytest.mark.parametrize(
     ("before_us", "wait_s"), [(1, 1), (1_000_000, 1), (1_000_001, 2), (0, 1), (-5_000_000, 1)], ids=str
 )

@@ -146,11 +146,31 @@ def test_the_details_of_the_users_token_bind_as_much_as_those_asked_for() -> Non
     [
         (details(use_case="other"), "outside_authority"),
         (details(expires_at="2026-11-22T11:59:59Z"), "task_expired"),
-        (details(operations=["nothing_listed"]), "Task"),
+        (details(operations=[]), "outside_authority"),
+        (details(operations=["look"]), "Task"),
     ],
 )
-def test_details_that_fit_nothing_open_nothing_or_a_task_that_can_do_nothing(wanted: Json, expected: str) -> None:
+def test_details_that_fit_nothing_open_nothing(wanted: Json, expected: str) -> None:
     assert code(played(lambda _, desks: desks.open(TOM, "clerk", "serve", b"{}", wanted))) == expected
+
+
+def test_operations_that_are_in_no_catalogue_are_bad_input_and_named() -> None:
+    async def play(_desk: Desk, desks: TaskDesk) -> list[str]:
+        wanted = details(operations=["look", "lok"])
+        asked = (desks.open(TOM, "clerk", "serve", b"{}", wanted), desks.open_for(LOGIN, "clerk", wanted))
+        said = []
+        for each in asked:
+            with pytest.raises(InputRefusedError) as refused:
+                await each
+            said.append(f"{refused.value.code} {refused.value.message}")
+        older = replace(LOGIN, details=details(operations=["look", "gone"]))  # made before the catalogue changed
+        return [*said, code(await desks.open_for(older, "clerk", None))]
+
+    first, second, third = played(play)
+    assert first == second
+    assert first.startswith("authorization_details_invalid ")
+    assert ("`lok`" in first, "`look`" in first) == (True, False)
+    assert third == "Task"
 
 
 def test_details_that_cannot_be_kept_are_bad_input() -> None:

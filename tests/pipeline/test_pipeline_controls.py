@@ -295,6 +295,45 @@ def test_a_user_is_cut_off_up_to_a_moment_and_what_was_opened_since_goes_on() ->
 
 
 @pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize(
+    ("out", "said", "fix"),
+    [
+        (False, "older logins of the user `tom` count no more: by otto at ", "log in again, and open a new task"),
+        (True, "the user `tom` is revoked: by otto at ", "ask an operator; `remit users restore` (with --agent where"),
+    ],
+)
+def test_an_agent_hears_whether_a_new_login_of_its_user_helps(said: str, fix: str, *, out: bool) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.desk.clock.advance(timedelta(minutes=5))
+        await revoke(stage, Cut(user="tom"), before=stage.desk.clock.now())
+        if out:
+            await revoke(stage, Cut(user="tom", agent="clerk"))
+        answer = await stage.present("look", {})
+        assert isinstance(answer, Refused)
+        assert (answer.reason.code, answer.reason.message[: len(said)]) == ("user_revoked", said)
+        assert answer.reason.fix.startswith(fix)
+
+    revoked = play(scene).leaves("denied")[0]["revoked"]  # (and `play` sees that it follows again from the log)
+    assert (revoked[:2], revoked[3:]) == (["user", "tom"], [] if out else [True])
+
+
+@pytest.mark.requirement("R2.11")
+def test_an_agent_that_is_revoked_once_more_keeps_its_first_reason_beside_the_newest() -> None:
+    async def scene(stage: Stage) -> None:
+        for why in ("first", "second", "third"):
+            assert isinstance(await stage.desk.controls.cut(CLERK, "otto", why), Cutoff)
+            stage.desk.clock.advance(timedelta(minutes=5))
+        says = stage.desk.live.says("agent/clerk")
+        first, again, newest = says.partition("; again by otto at ")
+        assert (first.startswith("by otto at 2026-11-22T12:00:00"), first.endswith(": first")) == (True, True)
+        assert (bool(again), newest.endswith(": third"), "second" in says) == (True, True, False)
+        assert await stage.desk.controls.restore(CLERK, "otto", "mended") is None
+        assert stage.desk.live.says("agent/clerk") == ""
+
+    play(scene)
+
+
+@pytest.mark.requirement("R2.11")
 def test_a_user_whom_nobody_has_seen_is_kept_from_coming() -> None:
     async def scene(stage: Stage) -> None:
         assert replace(await revoke(stage, Cut(user="corp:eve")), elapsed_us=0) == Cutoff(

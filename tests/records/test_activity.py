@@ -207,3 +207,43 @@ def test_many_users_are_told_by_the_first_and_counted() -> None:
 
 def test_nothing_seen_is_nothing_told() -> None:
     assert told(figures(())) == ()
+
+
+@pytest.mark.requirement("R2.8")
+@pytest.mark.parametrize(
+    ("code", "counts"),
+    [
+        ("delegation_other_agent", True),
+        *((code, False) for code in ("assertion_invalid", "client_secret_refused", "certificate_unknown")),
+        *((code, False) for code in ("actor_token_unsupported", "dpop_required", "dpop_proof_replayed")),
+    ],
+)
+def test_who_did_not_prove_which_agent_it_is_counts_for_nobody(code: str, *, counts: bool) -> None:
+    log = Log()
+    leaf = {"user": "tom", "agent": "clerk", "surface": "oauth", "code": code, "message": "no"}
+    log.add("refused", leaf, "")
+    assert bool(log.figures.pairs) is counts
+    assert bool(log.figures.users) is counts
+
+
+@pytest.mark.requirement("R2.8")
+@pytest.mark.parametrize(
+    ("code", "many"),
+    [("agent_revoked", False), ("key_revoked", False), ("task_expired", False), ("outside_use_case", True)],
+)
+def test_an_agent_that_is_over_turned_nobody_away(code: str, *, many: bool) -> None:
+    log = Log()
+    for agent in ("refunds", "payroll", "tracker"):
+        log.denied("eve", agent, code)
+        log.decided("eve", agent, "deny", code, "no", kind="evaluated")
+    assert log.figures.users["eve"].tries_many is many
+    assert log.figures.users["eve"].refused == 3, "they are told all the same"
+
+
+def test_the_empty_user_is_no_user_of_an_agent() -> None:
+    log = Log()
+    leaf = {"user": "", "agent": "clerk", "surface": "oauth", "code": "grant_unsupported", "message": "no"}
+    log.add("refused", leaf, "")
+    log.done("tom", "clerk")
+    assert (log.figures.agents["clerk"].users, log.figures.agents["clerk"].refused) == (1, 1)
+    assert list(log.figures.users) == ["tom"]

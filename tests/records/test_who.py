@@ -8,7 +8,7 @@ import pytest
 
 from remit.core import Allow, Deny, Level, Reason
 from remit.identity import Person
-from remit.records import Basis, evaluated, explain, task_opened, who
+from remit.records import Basis, evaluated, explain, refused, task_opened, who
 from remit.testing import NOON, Desk, desk_call, desk_delegation, desk_task, seeded
 
 KEY = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
@@ -74,6 +74,34 @@ def test_of_one_call_only_its_own_parts_are_named() -> None:
     paid = who(log, "c_3")
     assert [line for what, line in paid if what == "called"] == ["pay of desk: allowed"]
     assert [line.split()[0] for what, line in paid if what == "answered"] == ["olga"]
+
+
+@pytest.mark.requirement("R2.9")
+def test_whoever_was_refused_at_the_door_does_not_act_and_is_named_only_where_it_was_proven() -> None:
+    desk = Desk()
+
+    async def turned_away() -> None:
+        opened = task_opened(desk_task(), at=NOON, by="tom", random=seeded(3), input_body=b"{}")
+        await desk.store.open_task(desk_task(), opened)
+        for agent, user, code in (
+            ("planner", "tom", "delegation_other_agent"),
+            ("planner", "tom", "delegation_other_agent"),
+            ("planner", "tom", "assertion_invalid"),
+            ("", "", "token_expired"),
+        ):
+            by = replace(desk_delegation(), agent=agent, user=user)
+            await desk.store.append(refused(by, at=NOON, surface="oauth", code=code, message="no"))
+
+    asyncio.run(turned_away())
+    said = who(desk.store.log)
+    assert [line for what, line in said if what in ("who asks", "who acts")] == [
+        *("tom, vouched for by the development issuer", "clerk")
+    ]
+    assert [line for what, line in said if what == "refused"] == [
+        "planner for tom at the door (oauth): delegation_other_agent, 2 times",
+        "planner at the door (oauth): assertion_invalid",
+        "no agent at the door (oauth): token_expired",
+    ]
 
 
 def test_a_question_is_told_as_one_and_steers_no_terminal() -> None:

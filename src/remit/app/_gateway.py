@@ -163,6 +163,7 @@ class App:
             check_tools=self.check_tools,
             rollback=self.rollback,
             origin=self.origin,
+            issuers=frozenset(self.settings.issuers),
         )
 
     def health(self) -> dict[str, JsonValue]:

@@ -16,19 +16,25 @@ import cedarpy
 import httpx2
 import uvloop
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from remit.adapters.checkpoints import CheckpointFile
+from remit.adapters.credentials import Secrets
 from remit.adapters.http1 import Pool, PoolLimits
 from remit.adapters.keys import load_or_create
 from remit.adapters.mcp_upstream import McpUpstream
+from remit.adapters.oauth import TrustBundles
+from remit.adapters.oidc import FetchFailedError, HttpFetch
+from remit.adapters.oidc._discovery import discover
 from remit.adapters.project import (
     Checked as CheckedProject,
 )
 from remit.adapters.project import (
     ClientServer,
     Settings,
+    bundles_missing,
     check_project,
     from_mcp_json,
     lock_text,
@@ -41,12 +47,14 @@ from remit.adapters.project import (
     write_project,
 )
 from remit.adapters.sqlite import SQLITE_OLDEST
+from remit.adapters.system import SystemClock
 from remit.app._gateway import GATEWAY_FILE
 from remit.app._serving import serving
 from remit.catalogue import (
     DEVELOPMENT_ROLE,
     Descriptor,
     Pin,
+    Secret,
     Signer,
     Tool,
     TrustRoot,
@@ -69,11 +77,12 @@ from remit.core import (
     parse_strict,
 )
 from remit.identity import read_agent_key
-from remit.pipeline import Snapshot
+from remit.pipeline import CredentialUnavailableError, Snapshot
 from remit.surfaces.cli import Checked, Finding, Locked, Ready, Served, Signed, Trusted, Written
 
 LISTING_TIMEOUT_S = 5.0  # for one tool server to list its tools
 READY_TIMEOUT_S = 3.0
+DISCOVERY_TIMEOUT_S = 2.0  # for one issuer to say where its keys are
 LISTING_BYTES_MAX = 4 << 20
 MCP_JSON_BYTES_MAX = 1 << 20
 KEY_FILE_BYTES_MAX = 1 << 14
@@ -96,6 +105,7 @@ class LocalWorkshop:
             *found.warnings,
             *_approvers_nobody(found.snapshot, settings),
             *unmatched(found.snapshot, settings),
+            *bundles_missing(root, settings),
         )
         return Checked(
             digest=found.snapshot.digest,
@@ -170,7 +180,7 @@ class LocalWorkshop:
             _refuse_existing(key)
             public = load_or_create(key).public_key().public_bytes_raw()
         else:
-            public = urlsafe_b64decode(str(_public_key(key)["x"]) + "=")
+            public = _reviewers_key(key)
         try:
             changed = _with_person(old, person, frozenset(roles), public, thresholds)
         except RemitError:
@@ -442,7 +452,7 @@ def _definitions(snapshot: Snapshot, file: str) -> dict[str, JsonObject]:
 
 def _public_key(path: Path) -> JsonObject:
     """Read a public key, as a JWK or in PEM. Nothing of a private one is repeated."""
-    fix = "give an Ed25519 public key, as a JWK or in PEM"
+    fix = "give a public key for Ed25519 or ES256 (P-256), as a JWK or in PEM"
     if path.stat().st_size > KEY_FILE_BYTES_MAX:
         raise InputRefusedError("key_invalid", f"`{path.name}` is too long for a key", fix)
     body = path.read_bytes()
@@ -455,14 +465,33 @@ def _public_key(path: Path) -> JsonObject:
         found = load_pem_public_key(body)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise InputRefusedError("key_invalid", f"`{path.name}` holds no public key", fix) from error
-    if not isinstance(found, Ed25519PublicKey):
-        raise InputRefusedError("key_invalid", f"`{path.name}` holds a key of another kind", fix)
-    return _jwk(found)
+    match found:
+        case Ed25519PublicKey():
+            return _jwk(found)
+        case EllipticCurvePublicKey(curve=SECP256R1()):
+            point = found.public_numbers()
+            x, y = (_base64url(number.to_bytes(32)) for number in (point.x, point.y))
+            return read_agent_key({"kty": "EC", "crv": "P-256", "x": x, "y": y})
+        case _:
+            said = f"`{path.name}` holds a key of another kind: Ed25519 and P-256 are taken, RSA is not"
+            raise InputRefusedError("key_invalid", said, fix)
+
+
+def _reviewers_key(path: Path) -> bytes:
+    """Read the public key that a reviewer signs with, which is one for Ed25519."""
+    key = _public_key(path)
+    if key["kty"] != "OKP":
+        said = f"`{path.name}` holds a key of another kind: reviews are signed with Ed25519"
+        raise InputRefusedError("key_invalid", said, "give an Ed25519 public key, as a JWK or in PEM")
+    return urlsafe_b64decode(f"{key['x']}=")
 
 
 def _jwk(key: Ed25519PublicKey) -> JsonObject:
-    x = urlsafe_b64encode(key.public_bytes_raw()).rstrip(b"=").decode("ascii")
-    return read_agent_key({"kty": "OKP", "crv": "Ed25519", "x": x})
+    return read_agent_key({"kty": "OKP", "crv": "Ed25519", "x": _base64url(key.public_bytes_raw())})
+
+
+def _base64url(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 # --- roles that nobody has -------------------------------------------------------------------------------------------
@@ -523,6 +552,12 @@ def _findings(root: Path) -> Iterator[Finding]:
     yield from _reviews(project.snapshot, settings)
     yield _disk(root)
     yield from _keys(root)
+    yield from _bundles(root, settings)
+    asked = settings.authzen
+    said = "none is named: calls are decided here alone" if asked is None else f"`{asked.url}` is asked of each call"
+    yield Finding(name="authzen", ok=True, says=said)
+    yield asyncio.run(_issuers(settings))
+    yield from asyncio.run(_secrets(root, project.snapshot))
     yield _gateway(root, settings)
     yield from asyncio.run(_tools(root.resolve(), project.snapshot))
 
@@ -556,6 +591,67 @@ def _keys(root: Path) -> Iterator[Finding]:
         exposed = stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
         says = "can be read by others" if exposed else "only its owner can read it"
         yield Finding(name=f"key {path.name}", ok=not exposed, says=says, fix=f"chmod 600 {path}" if exposed else "")
+
+
+def _bundles(root: Path, settings: Settings) -> Iterator[Finding]:
+    """Say whether the trust bundles, where any are named, hold keys."""
+    found = TrustBundles({domain: root / file for domain, file in settings.spiffe.items()})
+    wrong = [
+        f"`{settings.spiffe[name]}`" for name, body in found.items() if not (isinstance(body, dict) and "keys" in body)
+    ]
+    if found:
+        says = f"not there, or no bundle: {', '.join(wrong)}" if wrong else f"{len(found)} bundle(s) can be read"
+        fix = "put the trust domain's bundle there: a JWK set" if wrong else ""
+        yield Finding(name="spiffe", ok=not wrong, says=says, fix=fix)
+
+
+async def _issuers(settings: Settings) -> Finding:
+    """Ask every issuer where its keys are."""
+    fetch, wrong = HttpFetch(), list[str]()
+    for issuer in settings.issuers.values():
+        try:
+            async with asyncio.timeout(DISCOVERY_TIMEOUT_S):
+                await discover(issuer.issuer, fetch)
+        except TimeoutError:
+            wrong.append(f"`{issuer.name}`: no answer within {DISCOVERY_TIMEOUT_S:g} s")
+        except FetchFailedError as error:
+            wrong.append(f"`{issuer.name}`: {error.message}")
+    known = len(settings.issuers)
+    says = (
+        "; ".join([f"{known} named", *wrong]) if wrong or not known else f"{known} named, each says where its keys are"
+    )
+    fix = "see that the address under `issuers:` in remit.yaml is right and answers from here" if wrong else ""
+    return Finding(name="issuers", ok=not wrong, says=says, fix=fix)
+
+
+async def _secrets(root: Path, snapshot: Snapshot) -> list[Finding]:
+    """Read tools' secrets as the gateway would, and say none.
+
+    What the environment has here is only a hint, and the keyring is not asked: it might ask a person.
+    """
+    clock, faults, hints, fix = SystemClock(), list[str](), list[str](), ""
+    kept = sorted({(each.source, each.name) for each in _secret_credentials(snapshot)})
+    secrets = Secrets(os.environ, root, clock)
+    for source, name in kept:
+        if source == "keyring":
+            hints.append(f"`keyring:{name}` was not asked")
+            continue
+        try:
+            await secrets.value(Secret(source=source, name=name), clock.now())
+        except CredentialUnavailableError as error:
+            if source == "env":
+                hints.append(f"here, which need not be where the gateway runs: {error.message}")
+            else:
+                faults.append(error.message)
+                fix = error.fix
+    says = "; ".join([*(faults or [f"{len(kept)} referred to"]), *hints])
+    return [Finding(name="secrets", ok=not faults, says=says, fix=fix)] if kept else []
+
+
+def _secret_credentials(snapshot: Snapshot) -> Iterator[Secret]:
+    for tool in snapshot.tools.values():
+        if isinstance(tool.credential, Secret):
+            yield tool.credential
 
 
 def _gateway(root: Path, settings: Settings) -> Finding:

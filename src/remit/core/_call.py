@@ -103,11 +103,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Why authority is gone: `what` is `agent`, `user`, `task` or `key`, `name` which one, `why` what was said."""
+    """Why authority is gone: `what` is `agent`, `user`, `task` or `key`, `name` which one, `why` what was said.
+
+    `again`: only what rests on an older login of the user's is gone; a new one counts.
+    """
 
     what: str
     name: str
     why: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

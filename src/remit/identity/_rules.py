@@ -7,9 +7,10 @@ from remit.core import Allow, Authority, Decision, Delegation, Deny, Level, Reas
 from remit.identity._model import CHAIN_MAX, USER, Person, Registration, UserToken
 
 _REOPEN = "open a new task"
+_LOG_IN = "log in again, and open a new task"
 _FIXES = {
     "agent": "ask an operator; `remit agents restore`",
-    "user": "ask an operator; `remit users restore`",
+    "user": "ask an operator; `remit users restore` (with --agent where it was one agent's)",
     "task": _REOPEN,
     "key": "register another key of the agent, and open a new task",
 }
@@ -55,6 +56,9 @@ def is_cut_off(revoked: Revocation | None) -> Decision:
     """Allow only while nobody has cut off an agent, a user, a task or a key that the authority rests on (R2.11)."""
     if revoked is None:
         return Allow()
+    if revoked.again:
+        said = f"older logins of the {revoked.what} `{revoked.name[:64]}` count no more: {revoked.why}"
+        return Deny(Reason(f"{revoked.what}_revoked", said, _LOG_IN))
     named = f"the {revoked.what} `{revoked.name[:64]}` is revoked: {revoked.why}"
     return Deny(Reason(f"{revoked.what}_revoked", named, _FIXES.get(revoked.what, _REOPEN)))
 

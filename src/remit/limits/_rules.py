@@ -6,6 +6,9 @@ from functools import lru_cache
 from remit.core import Allow, Decision, Deny, Reason, Reserve
 from remit.limits._model import Cap, Per, Window
 
+GRANTED = "granted"  # the cap that is no cap of the agent's, but what its task was granted
+GRANT_KEYS = "="  # what the keys of such counters begin with, and an agent's name cannot
+
 _EFFECTS = frozenset({"read", "write", "execute", "irreversible"})
 _SECOND = timedelta(seconds=1)
 _AGENT, _USER, _TOOL, _TASK = Per  # (looking a member up in its enumeration costs more than using it)
@@ -53,10 +56,13 @@ def is_capped(  # noqa: PLR0913 - the five things a cap may count by are five va
 
 
 def refused(reserve: Reserve, used: int, now: datetime) -> Deny:
-    """Say that a cap is full, and in how many seconds, rounded up, the same call may succeed."""
+    """Say that a cap is full, and in how many seconds, rounded up, the same call may succeed; of a grant, never."""
     if reserve.resets_at is None:
         said = f"`{reserve.cap}` lets {reserve.max} calls be under way at once, and {used} are"
         return Deny(Reason("limit_concurrency", said, "wait until one of them has ended", 1))
+    if reserve.cap == GRANTED and reserve.key.startswith(GRANT_KEYS):
+        said = f"the task's own grant of {reserve.max} calls is used up: {used} were made"
+        return Deny(Reason("limit_reached", said, "ask the user for a new grant: waiting does not help"))
     said = f"`{reserve.cap}` allows {reserve.max} calls until {reserve.resets_at:%Y-%m-%dT%H:%MZ}, and {used} were made"
     wait_s = max(1, -((now - reserve.resets_at) // _SECOND))
     return Deny(Reason("limit_reached", said, "wait, or ask the agent's owner to raise the limit", wait_s))

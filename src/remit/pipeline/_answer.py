@@ -11,6 +11,11 @@ from remit.pipeline._ports import Sent, UpstreamAnswer, UpstreamFailure
 SAID_TO_AGENTS = frozenset({"tool_changed", "tool_unverified", "artefact_mismatch"})
 """Failures whose detail is our own finding and no word of the tool's."""
 
+CREDENTIAL_CODES = frozenset({
+    "secret_missing", "secret_exposed", "secret_invalid", "exchange_unreachable", "exchange_refused",
+})  # fmt: skip
+"""Failures for want of what the tool knows our calls by. Where that is kept is for the record, and not for agents."""
+
 LOOK_FIRST = "look whether it happened before you try again"
 
 
@@ -53,6 +58,9 @@ def answer_of(call: str, answer: UpstreamAnswer | UpstreamFailure) -> Answer:
     match answer:
         case UpstreamAnswer(result=result):
             return Done(call, result)
+        case UpstreamFailure(code=code, sent=Sent.NOT_SENT) if code in CREDENTIAL_CODES:
+            fix = "ask an operator: the tool's credential is missing"
+            return Failed(call, Reason(code, "there is nothing to show the tool", fix), effect_possible=False)
         case UpstreamFailure(code=code, sent=Sent.NOT_SENT, detail=detail):
             said = detail if code in SAID_TO_AGENTS else "the tool could not be reached"
             reason = Reason(code, said, "tell the tool's owner")

@@ -32,7 +32,8 @@ def _looked_at(facts: Facts) -> JsonObject:
         if says:
             more[name] = says
     if facts.revoked is not None:
-        more["revoked"] = [facts.revoked.what, facts.revoked.name, facts.revoked.why]
+        said = [facts.revoked.what, facts.revoked.name, facts.revoked.why]
+        more["revoked"] = [*said, True] if facts.revoked.again else [*said]
     if facts.outside is not None:
         more["outside"] = [facts.outside.permits, facts.outside.why, facts.outside.failed]
     if facts.sourced:
@@ -51,7 +52,10 @@ def _bare(approval: Approval) -> Approval:
 def cut_off(leaf: JsonObject) -> Revocation | None:
     """Read back who an entry says was cut off."""
     said = leaf.get("revoked")
-    return Revocation(*map(str, said)) if isinstance(said, list) and len(said) == 3 else None
+    if not isinstance(said, list) or len(said) not in (3, 4):
+        return None
+    what, name, why = map(str, said[:3])
+    return Revocation(what, name, why, again=said[3:] == [True])
 
 
 def said_outside(leaf: JsonObject) -> Opinion | None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from remit.core import Attribute, Authority, Delegation, Json, JsonObject, Level, Revocation, Task, ToolCall
-from remit.identity import Cut, UserCuts, read_user_cuts, user_cut
+from remit.identity import EVERY_AGENT, Cut, UserCuts, read_user_cuts, user_cut
 from remit.permissions import Approval, Flow, Memory, Opinion, Sourced, State
 from remit.pipeline._facts import Facts, Snapshot, Versions
 from remit.pipeline._ports import Clock, Control
@@ -108,6 +108,7 @@ class Live:
         self._memories: dict[str, Memory] = {}  # by task; one that is missing here is read back from the log
         self._later = later  # runs something soon, once whoever waits for an answer has it
         self._unlearned: list[tuple[ToolCall, Facts, bytes]] = []
+        self.began_at = clock.now()  # of what happened before, only what is durable is known
         self._versions: dict[_Pair, Versions] = {}  # until anything changes
         self._cut = {name: says for name, (_, says) in controls.items() if says and name.startswith(_CUTTING)}
         self._user_cuts: dict[str, UserCuts] = {
@@ -167,9 +168,9 @@ class Live:
         if (cuts := self._user_cuts.get(user_control(delegation.user))) is not None:
             task = self._tasks.get(delegation.task)
             # (A task that is closed by now was opened before whatever closed it.)
-            why = user_cut(cuts, delegation.agent, _LONG_AGO if task is None else task.since)
-            if why:
-                return Revocation("user", delegation.user, why)
+            found = _user_cut(delegation.user, cuts, delegation.agent, _LONG_AGO if task is None else task.since)
+            if found is not None:
+                return found
         for key in delegation.keys:
             if why := self._cut.get(key_control(key), ""):
                 return Revocation("key", key, why)
@@ -194,8 +195,7 @@ class Live:
 
     def user_revocation(self, user: str, agent: str, at: datetime) -> Revocation | None:
         """Return why a user may have no task opened with an agent on a login from `at`, if so it is."""
-        why = user_cut(self._user_cuts.get(user_control(user), {}), agent, at)
-        return Revocation("user", user, why) if why else None
+        return _user_cut(user, self._user_cuts.get(user_control(user), {}), agent, at)
 
     def user_cuts(self) -> Mapping[str, UserCuts]:
         """Return what is cut off of users' authority, by user."""
@@ -390,6 +390,15 @@ class Live:
                 agent, operation, arguments = asked.pop(entry.call)
                 flow = self._snapshot.flows.get((agent, operation), _SAYS_NOTHING)
                 memory.learn_result(operation, entry.call, flow, arguments, bodies["result"])
+
+
+def _user_cut(user: str, cuts: UserCuts, agent: str, since: datetime) -> Revocation | None:
+    """Return why what a user does with an agent on a login of `since` is cut off; a new login may be all it needs."""
+    why = user_cut(cuts, agent, since)
+    if not why:
+        return None
+    out = any(cuts[name].out for name in (EVERY_AGENT, agent) if name in cuts)
+    return Revocation("user", user, why, again=not out)
 
 
 def _kind_of(task: Task) -> _Kind:

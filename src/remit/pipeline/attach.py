@@ -28,7 +28,7 @@ def _nobody(login: UserToken) -> Delegation:
         use_case="",
         expires_at=login.expires_at,
         level=Level.CLIENT,
-        client=f"{login.issuer}:{login.client_id}",
+        client=f"{login.issuer}:{login.client_id}" if login.client_id else "",
     )
 
 

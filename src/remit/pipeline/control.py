@@ -43,6 +43,7 @@ REVIEWS_KEPT_MAX = 20  # of one operation, whose quarantine is remembered
 WHY_CHARS_MAX = 500
 
 _KEYS = "keys"  # the turn of those who change any agent's keys
+_AGAIN = "; again by "  # between the first revocation and the newest
 _TURN_WAIT_S = 60.0  # for the bell to say that a turn has come; then it is looked at once more
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -263,7 +264,7 @@ class ControlDesk:
         now, name = self.clock.now(), cut_control(cut)
         said = _says(by, why, utc_text(now))
         made = UserCut(said, before, out=before is None)
-        says = with_user_cut(self.live.says(name), cut.agent, made) if cut.user else said
+        says = with_user_cut(self.live.says(name), cut.agent, made) if cut.user else _again(self.live.says(name), said)
         tasks, voided = self._tasks_for(cut, before), f"{_noun(cut)} revoked by {by}"
         void = tuple(
             replace(each, state=State.VOID, by=voided, version=each.version + 1) for each in self.live.waiting_in(tasks)
@@ -292,6 +293,7 @@ class ControlDesk:
             "calls": done.calls,
             "tokens": done.tokens,
             "elapsed_us": done.elapsed_us,
+            **({"agent": cut.agent} if cut.user else {}),
         }
         entry = records.control(name, "revocation_complete", at=self.clock.now(), by="gateway", said=told)
         if not late:
@@ -365,6 +367,11 @@ def _told(cut: Cut, why: str, before: datetime | None, tasks: Sequence[str], voi
 
 def _says(by: str, why: str, at: str) -> str:
     return f"by {by} at {at}: {why[:WHY_CHARS_MAX]}"
+
+
+def _again(stands: str, said: str) -> str:
+    """Say a revocation that comes on top of one: the first stays to be seen, and the newest."""
+    return f"{stands.partition(_AGAIN)[0]}; again {said}" if stands else said
 
 
 def _unknown_agent(agent: str) -> Reason:

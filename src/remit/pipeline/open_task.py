@@ -18,7 +18,9 @@ from remit.core import (
     Delegation,
     Deny,
     Hold,
+    InputRefusedError,
     Json,
+    JsonObject,
     Level,
     Reason,
     Task,
@@ -35,6 +37,8 @@ from remit.pipeline.refusals import Refusals
 
 _NOTHING_GIVEN = canonical_bytes({"input": None})
 _NO_REGISTRATION = Registration()
+
+NAMED_MAX = 10  # operations that one refusal names
 
 
 _WHICH = Reason("use_case_missing", "the agent has several use cases", "name one in authorization_details")
@@ -87,7 +91,7 @@ class TaskDesk:
         refused = _use_case_wrong(bounds, use_case) or self._refusal(person, task)
         if refused is not None:
             await self._tell_refused(task, refused)
-        return refused or await self._kept(task, by=person.name, given=given)
+        return refused or await self._kept(task, by=person.name, given=given, how=_how("channel", login))
 
     async def open_for(self, login: UserToken, agent: str, details: Json, *, asserted: bool = False) -> Task | Reason:
         """Open a task that an agent asks for with its user's token.
@@ -111,7 +115,8 @@ class TaskDesk:
             return _WHICH
         task = self._task(login.person, agent, use_case, bounds, now, login=login, until=login.expires_at)
         refused = _use_case_wrong(bounds, use_case) or self._refusal(login.person, task)
-        return refused or await self._kept(task, by=f"agent {agent}", given=_NOTHING_GIVEN)
+        how = _let(login, agent, consent, asserted=asserted)
+        return refused or await self._kept(task, by=f"agent {agent}", given=_NOTHING_GIVEN, how=how)
 
     async def hand_on(self, delegation: Delegation, to: str, details: Json) -> Task | Reason:
         """Open a task of `to` within the one that `delegation` acts in; the caller has asked whether that one lives."""
@@ -141,7 +146,8 @@ class TaskDesk:
             counters=(*parent.counters, *handed.counters),
         )
         refused = _reason(strictest((borne, far))) or self._refusal(person, task)
-        return refused or await self._kept(task, by=f"agent {parent.agent}", given=_NOTHING_GIVEN)
+        how: JsonObject = {"by": "handed_on", "task": parent.id}
+        return refused or await self._kept(task, by=f"agent {parent.agent}", given=_NOTHING_GIVEN, how=how)
 
     async def implicit(self, login: UserToken) -> Delegation | Reason:
         """Return what a plain MCP client's token of its user lets it do: one task for all, reads only."""
@@ -162,7 +168,8 @@ class TaskDesk:
             refused = self._refusal(login.person, task)
             if refused is not None:
                 return refused
-            await self._kept(task, by=f"client {login.issuer}:{login.client_id}", given=_NOTHING_GIVEN)
+            by = f"client {login.issuer}:{login.client_id}"
+            await self._kept(task, by=by, given=_NOTHING_GIVEN, how=_how("client", login))
         task = known or task
         return Delegation(
             user=login.person.name,
@@ -187,6 +194,7 @@ class TaskDesk:
         until: datetime | None = None,
     ) -> Task:
         """Return a task with the least that everybody allows: of the charter, too, where anybody narrows it."""
+        self._check_asked(bounds)
         authority = ALL
         for each in bounds:
             authority = narrowed(authority, each.wanted.authority)
@@ -231,10 +239,20 @@ class TaskDesk:
             ),
             identity.may_begin(task.opened_at, task.expires_at),
         )
-        return _reason(strictest(gates))
+        return _reason(strictest(gates)) or _nothing_left(task)
 
-    async def _kept(self, task: Task, *, by: str, given: bytes) -> Task:
-        entry = records.task_opened(task, at=task.opened_at, by=by, random=self.random, input_body=given)
+    def _check_asked(self, bounds: tuple[_Bound, ...]) -> None:
+        """Check that what is asked for exists; a login or a consent may be older than the catalogue."""
+        asked = {name for each in bounds if not each.counter for name in each.wanted.authority.operations or ()}
+        unknown = sorted(asked - self.live.snapshot.descriptors.keys())
+        if unknown:
+            named = ", ".join(f"`{each}`" for each in unknown[:NAMED_MAX])
+            said = f"{len(unknown)} of the operations asked for are not in the catalogue: {named}"
+            fix = "name operations of the use case: `remit agents show AGENT` lists them"
+            raise InputRefusedError("authorization_details_invalid", said, fix)
+
+    async def _kept(self, task: Task, *, by: str, given: bytes, how: JsonObject) -> Task:
+        entry = records.task_opened(task, at=task.opened_at, by=by, random=self.random, input_body=given, how=how)
         # Counted from here on, so that tasks opened at once do not pass the cap together; nobody holds its token yet.
         self.live.admit(task, given)
         kept = False
@@ -268,6 +286,23 @@ class TaskDesk:
         return frozenset() if case is None else case.operations
 
 
+def _how(word: str, login: UserToken | None, consent: Consent | None = None) -> JsonObject:
+    """Say what let a task be opened, and through which client the user had logged in, where the login names one."""
+    client = "" if login is None or not login.client_id else ":".join(filter(None, (login.issuer, login.client_id)))
+    return {
+        "by": word,
+        **({"client": client} if client else {}),
+        **({} if consent is None else {"given": utc_text(consent.given)}),
+    }
+
+
+def _let(login: UserToken, agent: str, consent: Consent | None, *, asserted: bool) -> JsonObject:
+    """Say what let `agent` open a task by itself."""
+    if asserted:
+        return _how("assertion", login)
+    return _how("may_act", login) if agent in login.may_act else _how("consent", login, consent)
+
+
 def _acting(task: Task) -> Delegation:
     return Delegation(
         user=task.user,
@@ -296,6 +331,14 @@ def _of_consent(consent: Consent | None, agent: str, user: str) -> _Bound | None
     if consent is None or consent.wanted is None:
         return None
     return _Bound(consent.wanted, f"=consent/{agent}/{user}/{utc_text(consent.given)}", consent.until)
+
+
+def _nothing_left(task: Task) -> Reason | None:
+    """Say that a task could do nothing at all; None where it can."""
+    if task.authority.operations is None or task.authority.operations:
+        return None
+    said = f"nothing is left of use case `{task.use_case[:64]}`: of its operations none is allowed by everybody"
+    return Reason("outside_authority", said, "ask for operations of the use case that user, consent and task allow")
 
 
 def _named(bounds: tuple[_Bound, ...]) -> str:

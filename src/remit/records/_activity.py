@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from remit.core import Json, JsonObject
-from remit.records._explain import printable
+from remit.records._explain import printable, proves_nobody
 from remit.records._model import Entry
 
 AGENTS_MIN = 3  # agents that a user has tried before it can be called many
@@ -58,7 +58,8 @@ class Pair:
     """What one user did with one agent.
 
     `calls` is everything that was to be done, `refused` those denied or refused at the door, `held` those that waited,
-    `done` those whose tool did them. `probes` only asked for a decision, `probes_denied` of them got a no. `equal` of
+    `done` those whose tool did them. `probes` only asked for a decision, `probes_denied` of them got a no. `over` of
+    all those that got a no did because the agent, a key or the task was over, which is not the user's doing. `equal` of
     the calls repeat an earlier one, `run_max` is the longest row of equal ones, in a task or across tasks: a held call
     is meant to be repeated, and counts in neither. `per_minute_max` is the most in one minute of the clock.
     """
@@ -72,6 +73,7 @@ class Pair:
     held: int
     probes: int
     probes_denied: int
+    over: int
     operations: int
     tasks: int
     equal: int
@@ -80,9 +82,9 @@ class Pair:
 
     @property
     def turned_away(self) -> bool:
-        """Whether the agent refused this user at least half of what was tried."""
-        no = self.refused + self.probes_denied
-        return no > 0 and no * 100 >= REFUSED_PERCENT_MIN * (self.calls + self.probes)
+        """Whether the agent refused this user at least half of what was tried, while it could act at all."""
+        no = self.refused + self.probes_denied - self.over
+        return no > 0 and no * 100 >= REFUSED_PERCENT_MIN * (self.calls + self.probes - self.over)
 
     @property
     def loops(self) -> bool:
@@ -142,11 +144,14 @@ class Figures:
 def sightings(entries: Iterable[Entry]) -> Iterator[Seen]:
     """Say of each entry what counts here; entries that say nothing of an agent's doing are passed over.
 
+    So are refusals of somebody who did not prove which agent they are: they count for nobody.
     Of the arguments, where they came along and still exist, only a hash is kept.
     """
     for entry in entries:
         if entry.kind in _CALLS or entry.kind in ("outcome", "refused"):
-            yield _sighting(entry, json.loads(entry.leaf))
+            seen = _sighting(entry, json.loads(entry.leaf))
+            if entry.kind != "refused" or not proves_nobody(seen.code):
+                yield seen
 
 
 def figures(seen: Iterable[Seen]) -> Figures:
@@ -231,12 +236,17 @@ def _pair(key: tuple[str, str], seen: list[Seen]) -> Pair:
         held=sum(each.said == "hold" for each in calls),
         probes=len(probes),
         probes_denied=sum(each.said == "deny" for each in probes),
+        over=sum(each.said == "deny" and _over(each.code) for each in (*calls, *probes)),
         operations=len({each.operation for each in (*calls, *probes) if each.operation}),
         tasks=len({each.task for each in (*calls, *probes) if each.task}),
         equal=_repeats(calls),
         run_max=_longest_run(calls),
         per_minute_max=_peak(calls),
     )
+
+
+def _over(code: str) -> bool:
+    return code in ("agent_revoked", "key_revoked") or code.startswith("task_")
 
 
 def _user(pairs: list[Pair]) -> UserTotals:
@@ -258,10 +268,10 @@ def _user(pairs: list[Pair]) -> UserTotals:
 
 
 def _agent(pairs: list[Pair], calls: list[Seen]) -> AgentTotals:
-    looping = sum(each.loops for each in pairs)
+    looping = sum(each.loops for each in pairs if each.user)
     return AgentTotals(
         agent=pairs[0].agent,
-        users=len(pairs),
+        users=sum(bool(each.user) for each in pairs),
         users_looping=looping,
         calls=sum(each.calls for each in pairs),
         done=sum(each.done for each in pairs),

@@ -161,12 +161,20 @@ def unknown(call: str, task: str, intent: int, *, at: datetime) -> Draft:
     return Draft(kind="unknown", task=task, call=call, leaf=canonical_bytes(leaf))
 
 
-def task_opened(task: Task, *, at: datetime, by: str, random: Random, input_body: bytes) -> Draft:
-    """Write that the user's channel opened a task, with what it was given."""
+def task_opened(  # noqa: PLR0913 - each is a part of what was opened
+    task: Task, *, at: datetime, by: str, random: Random, input_body: bytes, how: JsonObject | None = None
+) -> Draft:
+    """Write that a task was opened, and what it was given.
+
+    `how` says what let `by` open it: `{"by": ...}`, and whatever belongs to it. The words are `channel`, `consent`,
+    `may_act`, `assertion`, `handed_on` and `client`.
+    """
     payload, commitment = commit("input", input_body, random)
     leaf: JsonObject = {"v": 1, "kind": "task_opened", "at": utc_text(at), "by": by, "input": commitment}
     leaf.update(task_json(task))
     leaf["task"] = task.id
+    if how:
+        leaf["how"] = how
     return Draft(kind="task_opened", task=task.id, call="", leaf=canonical_bytes(leaf), payloads=(payload,))
 
 

@@ -36,16 +36,20 @@ def who(entries: Iterable[Entry], call: str = "") -> tuple[tuple[str, str], ...]
     """
     leaves: list[tuple[Entry, JsonObject]] = [(entry, json.loads(entry.leaf)) for entry in entries]
     opened = next((leaf for _, leaf in leaves if leaf["kind"] == "task_opened"), {})
-    acts = [leaf for entry, leaf in leaves if "level" in leaf and call in ("", entry.call)]
+    named = [leaf for entry, leaf in leaves if "level" in leaf and call in ("", entry.call)]
+    # (Whoever was refused at the door did nothing, and need not be who it was said to be.)
+    turned = [leaf for leaf in named if leaf["kind"] == "refused"]
+    acts = [leaf for leaf in named if leaf["kind"] != "refused"]
     approvals = {str(leaf["approval"]) for leaf in acts if "approval" in leaf} | _lifting(acts)
     answers = [leaf for _, leaf in leaves if leaf["kind"] == "approval" and (not call or leaf["approval"] in approvals)]
     of_any = acts or ([opened] if opened else [])
     said = (
-        *(("who asks", line) for line in _once(_asks(leaf) for leaf in of_any)),
+        *(("who asks", line) for line in _once(_asks(leaf) for leaf in of_any if leaf["user"])),
         *(("who acts", line) for line in _once(_acts(leaf) for leaf in of_any)),
         *(("attached", line) for line in _once(_attached(leaf) for leaf in acts)),
         *(("keys", line) for line in _once(", ".join(_keys(leaf)) for leaf in acts)),
         *(("called", line) for line in _called(acts)),
+        *(("refused", line) for line in _counted(_turned_away(leaf) for leaf in turned)),
         *(("answered", line) for leaf in answers for line in _approval(leaf, {})),
         *(("joined by", line) for line in _joined(opened)),
     )
@@ -74,6 +78,19 @@ def _acts(leaf: JsonObject) -> str:
     return f"{leaf['agent'] or 'no agent'}{client}{chain}"
 
 
+def proves_nobody(code: str) -> bool:
+    """Whether a refusal's code says that the one who came did not prove which agent they are.
+
+    Then nothing that the entry says of the user is known to be so: nobody but that somebody did come.
+    """
+    return code in _PROVES_NOBODY or code.startswith(("assertion_", "dpop_"))
+
+
+def _turned_away(leaf: JsonObject) -> str:
+    whose = "" if proves_nobody(str(leaf["code"])) or not leaf["user"] else f" for {leaf['user']}"
+    return f"{leaf['agent'] or 'no agent'}{whose} at the door ({leaf['surface']}): {leaf['code']}"
+
+
 def _attached(leaf: JsonObject) -> str:
     return f"level {leaf['level']}: {_LEVELS.get(str(leaf['level']), 'not known here')}"
 
@@ -85,7 +102,15 @@ def _keys(leaf: JsonObject) -> list[str]:
 def _called(acts: list[JsonObject]) -> Iterator[str]:
     counts = Counter((str(leaf["operation"]), str(leaf["tool"]), _word(leaf)) for leaf in acts if "operation" in leaf)
     for (operation, tool, word), count in counts.items():
-        yield f"{operation}{f' of {tool}' if tool else ''}: {word}{f', {count} times' if count > 1 else ''}"
+        yield f"{operation}{f' of {tool}' if tool else ''}: {word}{_times(count)}"
+
+
+def _counted(lines: Iterable[str]) -> Iterator[str]:
+    return (f"{line}{_times(count)}" for line, count in Counter(lines).items())
+
+
+def _times(count: int) -> str:
+    return f", {count} times" if count > 1 else ""
 
 
 def _word(leaf: JsonObject) -> str:
@@ -97,7 +122,7 @@ def _word(leaf: JsonObject) -> str:
 def _joined(opened: JsonObject) -> Iterator[str]:
     if not opened:
         return
-    yield f"task {opened['task']} in {opened['use_case']}, opened by {opened['by']}"
+    yield f"task {opened['task']} in {opened['use_case']}, opened by {opened['by']}{_how(opened)}"
     yield f"from {opened['opened']} until {opened['expires']}"
     if "parent" in opened:
         yield f"handed on from task {opened['parent']}"
@@ -110,8 +135,28 @@ def _once(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _task_opened(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
-    yield f"task opened by {leaf['by']}: agent {leaf['agent']} may act for {leaf['user']} in `{leaf['use_case']}`"
+    by = f"{leaf['by']}{_how(leaf)}"
+    yield f"task opened by {by}: agent {leaf['agent']} may act for {leaf['user']} in `{leaf['use_case']}`"
     yield f"until {leaf['expires']}; given {bodies.get('input', _ERASED)}"
+
+
+def _how(leaf: JsonObject) -> str:
+    """Tell what let a task be opened; nothing of the user's own channel where it has no name."""
+    how = leaf.get("how")
+    if not isinstance(how, dict):
+        return ""
+    word, client = str(how.get("by")), str(how.get("client", ""))
+    if word == "channel":
+        return f", through the client {client}" if client else ""
+    told = {
+        "consent": f"by the consent given at {how.get('given', 'a time unknown')}",
+        "may_act": "whom the user's login names (`may_act`)",
+        "assertion": "by the issuer's word, an identity assertion for this agent",
+        "handed_on": f"handed on from task {how.get('task', '')}",
+        "client": "a plain client, which opened none itself",
+    }.get(word, word)
+    # (A plain client is named as who opened it.)
+    return f", {told}{f', with a login of the client {client}' if client and word != 'client' else ''}"
 
 
 def _ruled(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
@@ -157,13 +202,42 @@ _DIED = (("tasks", "task(s)"), ("approvals", "approval(s)"), ("calls", "call(s) 
 
 
 def _control(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
-    why = f": {_short(str(leaf['why']))}" if leaf.get("why") else ""
-    yield f"{leaf['control']} {leaf['word']} by {leaf['by']}{why}"
     if leaf["word"] == "revocation_complete":
-        died = (f"{leaf.get(what, 0)} {name}" for what, name in _DIED)
-        yield f"  {', '.join(died)} ended, after {int(str(leaf.get('elapsed_us', 0))) / 1000:.1f} ms"
+        yield from _complete(leaf)
+        return
+    yield f"{_of_control(leaf)} {leaf['word']}{_of_whom(leaf)} by {leaf['by']}{_why(leaf)}"
     for line in _texts(leaf.get("differences")):
         yield f"  {line}"
+
+
+def _complete(leaf: JsonObject) -> Iterator[str]:
+    yield f"the revocation of {_of_control(leaf)} is complete"
+    died = ", ".join(f"{leaf.get(what, 0)} {name}" for what, name in _DIED)
+    if str(leaf["control"]).startswith("key/"):  # it opened no task, so it ends none
+        died = f"tokens that rest on it count no more, {leaf.get('calls', 0)} call(s) under way"
+    yield f"  {died} ended, after {int(str(leaf.get('elapsed_us', 0))) / 1000:.1f} ms"
+
+
+def _of_control(leaf: JsonObject) -> str:
+    """Name a control, and with which agent where it is of a user with one agent alone."""
+    name = str(leaf["control"])
+    return f"{name} with {leaf['agent']}" if name.startswith("user/") and leaf.get("agent") else name
+
+
+def _of_whom(leaf: JsonObject) -> str:
+    """Tell of which user an issuer told something, and since when a user's logins count."""
+    if str(leaf["control"]).startswith("issuer/"):
+        return f" of user {leaf['user']}" if "user" in leaf else " of nobody known here"
+    return f" for logins before {leaf['before']}" if "before" in leaf else ""
+
+
+def _why(leaf: JsonObject) -> str:
+    """Tell why a control changed; of an agent's keys, which one came or went."""
+    for name, word in (("kid", "registered"), ("removed", "removed")):
+        if leaf["word"] == "keys_changed" and name in leaf:
+            return f": {word} {leaf[name]}"
+    why = leaf.get("why") or leaf.get("reason")
+    return f": {_short(str(why))}" if why else ""
 
 
 def _release(leaf: JsonObject, _: Mapping[str, str]) -> Iterator[str]:
@@ -215,6 +289,7 @@ _TELLERS = {
     "started": _began,
     "stopped": _began,
 }
+_PROVES_NOBODY = frozenset(("client_secret_refused", "certificate_unknown", "actor_token_unsupported"))
 _LEVELS = {
     "A": "a task token, which counts for whoever bears it",
     "B": "a task token, with proof of the key or certificate that it is bound to",

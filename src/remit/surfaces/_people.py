@@ -61,5 +61,5 @@ def _nobody(login: UserToken) -> Delegation:
         use_case="",
         expires_at=login.expires_at,
         level=Level.CLIENT,
-        client=f"{login.issuer}:{login.client_id}" if login.issuer else "",
+        client=f"{login.issuer}:{login.client_id}" if login.issuer and login.client_id else "",
     )

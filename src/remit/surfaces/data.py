@@ -33,7 +33,8 @@ class DataPlane:
             return await problem(send, *refusal, (b"connection", b"close"))
         endpoint = self._routes.get(scope["path"])
         if endpoint is None:
-            return await problem(send, 404, Reason("path_unknown", "nothing is served there", "use /mcp or /v1/tasks"))
+            reason = Reason("path_unknown", "nothing is served there", "use /mcp, /v1/tasks or /oauth/token")
+            return await problem(send, 404, reason)
         return await endpoint(scope["method"], headers, receive, send)
 
     async def _healthz(self, _method: str, _headers: Headers, _receive: Receive, send: Send) -> None:

@@ -74,6 +74,15 @@ def test_it_may_answer_below_a_path_of_its_own_and_is_asked_again_and_again(serv
     assert server.paths == ["/tenant/access/v1/evaluation"] * 3
 
 
+def test_the_whole_endpoint_may_be_written_down_and_a_404_names_what_was_asked(server: DecisionServer) -> None:
+    whole = f"{server.url}/tenant/access/v1/evaluation"
+    assert asked(whole).permits
+    assert asked(f"{whole}/").permits
+    assert server.paths == ["/tenant/access/v1/evaluation"] * 2
+    server.status = 404
+    assert asked(f"{server.url}/tenant").failed == f"http 404 at {whole}"
+
+
 def test_a_no_is_told_with_its_reason_in_one_short_line(server: DecisionServer) -> None:
     server.says({"decision": False, "context": {"reason": "not on\nSundays\x1b" + "x" * 500}})
     opinion = asked(server.url)

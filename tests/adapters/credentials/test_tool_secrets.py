@@ -96,6 +96,20 @@ def test_what_is_not_there_is_missing_wherever_it_should_be(run: Any, tmp_path: 
         assert refusal(run, one, secret(*where)).code == "secret_missing"
 
 
+def test_a_refusal_names_where_the_secret_should_be_as_it_is_written(run: Any, tmp_path: Path) -> None:
+    one = stage(environ={"SHORT": VALUE[:7]}, root=tmp_path)
+    private(tmp_path / "open.key", VALUE, 0o644)
+    for where, code in (
+        (("env", "DESK_KEY"), "secret_missing"),
+        (("env", "SHORT"), "secret_invalid"),
+        (("file", "var/none.key"), "secret_missing"),
+        (("file", "open.key"), "secret_exposed"),
+    ):
+        error = refusal(run, one, secret(*where))
+        assert (error.code, f"`{':'.join(where)}`" in error.message) == (code, True)
+        assert str(tmp_path) not in error.message
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 

@@ -31,9 +31,9 @@ class Agent:
         self.key = OKPKey.import_key(key)
         self.kid = self.key.thumbprint()
 
-    def sign(self, clock: ManualClock, jti: str, life_s: int = 60) -> str:
+    def sign(self, clock: ManualClock, jti: str, life_s: int = 60, aud: Any = AUDIENCE) -> str:
         now = int(clock.now().timestamp())
-        claims = {"iss": self.name, "sub": self.name, "aud": AUDIENCE, "jti": jti, "iat": now, "exp": now + life_s}
+        claims = {"iss": self.name, "sub": self.name, "aud": aud, "jti": jti, "iat": now, "exp": now + life_s}
         return jwt.encode({"alg": "Ed25519", "kid": self.kid}, claims, self.key, algorithms=["Ed25519"])
 
 
@@ -74,6 +74,14 @@ def test_an_assertion_counts_once_until_it_has_expired_and_then_not_at_all() -> 
         door.clock.advance(SECOND)
     assert door.code(assertion) == "assertion_invalid"
     assert door.code(CLERK.sign(door.clock, "a")) == ""  # the same name in a later life is another assertion
+
+
+def test_an_assertion_is_made_out_to_our_issuer_or_to_our_token_endpoint_and_to_nobody_else() -> None:
+    door = Door()
+    for number, aud in enumerate((ISSUER, [ISSUER], AUDIENCE, [AUDIENCE])):
+        assert door.code(CLERK.sign(door.clock, f"good {number}", aud=aud)) == ""
+    for number, aud in enumerate(([ISSUER, AUDIENCE], f"{ISSUER}/", "", [], None)):
+        assert door.code(CLERK.sign(door.clock, f"bad {number}", aud=aud)) == "assertion_invalid"
 
 
 def test_two_agents_may_name_their_assertions_alike() -> None:

@@ -197,7 +197,10 @@ def test_a_minted_task_token_says_who_asks_who_acts_and_what_for() -> None:
     assert delegation(tasks().mint(TASK)) == Delegation(
         user="tom", agent="refunds", task="t_1", use_case="refund_request", expires_at=TASK.expires_at
     )
-    assert claims_of(tasks().mint(TASK)) == {
+    said = claims_of(tasks().mint(TASK))
+    assert said["jti"] != claims_of(tasks().mint(TASK))["jti"]
+    assert said == {
+        "jti": said["jti"],
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": "tom",
@@ -211,6 +214,11 @@ def test_a_minted_task_token_says_who_asks_who_acts_and_what_for() -> None:
         "iat": int(NOON.timestamp()),
         "exp": int(NOON.timestamp()) + 3_600,
     }
+
+
+def test_whoever_sends_a_delegation_to_tools_is_told_to_exchange_it() -> None:
+    error = refused(delegation, tasks().delegate(TASK))
+    assert (error.code, error.fix) == ("token_audience", "exchange it: POST /oauth/token")
 
 
 def test_a_minted_login_names_the_person_and_their_roles() -> None:

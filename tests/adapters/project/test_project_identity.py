@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.adapters.project.sound_project import AGENT, GOOD, ORDERS, RULES, good
 
-from remit.adapters.project import Checked, check_project, read_settings, unmatched
+from remit.adapters.project import Checked, bundles_missing, check_project, read_settings, unmatched
 from remit.catalogue import Exchanged, Minted, Secret, ToolCredential
 from remit.core import Allow, Problem, ProjectInvalidError
 from remit.identity import RegisteredClient, Registration
@@ -239,7 +239,7 @@ def test_a_declaration_where_it_would_not_be_read_is_refused(path: str) -> None:
 
 SETTINGS = """\
 issuers:
-  corp: {issuer: "https://id.example.org", claims: {attributes: {department: dept}}}
+  corp: {issuer: "https://id.example.org", claims: {attributes: {department: dept}, roles: {user: [staff]}}}
 development:
   people:
     tom: {roles: [user], attributes: {clearance: 2, contractor: false}}
@@ -256,6 +256,19 @@ def beside(tmp_path: Path, text: str, users: str = DECLARED) -> list[tuple[str, 
 
 def test_settings_that_fit_the_bundle_are_no_warning(tmp_path: Path) -> None:
     assert beside(tmp_path, SETTINGS) == []
+
+
+def test_an_issuer_that_gives_nobody_a_role_is_a_warning(tmp_path: Path) -> None:
+    roleless = SETTINGS.replace(", roles: {user: [staff]}", "")
+    assert beside(tmp_path, roleless) == [("issuer_without_roles", "remit.yaml", 0)]
+
+
+def test_a_trust_bundle_that_is_not_there_is_a_warning_at_its_line(tmp_path: Path) -> None:
+    (tmp_path / "remit.yaml").write_text("spiffe:\n  example.org: bundle.json\n", "utf-8")
+    [missing] = bundles_missing(tmp_path, read_settings(tmp_path))
+    assert (missing.code, missing.line, "`bundle.json`" in missing.message) == ("spiffe_bundle_missing", 2, True)
+    (tmp_path / "bundle.json").write_text("{}", "utf-8")
+    assert list(bundles_missing(tmp_path, read_settings(tmp_path))) == []
 
 
 def test_a_client_at_an_issuer_that_nobody_described_is_a_warning_at_its_line(tmp_path: Path) -> None:

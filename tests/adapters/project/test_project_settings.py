@@ -171,7 +171,7 @@ HTTPS = "issuer: https://id.example.org"
         ("development:\n  people:\n    ana: {roles: [user], attributes: {groups: a}}\n", "attribute_reserved", 3, ""),
         ("tokens:\n  proof_age_max_s: 9\n", "value_invalid", 2, "at least 10"),
         ("tokens:\n  proof_age_max_s: 301\n", "value_invalid", 2, "at most 300"),
-        ("tokens: {dpop_nonce: yes}\n", "value_invalid", 1, "`tokens.dpop_nonce`"),
+        ("tokens: {dpop_nonce: yes}\n", "value_invalid", 1, "`tokens.dpop_nonce`: expected true or false"),
         ("data: {tls: {certificate: c.pem}}\n", "key_missing", 1, "`key`"),
         ("data: {tls: {certificate: c.pem, key: catalogue/k.pem}}\n", "secret_in_bundle", 1, "private key"),
         ("data: {host: 0.0.0.0, tls: {certificate: c.pem, key: k.pem}}\n", "listen_beyond_loopback", 1, "data.host"),

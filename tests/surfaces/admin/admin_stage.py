@@ -89,6 +89,7 @@ class Stage:
             replayed=self._replayed,
             check_tools=self._check,
             origin="desk.remit.local",
+            issuers=frozenset({"corp"}),
         )
 
     @cached_property

@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.surfaces.admin.admin_stage import ROLES, WIPING, Stage, certificate, compared
 
 from remit.core import Json
-from remit.identity import read_agent_key
+from remit.identity import Cut, read_agent_key
 from remit.permissions import Approval
 from remit.pipeline import Deployed, Done, Refused
 from remit.records import event
+from remit.surfaces.admin._users import OLDER_LOGINS_SHOWN
 from remit.testing import NOON, Desk, desk_task
 
 LOGIN = ("POST", "/development/token")
@@ -345,15 +346,45 @@ def test_an_agent_is_cut_off_and_let_act_again(stage: Stage) -> None:
     assert code(stage.ask("GET", "/v1/agents/nobody", "ana")) == (404, "agent_unknown")
 
 
+def users(stage: Stage) -> Any:
+    return stage.ask("GET", "/v1/users", "ana").json()["users"]
+
+
+@pytest.mark.requirement("R2.11")
+def test_users_of_whom_only_older_logins_ended_hide_nobody_who_is_cut_off(stage: Stage) -> None:
+    async def ended() -> None:
+        for number in range(OLDER_LOGINS_SHOWN + 2):
+            cut, moment = Cut(user=f"corp:u{number}"), NOON + timedelta(seconds=number)
+            await stage.desk.controls.cut(cut, "issuer corp", "session-revoked (event j)", before=moment)
+        await stage.desk.controls.cut(Cut(user="corp:u7"), "ana", "left")
+
+    asyncio.run(ended())
+    said = stage.ask("GET", "/v1/users", "ana").json()
+    assert [each["user"] for each in said["users"]] == ["corp:u7", "tom"]
+    assert said["older_logins_count"] == OLDER_LOGINS_SHOWN + 1
+    older = said["older_logins"]
+    assert (len(older), older[0]["user"]) == (OLDER_LOGINS_SHOWN, f"corp:u{OLDER_LOGINS_SHOWN + 1}")
+    assert "corp:u0" not in [each["user"] for each in older], "the oldest"
+    assert [(each["out"], each["before"] is None) for each in older[0]["revoked"]] == [(False, False)]
+
+
+@pytest.mark.requirement("R2.11")
+def test_a_user_of_an_issuer_that_nobody_described_is_not_said_to_be_cut_off(stage: Stage) -> None:
+    answer = stage.ask("POST", "/v1/users/revoke", "omar", {"user": "crop:alice", "why": "left"})
+    assert code(answer) == (404, "issuer_unknown")
+    assert "`corp:alice`" in answer.json()["fix"]
+    assert stage.ask("POST", "/v1/users/revoke", "omar", {"user": "corp:alice", "why": "left"}).status_code == 200
+
+
 @pytest.mark.requirement("R2.11")
 def test_a_user_is_cut_off_with_one_agent_or_with_all_and_let_act_again(stage: Stage) -> None:
-    [before] = stage.ask("GET", "/v1/users", "ana").json()
+    [before] = users(stage)
     assert before == {"user": "tom", "tasks": 1, "agents": ["clerk"], "revoked": []}
     body = {"user": "tom", "agent": "clerk", "why": "left the team"}
     done = stage.ask("POST", "/v1/users/revoke", "omar", body).json()
     assert (done["user"], done["agent"], done["revoked"], done["tasks"]) == ("tom", "clerk", True, 1)
     stage.ask("POST", "/v1/users/revoke", "omar", {"user": "corp:eve", "why": "left"})
-    eve, tom = stage.ask("GET", "/v1/users", "ana").json()
+    eve, tom = users(stage)
     assert (eve["user"], [(each["agent"], each["before"]) for each in eve["revoked"]]) == ("corp:eve", [("", None)])
     assert (tom["tasks"], tom["agents"], [each["agent"] for each in tom["revoked"]]) == (0, [], ["clerk"])
     assert "by omar" in tom["revoked"][0]["why"]
@@ -362,7 +393,7 @@ def test_a_user_is_cut_off_with_one_agent_or_with_all_and_let_act_again(stage: S
     all_agents = stage.ask("POST", "/v1/users/restore", "ana", {"user": "tom", "why": "x"})
     assert code(all_agents) == (409, "user_not_revoked")
     assert stage.ask("POST", "/v1/users/restore", "ana", body).json()["revoked"] is False
-    assert [each["user"] for each in stage.ask("GET", "/v1/users", "ana").json()] == ["corp:eve"]
+    assert [each["user"] for each in users(stage)] == ["corp:eve"]
     for wrong, said in ((("Tom", ""), (400, "user_invalid")), (("tom", "nobody"), (404, "agent_unknown"))):
         named = dict(zip(("user", "agent"), wrong, strict=True))
         assert code(stage.ask("POST", "/v1/users/revoke", "ana", {**named, "why": "x"})) == said

@@ -264,6 +264,23 @@ def test_try_makes_one_governed_call(remit: Remit, desk: Any) -> None:
     assert "replayed: 1 of 1" in told.output
 
 
+@pytest.mark.requirement("R2.2")
+def test_an_agent_with_a_key_is_handed_a_delegation_unless_a_bearer_token_is_asked_for(
+    remit: Remit, tmp_path: Path
+) -> None:
+    words = ("tasks", "open", "tracker", "tracking", "--json")
+    assert "token" in json.loads(remit(*words).stdout)
+    assert remit("agents", "register", "tracker", "--new-key", tmp_path / "key.pem").exit_code == 0
+    [kid] = json.loads(remit("agents", "show", "tracker", "--json").stdout)["keys"]
+    try:
+        assert "delegation" in json.loads(remit(*words).stdout)
+        assert "to be exchanged" in remit(*words[:-1]).stderr
+        assert "token" in json.loads(remit(*words, "--bearer").stdout)
+    finally:
+        assert remit("agents", "forget-key", "tracker", kid).exit_code == 0
+    assert "agent_has_no_key" in remit(*words, "--delegation").stderr
+
+
 @pytest.mark.requirement("R3.8")
 def test_a_policy_that_does_not_load_changes_nothing(remit: Remit, desk: Any) -> None:
     policy = desk.project / POLICY
@@ -323,6 +340,19 @@ def test_refusals_are_summarised(remit: Remit) -> None:
 
 
 # --- observing, and starting again -----------------------------------------------------------------------------------
+
+
+def test_try_names_what_to_do_where_the_agent_may_bear_no_token(own: Path) -> None:
+    charter = own / "agents/refunds/agent.yaml"
+    text = charter.read_text("utf-8")
+    assert "bearer: true" in text
+    charter.write_text(text.replace("bearer: true", "bearer: false"), "utf-8")
+    with up(own):
+        assert type_in("login", "ana", "-C", own).exit_code == 0
+        tried = type_in("try", "-C", own, "get_order", "order_id=ord-1001", "--agent", "refunds")
+    assert tried.exit_code == 1
+    for said in ("bearer_refused", "uses a bearer token", "bearer: true", "`remit tasks open refunds refund_request`"):
+        assert said in tried.stderr
 
 
 def test_observe_mode_refuses_nothing_and_says_so_loudly(own: Path, desk: Any) -> None:

@@ -6,6 +6,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from click.testing import CliRunner, Result
 from tests.surfaces.admin.admin_stage import WIPING, Stage, certificate, compared
 
 from remit.app import LocalWorkshop
+from remit.identity import Cut
 from remit.pipeline import Deployed, Done, Refused
-from remit.records import event
+from remit.records import event, refused
 from remit.surfaces.cli import command_line
-from remit.testing import NOON, POLICY, Desk
+from remit.testing import NOON, POLICY, Desk, desk_delegation
 
 READY_S = 60
 Remit = Callable[..., Result]
@@ -209,7 +212,66 @@ def test_a_user_is_listed_cut_off_and_let_act_again(stage: Stage, tmp_path: Path
     restored = remit(stage, tmp_path, "ana", "users", "restore", "tom", "--agent", "clerk", "--reason", "mended")
     assert restored.output == "restored tom: `clerk` may act for them again, in new tasks\n"
     told = remit(stage, tmp_path, "ana", "users", "list", "--json")
-    assert [each["user"] for each in json.loads(told.stdout)] == ["corp:Eve"]
+    assert [each["user"] for each in json.loads(told.stdout)["users"]] == ["corp:Eve"]
+
+
+@pytest.mark.requirement("R2.11")
+def test_who_is_restored_is_told_what_still_stands(stage: Stage, tmp_path: Path) -> None:
+    for words in (
+        ("users", "revoke", "tom"),
+        ("users", "revoke", "tom", "--agent", "clerk"),
+        ("agents", "revoke", "clerk"),
+    ):
+        assert remit(stage, tmp_path, "ana", *words, "--reason", "odd").exit_code == 0
+    restore = ("users", "restore", "tom", "--reason", "mended")
+    one = remit(stage, tmp_path, "ana", *restore, "--agent", "clerk").output
+    assert "; still REVOKED: tom with every agent by ana at " in one
+    assert "; clerk by ana at " in one
+    assert (
+        remit(stage, tmp_path, "ana", "users", "revoke", "tom", "--agent", "clerk", "--reason", "again").exit_code == 0
+    )
+    every = remit(stage, tmp_path, "ana", *restore).output
+    assert every.startswith(
+        "restored tom: agents may act for them again, in new tasks; still REVOKED: tom with clerk by "
+    )
+    assert remit(stage, tmp_path, "ana", "agents", "restore", "clerk", "--reason", "mended").exit_code == 0
+    last = remit(stage, tmp_path, "ana", "agents", "restore", "clerk", "--user", "tom", "--reason", "mended")
+    assert last.output == "restored clerk for tom: it may act again, in new tasks\n", "the control: nothing stands"
+
+
+@pytest.mark.requirement("R2.11")
+def test_a_login_that_ended_is_told_as_such_and_not_as_a_user_cut_off(stage: Stage, tmp_path: Path) -> None:
+    moment = NOON + timedelta(hours=2, minutes=54, seconds=7)
+    for user in ("tom", "corp:eve"):
+        asyncio.run(stage.desk.controls.cut(Cut(user=user), "issuer corp", "session-revoked (event j)", before=moment))
+    ended = "  logins before 2026-11-22 14:54:07 count no more with every agent: by issuer corp at "
+    head, eve, cut, *rest = remit(stage, tmp_path, "ana", "users", "list").output.splitlines()
+    assert (head, eve) == ("only older logins count no more, of 2 user(s):", "tom:")
+    assert cut.startswith(ended)
+    assert rest[0] == "corp:eve:"
+    assert "REVOKED" not in cut
+    assert remit(stage, tmp_path, "ana", "users", "revoke", "tom", "--reason", "left").exit_code == 0
+    _, out, logins, *_ = remit(stage, tmp_path, "ana", "users", "list").output.splitlines()
+    assert out.startswith("  REVOKED with every agent by ana at ")
+    assert logins == "  logins before 2026-11-22 14:54:07 count no more with every agent"
+
+
+def test_refusals_at_the_doors_are_summarised_and_steer_no_terminal(stage: Stage, tmp_path: Path) -> None:
+    by = replace(desk_delegation(""), user="omar", agent="")
+    for _ in range(2):
+        entry = refused(by, at=NOON, surface="tasks", code="role_missing", message="no role \x1b[2J")
+        asyncio.run(stage.desk.store.append(entry))
+    told = remit(stage, tmp_path, "ana", "records", "refusals").output
+    assert told == "     2x  no agent for omar: at the door (tasks): role_missing\n         no role <U+001B>[2J\n"
+
+
+@pytest.mark.requirement("R2.8")
+def test_an_agent_not_seen_since_the_start_is_not_said_to_have_made_no_call(stage: Stage, tmp_path: Path) -> None:
+    assert "t_desk  no call yet, for tom" in remit(stage, tmp_path, "ana", "agents", "show", "clerk").output
+    stage.desk.live.began_at = NOON + timedelta(seconds=1)
+    assert (
+        "t_desk  not seen since the start, for tom" in remit(stage, tmp_path, "ana", "agents", "show", "clerk").output
+    )
 
 
 @pytest.mark.requirement("R2.11")
@@ -238,10 +300,19 @@ def test_an_agent_gets_a_certificate_which_is_revoked_for_good(stage: Stage, tmp
     assert remit(stage, tmp_path, "ana", *words, str(file), "--key", __file__).exit_code == 2
     refused = remit(stage, tmp_path, "ana", *words, str(seen))
     assert (refused.exit_code, "key_private" in refused.stderr) == (1, True)
-    assert remit(stage, tmp_path, "ana", *words, str(file)).output == "registered a certificate of clerk\n"
-    assert f"keys: {sha256}" in remit(stage, tmp_path, "ana", "agents", "show", "clerk").output
+    assert remit(stage, tmp_path, "ana", *words, str(file)).output == f"registered a certificate of clerk: {sha256}\n"
+    assert f"keys: {sha256} (a certificate)" in remit(stage, tmp_path, "ana", "agents", "show", "clerk").output
     revoked = remit(stage, tmp_path, "ana", "agents", "revoke", "clerk", "--key", sha256, "--reason", "published")
-    assert revoked.output.startswith("revoked a key of clerk: 0 task(s)")
+    died = "tokens that rest on it count no more; 0 call(s) under way ended"
+    assert revoked.output == f"revoked a key of clerk: {died}, after 0.0 ms\n"
+    told = remit(stage, tmp_path, "ana", "records", "controls").output
+    for line in (
+        f"keys/clerk keys_changed by ana: registered {sha256}",
+        f"keys/clerk keys_changed by ana: removed {sha256}",
+        f"the revocation of key/{sha256} is complete",
+    ):
+        assert line in told
+    assert "0 task(s)" not in told
     again = remit(stage, tmp_path, "ana", *words, str(file))
     assert (again.exit_code, "key_revoked" in again.stderr) == (1, True)
 
@@ -254,6 +325,9 @@ def test_an_agent_gets_a_key_whose_private_half_stays_here(stage: Stage, tmp_pat
     private = tmp_path / "clerk.pem"
     made = remit(stage, tmp_path, "ana", *words, "--new-key", str(private))
     assert made.exit_code == 0, made.output
+    (kid,) = stage.ask("GET", "/v1/agents/clerk", "ana").json()["keys"]
+    assert made.output == f"registered a key of clerk: {kid}; its private half is in {private}\n"
+    assert f"keys: {kid}\n" in remit(stage, tmp_path, "ana", "agents", "show", "clerk").output
     assert private.stat().st_mode & 0o077 == 0
     again = remit(stage, tmp_path, "ana", *words, "--new-key", str(private))
     assert (again.exit_code, "file_exists" in again.stderr) == (1, True)

@@ -347,7 +347,7 @@ ASSERTIONS: list[tuple[str, str]] = [
     ("subject no name", assertion(iss="../clerk", sub="../clerk")),
     ("subject a list", assertion(sub=["clerk"])),
     ("audience missing", assertion(aud=...)),
-    ("audience the issuer", assertion(aud=ISSUER)),
+    ("audience the issuer with a slash", assertion(aud=f"{ISSUER}/")),
     ("audience /mcp", assertion(aud=MCP)),
     ("audience with a slash", assertion(aud=f"{ENDPOINT}/")),
     ("audience of another", assertion(aud="http://attacker.example/oauth/token")),

@@ -43,6 +43,7 @@ def test_an_agent_learns_what_its_own_token_stands_for() -> None:
         "act": {"sub": "clerk"},
         "txn": task.id,
         "exp": int(task.expires_at.timestamp()),
+        "token_type": "Bearer",
         "authorization_details": [
             {"type": "agent_task", "use_case": "serve", "expires_at": "2026-11-22T13:00:00.000000Z"}
         ],

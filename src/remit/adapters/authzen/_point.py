@@ -17,7 +17,9 @@ _FIX = "mend `authzen.url` in remit.yaml"
 
 
 class DecisionPoint:
-    """Implements `pipeline.Outside`. `url` is the decision point's address, to which the path of the API is added.
+    """Implements `pipeline.Outside`. `url` is the decision point's address.
+
+    The path of the API is added to it, where it does not end with it.
 
     `timeout_ms` covers everything, from asking to the answer's last byte.
 
@@ -26,7 +28,8 @@ class DecisionPoint:
     """
 
     def __init__(self, url: str, pool: Pool, *, timeout_ms: int) -> None:
-        self._target = _target(url)
+        self._asked = _endpoint(url)
+        self._target = _target(self._asked)
         self._pool = pool
         self._timeout_s = timeout_ms / 1_000
 
@@ -45,7 +48,7 @@ class DecisionPoint:
             return _failed(error.message)
         if isinstance(answer, UpstreamFailure):
             return _failed(answer.detail)
-        return read_opinion(answer)
+        return _failed(f"http 404 at {self._asked}") if answer.status == 404 else read_opinion(answer)
 
 
 def _headers(request_id: str) -> bytes:
@@ -113,8 +116,14 @@ def _failed(why: str) -> Opinion:
     return Opinion(permits=False, failed=why)
 
 
+def _endpoint(url: str) -> str:
+    """Return where to ask: organisations write down the point's base, or the endpoint (section 10.1) as it is."""
+    base = url.rstrip("/")
+    return base if base.endswith(EVALUATION_PATH) else f"{base}{EVALUATION_PATH}"
+
+
 def _target(url: str) -> Target:
-    target = prepare_target(f"{url.rstrip('/')}{EVALUATION_PATH}")
+    target = prepare_target(url)
     if "?" in url:
         raise RemitError("url_invalid", "the decision point's url has a query", _FIX)
     scheme, host, _ = target.origin

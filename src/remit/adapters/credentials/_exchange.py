@@ -11,7 +11,7 @@ No redirect is followed. What the server says of an error is a stranger's text: 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
@@ -120,7 +120,7 @@ class Exchanges:
 
         Raises:
             CredentialUnavailableError: `exchange_refused` when the server said no, or gave what is of no use;
-                `exchange_unreachable`.
+                `exchange_unreachable`. Each names the token endpoint.
         """
         use = _Use(tool, how, by.user, by.agent, by.task, by.chain, by.keys)
         kept = self._kept.get(use)
@@ -129,7 +129,7 @@ class Exchanges:
             return kept.token
         ending = await self._shared.join(use, partial(self._exchanged, use, by))
         if isinstance(ending, Unavailable):
-            raise ending.error()
+            raise replace(ending, message=f"{ending.message} (`{how.token_endpoint}`)").error()
         return ending.token
 
     def forget(self, cut: Cut) -> int:

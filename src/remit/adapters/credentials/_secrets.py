@@ -10,6 +10,7 @@ import re
 import stat
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,7 @@ class Secrets:
 
         Raises:
             CredentialUnavailableError: `secret_missing`, `secret_exposed` for a file that others may read,
-                `secret_invalid` for what does not fit a header.
+                `secret_invalid` for what does not fit a header. Each names where the secret is kept, as it is written.
         """
         found: str | Unavailable
         match secret.source:
@@ -81,7 +82,7 @@ class Secrets:
                 found = ""
         found = _checked(found)
         if isinstance(found, Unavailable):
-            raise found.error()
+            raise replace(found, message=f"{found.message} (`{secret.source}:{secret.name}`)").error()
         return found
 
     async def close(self) -> None:

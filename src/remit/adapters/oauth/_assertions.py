@@ -2,7 +2,7 @@
 
 1. The header is one of the few there are, and names a key of the agent that the assertion speaks of.
 2. That key signed it.
-3. It is the agent's own, made out to our token endpoint, made since we started, and short-lived.
+3. It is the agent's own, made out to us (our issuer, or our token endpoint), made since we started, and short-lived.
 4. It was never seen before.
 
 Whatever is wrong, the code is `assertion_invalid`: an attacker learns no more from it.
@@ -32,7 +32,10 @@ JTI_MAX = 128  # characters
 REPLAYS_EACH_MAX = 1_000  # unexpired assertions remembered of one agent
 REPLAYS_MAX = 100_000
 
-_FIX = "sign a new assertion for the token endpoint with a registered key: iss, sub, aud, jti, iat, exp <= iat + 300"
+_FIX = (
+    "sign a new assertion with a registered key: iss, sub, aud (the issuer, or the token endpoint), jti, iat, "
+    "exp <= iat + 300"
+)
 
 
 class AgentKeys:
@@ -66,14 +69,17 @@ class AgentKeys:
 
 
 class ClientAssertions:
-    """Authenticates agents at `audience`, the token endpoint's URL. Remembers in memory what it has seen, bounded.
+    """Authenticates agents. Remembers in memory what it has seen, bounded.
+
+    One of `audiences` is the one an assertion must be made out to: our issuer, or the token endpoint's URL (RFC 7523,
+    section 3). The issuer is the better one: another server may name our endpoint as its own, and not our issuer.
 
     An assertion from before the start is refused, for nobody remembers whether it was used then.
     """
 
-    def __init__(self, keys: AgentKeys, audience: str, clock: Clock) -> None:
+    def __init__(self, keys: AgentKeys, audiences: tuple[str, ...], clock: Clock) -> None:
         self._keys = keys
-        self._audience = audience
+        self._audiences = audiences
         self._clock = clock
         self._started_s = int(clock.now().timestamp())
         self._once = Once(REPLAYS_EACH_MAX, REPLAYS_MAX)
@@ -103,8 +109,8 @@ class ClientAssertions:
     def _wrong(self, claims: JsonObject, agent: str, now_s: float) -> str:
         if (claims.get("iss"), claims.get("sub")) != (agent, agent):
             return "`iss` and `sub` are not both the agent"
-        if claims.get("aud") not in (self._audience, [self._audience]):
-            return "`aud` is not the token endpoint's URL, and nothing else"
+        if claims.get("aud") not in (*self._audiences, *([each] for each in self._audiences)):
+            return "`aud` is neither our issuer nor our token endpoint, or more than that"
         return wrong_time(claims, now_s, LIFE_MAX_S, self._started_s) or _wrong_jti(claims.get("jti"))
 
 

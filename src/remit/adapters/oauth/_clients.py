@@ -41,7 +41,7 @@ class AgentAuthentication:
         endpoint = token_endpoint(issuer)
         self._keys = keys
         self._workloads = Workloads(registrations)
-        self._assertions = ClientAssertions(keys, endpoint, clock)
+        self._assertions = ClientAssertions(keys, (issuer, endpoint), clock)
         self._svids = JwtSvids(self._workloads, trust or {}, (endpoint, issuer), clock)
         self._clock = clock
 

@@ -8,6 +8,7 @@ exchange it for the task token, and counts nowhere else. One audience each: a pe
 task token opens no task.
 """
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from remit.adapters.oauth._jose import (
     Claims,
     Expected,
     digest_of,
+    header_of,
     is_moment,
     is_name_text,
     is_thumbprint,
@@ -45,12 +47,14 @@ from remit.identity import (
 from remit.pipeline import Clock
 
 CACHE_MAX = 10_000  # verified task tokens kept; emptied when full, and when the epoch rises
+JTI_BYTES = 16  # of chance in a task token's `jti`
 KEYS_MAX = 16  # keys that one token may say it rests on
 SKEW_S = 30  # seconds that our clock may have been set back since a token was made
 
 _JKT, _X5T = "jkt", "x5t#S256"
 
 _ASK = "send the delegation token that came with the task"
+_EXCHANGE = "exchange it: POST /oauth/token"
 _HAND = "send the task token of the work that is handed on"
 _LOG_IN = "log in again"
 _PROVE = "send `Authorization: DPoP` and a proof with the token's key in the header `DPoP`"
@@ -102,6 +106,7 @@ class TaskTokens:
         """
         said: JsonObject = {**self._claims(task), "aud": self._at_tools.audience, "client_id": task.agent}
         said["act"] = _nest((task.agent, *task.chain))
+        said["jti"] = secrets.token_urlsafe(JTI_BYTES)  # (RFC 9068, section 2.2)
         if keys:
             said["remit_keys"] = [*keys]
         confirmed: JsonObject = {name: value for name, value in ((_JKT, bound), (_X5T, certificate)) if value}
@@ -178,7 +183,8 @@ class TaskTokens:
         except TokenRefusedError as error:
             if error.code != "token_audience":
                 raise
-            raise TokenRefusedError(error.code, error.message, error.fix, self._named(token)) from error
+            fix = _EXCHANGE if header_of(token) == DELEGATION else error.fix
+            raise TokenRefusedError(error.code, error.message, fix, self._named(token)) from error
 
     def _begun(self, claims: Claims) -> Claims:
         issued = claims.rest.get("iat")

@@ -33,7 +33,7 @@ from remit.adapters.project._settings import (
     read_settings,
 )
 from remit.adapters.project._sources import FILES_MAX, read_sources
-from remit.adapters.project._unmatched import unmatched
+from remit.adapters.project._unmatched import bundles_missing, unmatched
 from remit.adapters.project._write import write_project
 from remit.adapters.project._yaml import FILE_BYTES_MAX
 
@@ -58,6 +58,7 @@ __all__ = [
     "Tls",
     "TokenSettings",
     "UpstreamSettings",
+    "bundles_missing",
     "check_project",
     "compile_snapshot",
     "digest_of_sources",

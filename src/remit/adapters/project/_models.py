@@ -437,7 +437,10 @@ class TokensShape(_Shape):
 class AuthzenShape(_Shape):
     """The organisation's own decision point (AuthZEN 1.0), asked besides: one more gate."""
 
-    url: Url = Field(description="Where it answers: https, or http on this machine.")
+    url: Url = Field(
+        description="Where it answers: https, or http on this machine. Its base, to which /access/v1/evaluation is "
+        "added, or the whole address of that endpoint."
+    )
     timeout_ms: Annotated[int, Field(ge=10, le=5_000)] = Field(
         default=300, description="How long to wait for it, in milliseconds; without an answer, no call."
     )
@@ -745,6 +748,8 @@ def _expected(detail: ErrorDetails) -> str:  # noqa: C901, PLR0911, PLR0912 - on
             return "text in quotes" if number else "text"
         case "int_type" | "int_from_float" | "int_parsing":
             return "a whole number"
+        case "bool_type" | "bool_parsing":
+            return "true or false"
         case "float_type" | "float_parsing":
             return "a number"
         case "dict_type" | "model_type" | "model_attributes_type":

@@ -6,9 +6,11 @@ Settings belong to a place where the gateway runs, the bundle to every one of th
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from remit.adapters.project._models import UsersFile, nearest, shape
 from remit.adapters.project._settings import SETTINGS_FILE, Settings
+from remit.adapters.project._sources import read_file
 from remit.adapters.project._yaml import read_yaml
 from remit.core import Attribute, Problem
 from remit.pipeline import Snapshot
@@ -21,10 +23,43 @@ _KINDS: Mapping[str, type] = {"text": str, "number": int, "yes_no": bool}
 def unmatched(snapshot: Snapshot, settings: Settings) -> tuple[Problem, ...]:
     """Warn of clients at issuers that are not in `settings`, and of attributes there that no policy can read.
 
+    So it does of issuers that give nobody a role.
+
     `snapshot` is of sources that were checked.
     """
     declared = _declared(snapshot.sources.get(USERS_FILE))
-    return (*_clients(snapshot, settings), *_mapped(declared, settings), *_said(declared, settings))
+    return (
+        *_clients(snapshot, settings),
+        *_roleless(settings),
+        *_mapped(declared, settings),
+        *_said(declared, settings),
+    )
+
+
+def bundles_missing(root: Path, settings: Settings) -> Iterator[Problem]:
+    """Warn of each trust domain whose bundle's file is not there; `root` is the project's folder, read for lines."""
+    missing = [(domain, file) for domain, file in settings.spiffe.items() if not (root / file).is_file()]
+    document = read_yaml(SETTINGS_FILE, read_file(root, SETTINGS_FILE) or b"{}")
+    for domain, file in missing:
+        yield Problem(
+            code="spiffe_bundle_missing",
+            file=SETTINGS_FILE,
+            line=document.line(("spiffe", domain)),
+            message=f"there is no file `{file}`: no workload of `{domain}` can prove who it is",
+            fix="put the trust domain's bundle there, or mend the path",
+        )
+
+
+def _roleless(settings: Settings) -> Iterator[Problem]:
+    for issuer in settings.issuers.values():
+        if not issuer.claims.roles:
+            yield Problem(
+                code="issuer_without_roles",
+                file=SETTINGS_FILE,
+                line=0,
+                message=f"issuer `{issuer.name}` has no `claims.roles`: nobody of it may do anything",
+                fix="say which of its groups have which role: `claims: {roles: {user: [GROUP]}}`",
+            )
 
 
 def _declared(body: bytes | None) -> Mapping[str, str]:

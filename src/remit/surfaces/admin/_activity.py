@@ -48,7 +48,8 @@ def activity_routes(control: Control, access: Access) -> APIRouter:
         parts = who(entries, call)
         found = figures(await _seen(control, ""))
         pairs = {(each.user, each.agent) for each in sightings(entries) if each.kind != "outcome"}
-        lines = dict.fromkeys(line for user, agent in sorted(pairs) for line in _lines(found, user, agent))
+        named = sorted(pair for pair in pairs if pair[0])  # (the empty user is no user)
+        lines = dict.fromkeys(line for user, agent in named for line in _lines(found, user, agent))
         return {
             "task": task,
             "call": call,
@@ -67,7 +68,7 @@ def _lines(found: Figures, user: str, agent: str) -> tuple[str, ...]:
 
 def _figures(found: Figures, agent: str) -> Said:
     """Write the figures of an agent, of those it acted for, and of those with any agent."""
-    pairs = [each for each in found.pairs.values() if each.agent == agent]
+    pairs = [each for each in found.pairs.values() if each.agent == agent and each.user]
     total = found.agents.get(agent)
     return {
         "total": None if total is None else asdict(total),

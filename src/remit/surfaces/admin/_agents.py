@@ -15,7 +15,7 @@ from remit.surfaces._http import thumbprint
 from remit.surfaces.admin._access import Access, Told
 from remit.surfaces.admin._control import Control, Said, died
 from remit.surfaces.admin._refusals import settled
-from remit.surfaces.admin._users import UserName
+from remit.surfaces.admin._users import UserName, still_revoked
 
 CERTIFICATE_CHARS_MAX = 16_384
 
@@ -71,7 +71,8 @@ def agent_routes(control: Control, access: Access) -> APIRouter:
     @routes.post("/v1/agents/{name}/restore")
     async def restore(name: str, found: operator, body: OfAgent) -> Said:
         settled(await control.controls.restore(Cut(agent=name, user=body.user or ""), found.name, body.why))
-        return {"agent": name, "revoked": False}
+        stands = still_revoked(control, body.user, name) if body.user else []
+        return {"agent": name, "revoked": False, "stands": stands}
 
     @routes.post("/v1/agents/{name}/keys")
     async def register(name: str, found: operator, body: Key) -> Said:
@@ -135,11 +136,13 @@ def _agent(control: Control, charter: Charter) -> Said:
 
 def _whole(control: Control, charter: Charter) -> Said:
     control.live.forget_expired(control.clock.now())
+    keys = agent_keys(control.live.says(keys_control(charter.agent)))
     return {
         **_agent(control, charter),
         "process": charter.process,
         "revoked_why": control.live.says(agent_control(charter.agent)),
-        "keys": list[JsonValue](agent_keys(control.live.says(keys_control(charter.agent)))),
+        "keys": list[JsonValue](keys),
+        "certificates": [kid for kid, key in keys.items() if key["kty"] == X509],
         "open_tasks": [_task(control, task) for task in control.live.tasks() if task.agent == charter.agent],
         "waiting_approvals": [each.id for each in control.live.waiting_for(charter.agent)],
     }
@@ -152,6 +155,7 @@ def _task(control: Control, task: Task) -> Said:
         "user": task.user,
         "use_case": task.use_case,
         "level": None if level is None else level.value,
+        "before_start": task.opened_at < control.live.began_at,
         "chain": list[JsonValue](task.chain),
         "expires_at": utc_text(task.expires_at),
     }

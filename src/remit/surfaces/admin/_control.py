@@ -38,6 +38,7 @@ class Control:
     replayed: Callable[[tuple[Entry, ...]], Awaitable[dict[int, str]]]
     check_tools: Callable[[], Awaitable[list[Said]]]
     origin: str  # the log's name
+    issuers: frozenset[str]  # the names of those that people come from, besides the development issuer
 
 
 def died(done: Cutoff) -> Said:

@@ -19,7 +19,9 @@ from remit.surfaces.cli._common import (
     project_option,
 )
 from remit.surfaces.cli._ports import Workshop
-from remit.surfaces.cli._revoked import print_revoked, reason_option
+from remit.surfaces.cli._revoked import but, print_revoked, reason_option
+
+_UNSEEN = {False: "no call yet", True: "not seen since the start"}
 
 
 @click.group()
@@ -58,7 +60,7 @@ def show_agent(agent: str, activity: bool, hours: int | None, root: Path, as_jso
     if said["revoked_why"]:
         click.echo(printable(f"  revoked {said['revoked_why']}"))
     click.echo(f"  process: {said['process']}")
-    click.echo(printable(f"  keys: {', '.join(as_texts(said['keys'])) or 'none'}"))
+    click.echo(printable(f"  keys: {', '.join(_keys(said)) or 'none'}"))
     tasks = as_objects(said["open_tasks"])
     click.echo(f"  open tasks:{'' if tasks else ' none'}")
     for task in tasks:
@@ -83,7 +85,7 @@ def revoke_agent(agent: str, reason: str, user: str | None, kid: str | None, roo
         raise click.UsageError("give --user or --key, not both")
     if kid is not None:
         said = connect(root).post(_path(agent, "keys/revoke"), {"why": reason, "kid": kid})
-        return print_revoked(f"a key of {agent}", said, as_json=as_json)
+        return print_revoked(f"a key of {agent}", said, as_json=as_json, key=True)
     body: JsonObject = {"why": reason} if user is None else {"why": reason, "user": user}
     said = connect(root).post(_path(agent, "revoke"), body)
     return print_revoked(agent if user is None else f"{agent} for {user}", said, as_json=as_json)
@@ -102,7 +104,9 @@ def restore_agent(agent: str, reason: str, user: str | None, root: Path, as_json
     said = as_object(connect(root).post(_path(agent, "restore"), body))
     if as_json:
         return print_json(said)
-    click.echo(printable(f"restored {agent}{f' for {user}' if user else ''}: it may act again, in new tasks"))
+    click.echo(
+        printable(f"restored {agent}{f' for {user}' if user else ''}: it may act again, in new tasks{but(said)}")
+    )
     return None
 
 
@@ -164,7 +168,8 @@ def register_key(
     if as_json:
         return print_json(said)
     what = "certificate" if certificate is not None else "key"
-    click.echo(f"registered a {what} of {agent}{f'; its private half is in {new_key}' if new_key else ''}")
+    half = f"; its private half is in {new_key}" if new_key else ""
+    click.echo(printable(f"registered a {what} of {agent}: {said['kid']}{half}"))
     return None
 
 
@@ -176,8 +181,13 @@ def _pem(path: Path) -> str:
     return text
 
 
+def _keys(said: JsonObject) -> list[str]:
+    certificates = as_texts(said["certificates"])
+    return [f"{kid} (a certificate)" if kid in certificates else kid for kid in as_texts(said["keys"])]
+
+
 def _task(task: JsonObject) -> str:
-    level = f"level {task['level']}" if task["level"] else "no call yet"
+    level = f"level {task['level']}" if task["level"] else _UNSEEN[task["before_start"] is True]
     via = "".join(f", handed on by {agent}" for agent in as_texts(task["chain"])[:1])
     return f"{task['task']}  {level}, for {task['user']} in {task['use_case']}{via}"
 

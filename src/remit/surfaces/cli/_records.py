@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from remit.core import JsonObject
+from remit.records import printable
 from remit.surfaces.cli._activity import show_who
 from remit.surfaces.cli._client import connect
 from remit.surfaces.cli._common import (
@@ -73,15 +75,25 @@ def list_controls(root: Path, as_json: bool) -> None:
 @json_option
 @answering
 def list_refusals(root: Path, as_json: bool) -> None:
-    """Summarise what was refused, or would have been in observe mode, over the newest entries."""
+    """Summarise what was refused, also at the doors, or would have been in observe mode, over the newest entries."""
     said = connect(root).get("/v1/records/refusals")
     if as_json:
         return print_json(said)
     for refusal in map(as_object, said if isinstance(said, list) else []):
         observed = f", {refusal['observed']} of them only observed" if refusal["observed"] else ""
-        click.echo(f"{refusal['count']:>6}x  {refusal['agent']}: {refusal['operation']}: {refusal['code']}{observed}")
-        click.echo(f"         {refusal['message']}; last: remit records explain {refusal['last_task']}")
+        click.echo(printable(f"{refusal['count']:>6}x  {_refused(refusal)}: {refusal['code']}{observed}"))
+        last = f"; last: remit records explain {refusal['last_task']}" if refusal["last_task"] else ""
+        click.echo(f"         {printable(str(refusal['message']))}{last}")
     return None
+
+
+def _refused(refusal: JsonObject) -> str:
+    """Name what was refused: an agent's operation, or somebody at a door before there was a task."""
+    agent = refusal["agent"] or "no agent"
+    if not refusal["surface"]:
+        return f"{agent}: {refusal['operation']}"
+    user = f" for {refusal['user']}" if refusal["user"] else ""
+    return f"{agent}{user}: at the door ({refusal['surface']})"
 
 
 @records.command()

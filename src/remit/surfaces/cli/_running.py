@@ -87,19 +87,28 @@ def tasks() -> None:
 @click.argument("agent")
 @click.argument("use_case")
 @click.option("--input", "given", default="", help="What the agent is asked to do; it goes on record as the user's.")
-@click.option("--delegation", is_flag=True, help="Print what the agent exchanges for a token of its own, by its key.")
+@click.option(
+    "--delegation/--bearer",
+    default=None,
+    help="What the agent exchanges for a token of its own, by its key, or a token for whoever bears it; else what "
+    "suits the agent.",
+)
 @project_option
 @json_option
 @answering
-def open_new(agent: str, use_case: str, given: str, delegation: bool, root: Path, as_json: bool) -> None:
-    """Open a task as the person logged in, and print the token to hand to the agent as its MCP bearer."""
-    hand = "delegation" if delegation else "bearer"
+def open_new(agent: str, use_case: str, given: str, delegation: bool | None, root: Path, as_json: bool) -> None:
+    """Open a task as the person logged in, and print what to hand to the agent.
+
+    That is a delegation where the agent has a key of its own, else a token, its MCP bearer.
+    """
+    hand = "" if delegation is None else "delegation" if delegation else "bearer"
     opened = open_task(connect(root), agent, use_case, given, hand)
     if as_json:
         return print_json(opened)
-    what = "delegation, to be exchanged" if delegation else "bearer token"
+    delegated = "delegation" in opened
+    what = "delegation, to be exchanged" if delegated else "bearer token"
     click.echo(f"opened {opened['task']} until {opened['expires_at']}; the agent's {what}:", err=True)
-    click.echo(opened["delegation" if delegation else "token"])
+    click.echo(opened["delegation" if delegated else "token"])
     return None
 
 

@@ -29,7 +29,7 @@ def try_call(client: Client, agent: str, use_case: str, operation: str, argument
         RemitError: the task was not opened.
     """
     # (What a person types here is the user's own input, so the call's arguments come from the user.)
-    task = open_task(client, agent, use_case, {"tried": operation, "arguments": arguments})
+    task = _borne_task(client, agent, use_case, {"tried": operation, "arguments": arguments})
     meta: JsonObject = {
         "io.modelcontextprotocol/protocolVersion": REVISION,
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -55,15 +55,31 @@ def try_call(client: Client, agent: str, use_case: str, operation: str, argument
     return Tried(ok=ok, task=str(task["task"]), answer=said, text=_text(said), observed=observed)
 
 
-def open_task(client: Client, agent: str, use_case: str, given: Json, hand: str = "bearer") -> JsonObject:
+def _borne_task(client: Client, agent: str, use_case: str, given: Json) -> JsonObject:
+    """Open a task whose token counts for whoever bears it: the agent's key is not here to prove anything with."""
+    try:
+        return open_task(client, agent, use_case, given, "bearer")
+    except RemitError as error:
+        if error.code != "bearer_refused":
+            raise
+        fix = (
+            f"set `identity: {{bearer: true}}` in agents/{agent}/agent.yaml while trying, or open a task with "
+            f"`remit tasks open {agent} {use_case}` and let the agent exchange it"
+        )
+        raise RemitError(error.code, f"`remit try` uses a bearer token: {error.message}", fix) from error
+
+
+def open_task(client: Client, agent: str, use_case: str, given: Json, hand: str = "") -> JsonObject:
     """Open a task as the person logged in; return its id, its end, and its `token` or its `delegation`.
 
-    `hand` is what the agent is to be handed: a `bearer` token that lets it act, or a `delegation` to exchange for one.
+    `hand` is what the agent is to be handed: a `bearer` token that lets it act, or a `delegation` to exchange for one;
+    empty: a delegation where the agent has a key, else a token.
 
     Raises:
         RemitError: with the gateway's own reason.
     """
-    answer = client.post_data("/v1/tasks", {"agent": agent, "use_case": use_case, "input": given, "hand": hand})
+    wanted: JsonObject = {"agent": agent, "use_case": use_case, "input": given, **({"hand": hand} if hand else {})}
+    answer = client.post_data("/v1/tasks", wanted)
     said = _json(answer)
     if answer.status_code != 201:
         raise RemitError(str(said.get("code")), str(said.get("title")), str(said.get("fix")))

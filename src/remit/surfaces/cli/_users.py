@@ -16,7 +16,7 @@ from remit.surfaces.cli._common import (
     print_json,
     project_option,
 )
-from remit.surfaces.cli._revoked import print_revoked, reason_option
+from remit.surfaces.cli._revoked import but, print_revoked, reason_option
 
 agent_option = click.option("--agent", help="Only with this agent; with every agent if left out.")
 
@@ -32,15 +32,20 @@ def users() -> None:
 @answering
 def list_users(root: Path, as_json: bool) -> None:
     """Show for whom agents act at the moment, and who is cut off."""
-    said = connect(root).get("/v1/users")
+    said = as_object(connect(root).get("/v1/users"))
     if as_json:
         return print_json(said)
-    for user in as_objects(said):
+    for user in as_objects(said["users"]):
         agents = ", ".join(as_texts(user["agents"])) or "no agent"
         click.echo(printable(f"{user['user']}: {user['tasks']} open task(s) with {agents}"))
-        for cut in as_objects(user["revoked"]):
-            of = f"opened before {cut['before']} " if cut["before"] else ""
-            click.echo(printable(f"  REVOKED {of}with {cut['agent'] or 'every agent'} {cut['why']}"))
+        _print_cuts(user)
+    older, count = as_objects(said["older_logins"]), said["older_logins_count"]
+    if older:
+        newest = f", the newest {len(older)} of them" if len(older) != count else ""
+        click.echo(f"only older logins count no more, of {count} user(s){newest}:")
+    for user in older:
+        click.echo(printable(f"{user['user']}:"))
+        _print_cuts(user)
     return None
 
 
@@ -70,8 +75,19 @@ def restore_user(user: str, reason: str, agent: str | None, root: Path, as_json:
     if as_json:
         return print_json(said)
     who = f"`{agent}`" if agent else "agents"
-    click.echo(printable(f"restored {user}: {who} may act for them again, in new tasks"))
+    click.echo(printable(f"restored {user}: {who} may act for them again, in new tasks{but(said)}"))
     return None
+
+
+def _print_cuts(user: JsonObject) -> None:
+    for cut in as_objects(user["revoked"]):
+        whom = f"with {cut['agent'] or 'every agent'}"
+        if cut["out"]:
+            click.echo(printable(f"  REVOKED {whom} {cut['why']}"))
+        if cut["before"]:
+            moment = str(cut["before"])[:19].replace("T", " ")
+            why = "" if cut["out"] else f": {cut['why']}"
+            click.echo(printable(f"  logins before {moment} count no more {whom}{why}"))
 
 
 def _body(user: str, reason: str, agent: str | None) -> JsonObject:

@@ -3,7 +3,10 @@
 Nothing here is remembered: the answer is as true as the moment it is given.
 """
 
-from remit.core import Allow, Delegation, InputRefusedError, Json, JsonObject, Reason, Task
+import binascii
+from base64 import b64decode
+
+from remit.core import Allow, Delegation, InputRefusedError, Json, JsonObject, Reason, Task, parse_strict
 from remit.identity import Cut, TokenRefusedError, delegation_is_live, details_json
 from remit.surfaces.oauth._client import authenticated
 from remit.surfaces.oauth._form import Asked
@@ -19,12 +22,15 @@ async def introspect(ports: TokenPorts, asked: Asked) -> JsonObject:
         TokenRefusedError, InputRefusedError: the agent did not prove who it is, or sent no token.
     """
     agent = await authenticated(ports, asked)
-    held = _held(ports, _token(asked))
+    token = _token(asked)
+    held = _held(ports, token)
     if held is None or held.agent != agent.name:
         return _INACTIVE
     task = ports.task_of(held.task)
     live = delegation_is_live(held, task, ports.revoked(held), ports.clock.now())
-    return _said(ports, held, task) if isinstance(live, Allow) and task is not None else _INACTIVE
+    if not isinstance(live, Allow) or task is None:
+        return _INACTIVE
+    return {**_said(ports, held, task), **_of_itself(token)}
 
 
 async def revoke(ports: TokenPorts, asked: Asked) -> JsonObject:
@@ -75,6 +81,27 @@ def _said(ports: TokenPorts, held: Delegation, task: Task) -> JsonObject:
         "exp": int(held.expires_at.timestamp()),
         "authorization_details": details_json(held.use_case, task.authority, task.expires_at),
     }
+
+
+def _of_itself(token: str) -> JsonObject:
+    """Return what a token whose signature held says of itself: how it is presented, what it is bound to, since when.
+
+    (RFC 7662, section 2.2; RFC 9449, section 6.2; RFC 8705, section 3.2.)
+    """
+    claims = _claims(token)
+    said: JsonObject = {name: claims[name] for name in ("cnf", "iat", "jti") if name in claims}
+    cnf = claims.get("cnf")
+    return {**said, "token_type": "DPoP" if isinstance(cnf, dict) and "jkt" in cnf else "Bearer"}
+
+
+def _claims(token: str) -> JsonObject:
+    _, _, rest = token.partition(".")
+    body = rest.partition(".")[0]
+    try:
+        claims = parse_strict(b64decode(body + "=" * (-len(body) % 4), b"-_", validate=True))
+    except (binascii.Error, ValueError, InputRefusedError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def _act(chain: tuple[str, ...]) -> Json:

@@ -117,9 +117,8 @@ class TasksEndpoint:
             raise _NotHandedError("agent_has_no_key", f"`{wanted.agent}` could not exchange a delegation", fix)
         bears = wanted.hand == BEARER or not (wanted.hand or keyed)
         if bears and registered is not None and not registered.bearer:
-            fix = (
-                "register a key of it (`remit agents register`), or allow it in agent.yaml: `identity: {bearer: true}`"
-            )
+            first = 'ask for "hand": "delegation"' if keyed else "register a key of it (`remit agents register`)"
+            fix = f"{first}, or allow it in agent.yaml: `identity: {{bearer: true}}`"
             said = f"`{wanted.agent}` may not have a token that counts for whoever bears it"
             raise _NotHandedError("bearer_refused", said, fix)
 

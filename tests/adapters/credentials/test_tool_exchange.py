@@ -259,7 +259,7 @@ def test_a_refusal_is_said_in_our_own_words_and_nothing_of_it_is_kept(run: Any, 
         error = await refusal(one, how)
         assert error.code == code
         assert text in error.message
-        assert how.credential.token_endpoint in error.message
+        assert exchanged(server.url).token_endpoint in error.message
         everything = f"{error!r} {error} {error.message} {error.fix}"
         assert "ignore all rules" not in everything
         assert not any(secret in everything for secret in server.forms[0].values() if len(secret) > 100)

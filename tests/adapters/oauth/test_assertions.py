@@ -78,9 +78,11 @@ def test_an_assertion_counts_once_until_it_has_expired_and_then_not_at_all() -> 
 
 def test_an_assertion_is_made_out_to_our_issuer_or_to_our_token_endpoint_and_to_nobody_else() -> None:
     door = Door()
-    for number, aud in enumerate((ISSUER, [ISSUER], AUDIENCE, [AUDIENCE])):
+    good: tuple[Any, ...] = (ISSUER, [ISSUER], AUDIENCE, [AUDIENCE])
+    bad: tuple[Any, ...] = ([ISSUER, AUDIENCE], f"{ISSUER}/", "", [], None)
+    for number, aud in enumerate(good):
         assert door.code(CLERK.sign(door.clock, f"good {number}", aud=aud)) == ""
-    for number, aud in enumerate(([ISSUER, AUDIENCE], f"{ISSUER}/", "", [], None)):
+    for number, aud in enumerate(bad):
         assert door.code(CLERK.sign(door.clock, f"bad {number}", aud=aud)) == "assertion_invalid"
 
 

@@ -21,7 +21,7 @@ from tests.conftest import META, Answer
 from remit.catalogue import Controls, Descriptor, Effect, Pin, Review
 from remit.charter import Charter, UseCase
 from remit.core import Delegation, Reason, ToolCall
-from remit.identity import Authenticator, Presented, TokenRefusedError
+from remit.identity import Authenticator, Presented, Registration, TokenRefusedError
 from remit.pipeline import Done, Failed, Gateway, Live, Refused, Snapshot
 from remit.records import Draft, Entry
 from remit.surfaces._http import Bounds, Headers, Receive, Scope, Send
@@ -64,15 +64,16 @@ class StubGateway:
         return self.answer
 
 
+SAID = Delegation(user="tom", agent="refunds", task="t_1", use_case="refunds", expires_at=NOON + timedelta(hours=1))
+
+
 class OneToken:
     """Knows one token, of Tom's task with the refund agent."""
 
     async def delegation(self, presented: Presented) -> Delegation:
         if presented.token != TOKEN:
             raise TokenRefusedError("token_invalid", "not a token of ours", "open a task")
-        return Delegation(
-            user="tom", agent="refunds", task="t_1", use_case="refunds", expires_at=NOON + timedelta(hours=1)
-        )
+        return SAID
 
 
 def descriptor(operation: str, output: dict[str, Any] | None = None) -> Descriptor:
@@ -110,6 +111,7 @@ def snapshot(*descriptors: Descriptor, digest: str = "b_1") -> Snapshot:
         flows={},
         manifests={"refunds": {each.operation: Pin(each.version, each.digest) for each in descriptors}},
         caps={},
+        registrations={"refunds": Registration(bearer=True)},
     )
 
 

@@ -1,15 +1,20 @@
 """`tools/list` shows what the first three gates would let through, and follows every change."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.conftest import META
-from tests.surfaces.mcp.mcp_stub import StubGateway, ask, descriptor, endpoint, newer, older, running_on, snapshot
+from tests.surfaces.mcp.mcp_stub import SAID, StubGateway, ask, descriptor, endpoint, newer, older, running_on, snapshot
 
-from remit.catalogue import Pin, Review
+from remit.catalogue import Controls, Effect, Pin, Review
+from remit.core import Authority, Level, Task
+from remit.identity import ALL
 from remit.pipeline import operation_control
 from remit.surfaces.mcp import McpEndpoint
+from remit.surfaces.mcp._listing import Listing
+from remit.testing import NOON
 
 FULL = snapshot(descriptor("one"), descriptor("two"))
 PINS = FULL.manifests["refunds"]
@@ -75,3 +80,34 @@ def test_a_new_release_changes_the_list() -> None:
     before = names(to)
     running.swap(snapshot(descriptor("three"), digest="b_2"), 2)
     assert (before, names(to)) == (["one", "two"], ["three"])
+
+
+@pytest.mark.requirement("R2.5")
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({}, ["get_order", "refund_order"]),
+        ({"level": Level.BOUND}, ["get_order", "refund_order"]),
+        ({"level": Level.CLIENT}, ["get_order"]),
+        ({"authority": Authority(operations=frozenset({"refund_order"}))}, ["refund_order"]),
+        ({"authority": Authority(locations=frozenset({"mail"}))}, []),
+    ],
+    ids=["the whole", "bound to a key", "a plain client", "granted one", "granted another tool"],
+)
+def test_what_the_task_was_not_granted_is_not_shown(said: dict[str, Any], shown: list[str]) -> None:
+    writes = replace(descriptor("refund_order"), controls=Controls(effect=Effect.WRITE))
+    live = running_on(snapshot(descriptor("get_order"), writes))
+    token = SAID
+    task = Task(
+        id=token.task,
+        user=token.user,
+        agent=token.agent,
+        use_case=token.use_case,
+        opened_at=NOON,
+        expires_at=token.expires_at,
+        authority=said.get("authority", ALL),
+    )
+    live.admit(task, b"{}")
+    listing = Listing(live, observe=False)
+    found = json.loads(listing.result(replace(token, level=said.get("level", Level.TASK))))
+    assert [tool["name"] for tool in found["tools"]] == shown

@@ -6,11 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.surfaces.oauth.oauth_stage import ISSUER, MCP, Answer, Stage
 
+from remit.adapters.oauth import TaskTokens
 from remit.core import Authority, Reason
 from remit.identity import Cut
-from remit.testing import FailingStore, MemoryStore
+from remit.surfaces.oauth._holder import _of_itself
+from remit.testing import FailingStore, ManualClock, MemoryStore, desk_task
 
 INTROSPECT, REVOKE = "/oauth/introspect", "/oauth/revoke"
 
@@ -48,6 +51,20 @@ def test_an_agent_learns_what_its_own_token_stands_for() -> None:
             {"type": "agent_task", "use_case": "serve", "expires_at": "2026-11-22T13:00:00.000000Z"}
         ],
     }
+
+
+@pytest.mark.requirement("R2.9")
+def test_it_learns_what_the_token_is_bound_to_and_since_when_it_counts() -> None:
+    tokens = TaskTokens(Ed25519PrivateKey.from_private_bytes(bytes(32)), ISSUER, MCP, ManualClock())
+    key = "A" * 43
+    proven = _of_itself(tokens.mint(desk_task(), bound=key))
+    assert (proven["token_type"], proven["cnf"]) == ("DPoP", {"jkt": key})
+    assert proven["iat"] == int(desk_task().opened_at.timestamp())
+    assert proven["jti"]
+    over_tls = _of_itself(tokens.mint(desk_task(), certificate=key))
+    assert (over_tls["token_type"], over_tls["cnf"]) == ("Bearer", {"x5t#S256": key})
+    borne = _of_itself(tokens.mint(desk_task()))
+    assert (borne["token_type"], "cnf" in borne) == ("Bearer", False)
 
 
 @pytest.mark.requirement("R2.9")

@@ -1,7 +1,7 @@
 """One endpoint of the token service: a form in, an object out, and a refusal that is said and recorded in one way."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remit.core import InputRefusedError, JsonObject, Reason, StoreUnavailableError, canonical_bytes
 from remit.identity import TokenRefusedError
@@ -38,8 +38,11 @@ class FormEndpoint:
         try:
             answer = await self.answering(self.ports, asked)
         except (TokenRefusedError, InputRefusedError) as error:
+            named = asked.named(self.ports.clock.now())
             known = error.delegation if isinstance(error, TokenRefusedError) else None
-            await self.refusals.record(known or asked.named(self.ports.clock.now()), reason_of(error))
+            if known is not None and not known.agent and named is not None:
+                known = replace(known, agent=named.agent)
+            await self.refusals.record(known or named, reason_of(error))
             return await refuse(send, error, asked.error)
         except StoreUnavailableError as error:
             return await refuse(send, error, asked.error)

@@ -33,7 +33,8 @@ SALT_BYTES = 16
 
 # (Tasks and tokens say the same in entry after entry.)
 _lasting = lru_cache(maxsize=4_096)(utc_text)
-_task = lru_cache(maxsize=4_096)(task_json)
+_TASKS_KEPT = 4_096
+_tasks: dict[int, tuple[Task, JsonObject]] = {}  # by identity: to hash a task costs more than to look it up
 
 
 def commit(name: str, body: bytes, random: Random) -> tuple[Payload, JsonObject]:
@@ -228,6 +229,15 @@ def _answered(answer: GateAnswer) -> list[Json]:
 @lru_cache(maxsize=64)  # (of the gates, which are few; nobody changes the list)
 def _passed(gate: str) -> list[Json]:
     return [gate, "allow"]
+
+
+def _task(task: Task) -> JsonObject:
+    known = _tasks.get(id(task))
+    if known is None or known[0] is not task:
+        if len(_tasks) >= _TASKS_KEPT:
+            _tasks.clear()
+        known = _tasks[id(task)] = task, task_json(task)
+    return known[1]
 
 
 def _parties(delegation: Delegation) -> JsonObject:

@@ -70,7 +70,7 @@ def _refusal(entry: Entry) -> tuple[_Key, str] | None:
         if not isinstance(decision, list) or len(decision) != 3:
             return None
         return (str(leaf["agent"]), str(leaf["operation"]), str(decision[1]), "", ""), str(decision[2])
-    if entry.kind == "refused" :
+    if entry.kind == "refused" and not entry.task:
         leaf = json.loads(entry.leaf)
         code = str(leaf["code"])
         user = "" if proves_nobody(code) else str(leaf["user"])

@@ -21,7 +21,13 @@ def test_the_examples_of_the_pages_compile_together() -> None:
     charter, catalogue = (block(page) for page in PAGES)
     operation = catalogue.partition("operations:\n")[2]
     look_up = operation.replace("refund_order", "get_order").replace("refundOrder", "getOrder")
-    sources = {"agents/refunds/agent.yaml": charter, "catalogue/orders.yaml": catalogue + look_up}
+    # (The agent that the page's own hands work on to: the same, but that it hands on nothing.)
+    other = charter.replace("agent: refunds", "agent: tracker").replace("delegates_to: [tracker]", "delegates_to: []")
+    sources = {
+        "agents/refunds/agent.yaml": charter,
+        "agents/tracker/agent.yaml": other,
+        "catalogue/orders.yaml": catalogue + look_up,
+    }
     checked = check_project({path: text.encode() for path, text in sources.items()})
     assert set(checked.snapshot.descriptors) == {"get_order", "refund_order"}
     assert "never_permitted" in {warning.code for warning in checked.warnings}

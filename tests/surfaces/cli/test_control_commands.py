@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from tests.surfaces.admin.admin_stage import WIPING, Stage, certificate, compared
 
 from remit.app import LocalWorkshop
+from remit.core import JsonObject
 from remit.identity import Cut
 from remit.pipeline import Deployed, Done, Refused
 from remit.records import event, refused
@@ -339,6 +340,22 @@ def test_an_agent_gets_a_key_whose_private_half_stays_here(stage: Stage, tmp_pat
     assert not unmade.exists(), "no key is made for whom there is none to give"
     assert len(stage.ask("GET", "/v1/agents/clerk", "ana").json()["keys"]) == 1
     assert private.read_text("ascii") not in json.dumps(stage.said("control"))
+
+
+@pytest.mark.requirement("R2.2")
+@pytest.mark.parametrize("dashes", [(), ("--",)])
+def test_the_name_of_a_key_may_begin_with_a_dash(stage: Stage, tmp_path: Path, dashes: tuple[str, ...]) -> None:
+    kid = "-tNwHArRZxQ_E5A_Qno35yhA2SWoqm6icT_sTMRtBRw"
+    key: JsonObject = {"kty": "X509", "x5t#S256": kid}
+    assert asyncio.run(stage.desk.controls.register_key("clerk", key, "ana")) == kid
+    (tmp_path / "var").mkdir()
+    words = ("agents", "forget-key", "clerk", "-C", str(tmp_path), *dashes, kid)
+    remit(stage, tmp_path, "ana", "agents", "list")  # (logs in)
+    said = CliRunner().invoke(command_line(LocalWorkshop(0), lambda _: 0), words)
+    assert (said.exit_code, said.output) == (0, f"clerk can no longer prove itself with {kid}\n"), said.output
+    assert asyncio.run(stage.desk.controls.register_key("clerk", key, "ana")) == kid
+    revoked = remit(stage, tmp_path, "ana", "agents", "revoke", "clerk", "--key", kid, "--reason", "published")
+    assert revoked.output.startswith("revoked a key of clerk: tokens that rest on it count no more")
 
 
 # --- the catalogue, releases, stopping -------------------------------------------------------------------------------

@@ -373,7 +373,7 @@ def test_a_public_key_is_read_in_either_form_and_nothing_else_is(tmp_path: Path)
     (tmp_path / "pem").write_bytes(pem)
     for form in ("jwk", "pem"):
         assert workshop.agent_key(tmp_path / form, new=False) == jwk
-    other = ec.generate_private_key(ec.SECP256R1()).public_key()
+    other = ec.generate_private_key(ec.SECP384R1()).public_key()
     wrong = {
         "private": ((tmp_path / "agent.pem").read_bytes(), "key_private"),
         "private jwk": (json.dumps({**jwk, "d": "canary"}).encode(), "key_private"),

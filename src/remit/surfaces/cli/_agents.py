@@ -1,5 +1,6 @@
 """Commands on agents: list, show, cut off, let act again, give a key."""
 
+import re
 from pathlib import Path
 
 import click
@@ -21,7 +22,17 @@ from remit.surfaces.cli._common import (
 from remit.surfaces.cli._ports import Workshop
 from remit.surfaces.cli._revoked import but, print_revoked, reason_option
 
+_DASHED_KID = re.compile("-[A-Za-z0-9_-]{42}")  # a thumbprint (RFC 7638)
 _UNSEEN = {False: "no call yet", True: "not seen since the start"}
+
+
+class _OfKey(click.Command):
+    """A command whose last argument is a key's name. One in 64 begins with a dash, and is no option all the same."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        kids = [] if "--" in args else [each for each in args if _DASHED_KID.fullmatch(each)]
+        rest = [each for each in args if each not in kids]
+        return super().parse_args(ctx, [*rest, "--", *kids] if kids else rest)
 
 
 @click.group()
@@ -110,7 +121,7 @@ def restore_agent(agent: str, reason: str, user: str | None, root: Path, as_json
     return None
 
 
-@agents.command("forget-key")
+@agents.command("forget-key", cls=_OfKey)
 @click.argument("agent")
 @click.argument("kid")
 @project_option

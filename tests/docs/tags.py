@@ -15,7 +15,8 @@ from tests.requirements import Requirement
 _ID = re.compile(r"R[1-9][0-9]?\.[1-9][0-9]?")
 _PENDING = re.compile(r"step ([0-9]+): \S.{8,}")
 
-SURFACES = ("tests/surfaces/", "tests/docs/", "tests/crash/")  # whose tests come in as users, agents and operators do
+# Whose tests come in as users, agents and operators do.
+SURFACES = ("tests/surfaces/", "tests/docs/", "tests/crash/", "tests/foreign/", "tests/conformance/")
 
 _Holder = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 

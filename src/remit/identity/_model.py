@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from remit.core import Attribute, Json
+from remit.core import Attribute, Delegation, Json, Level
 
 USER = "user"
 """The role of people for whom agents may act."""
@@ -63,6 +63,18 @@ class UserToken:
     may_act: frozenset[str] = frozenset()
     details: Json = None
     key: str = ""
+
+    def unattached(self) -> Delegation:
+        """Return who it is, for the record of a refusal: no agent acts, in no task."""
+        return Delegation(
+            user=self.person.name,
+            agent="",
+            task="",
+            use_case="",
+            expires_at=self.expires_at,
+            level=Level.CLIENT,
+            client=f"{self.issuer}:{self.client_id}" if self.issuer and self.client_id else "",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

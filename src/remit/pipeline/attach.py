@@ -6,7 +6,7 @@ implicit task of its own, and only reads.
 
 from dataclasses import dataclass
 
-from remit.core import Delegation, Level, Reason, RemitError
+from remit.core import Delegation, Reason, RemitError
 from remit.identity import Authenticator, Person, Presented, TokenRefusedError, Users, UserToken
 from remit.pipeline.open_task import TaskDesk
 
@@ -17,19 +17,6 @@ class AttachmentRefusedError(RemitError):
     def __init__(self, reason: Reason, delegation: Delegation) -> None:
         super().__init__(reason.code, reason.message, reason.fix)
         self.delegation = delegation
-
-
-def _nobody(login: UserToken) -> Delegation:
-    """Say who a client is that is no agent here, for the record of its refusal."""
-    return Delegation(
-        user=login.person.name,
-        agent="",
-        task="",
-        use_case="",
-        expires_at=login.expires_at,
-        level=Level.CLIENT,
-        client=f"{login.issuer}:{login.client_id}" if login.client_id else "",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +43,7 @@ class Attachments:
         login = await self.users.user(presented, self.audience)
         attached = await self.desk.implicit(login)
         if isinstance(attached, Reason):
-            raise AttachmentRefusedError(attached, _nobody(login))
+            raise AttachmentRefusedError(attached, login.unattached())
         return attached
 
     async def user(self, presented: Presented, audience: str) -> UserToken:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from remit.core import Allow, Delegation, Deny, Hold, Level, Reason, RemitError, strictest
+from remit.core import Allow, Deny, Hold, Reason, RemitError, strictest
 from remit.identity import EVERY_AGENT, Presented, TokenRefusedError, UserToken, is_cut_off, is_users_channel
 from remit.pipeline import Live, Refusals
 
@@ -48,18 +48,5 @@ class PeopleDoor:
             case Allow():
                 return login
             case Deny(reason) | Hold(reason):
-                await self.refusals.record(_nobody(login), reason)
+                await self.refusals.record(login.unattached(), reason)
                 raise LoginRefusedError(reason.code, reason.message, reason.fix)
-
-
-def _nobody(login: UserToken) -> Delegation:
-    """Say who it was, for the record: no agent acts, in no task."""
-    return Delegation(
-        user=login.person.name,
-        agent="",
-        task="",
-        use_case="",
-        expires_at=login.expires_at,
-        level=Level.CLIENT,
-        client=f"{login.issuer}:{login.client_id}" if login.issuer and login.client_id else "",
-    )

@@ -22,7 +22,7 @@ from remit.adapters.oidc._claims import (
 from remit.adapters.oidc._issuers import Issuers, Proven
 from remit.adapters.oidc._jwt import LOG_IN, SKEW_S, invalid
 from remit.adapters.oidc._seen import Seen, is_jti
-from remit.core import Delegation, Json, Level
+from remit.core import Json
 from remit.identity import Presented, Proofs, TokenRefusedError, UserToken
 from remit.pipeline import Clock
 
@@ -100,7 +100,7 @@ class IssuerUsers:
         others = () if audience in self._strict else known.proven.issuer.audiences
         if audience not in known.audiences and known.audiences.isdisjoint(others):
             said = "the token was issued for another audience"
-            raise TokenRefusedError("token_audience", said, LOG_IN, delegation=_bearer_of(known.says))
+            raise TokenRefusedError("token_audience", said, LOG_IN, delegation=known.says.unattached())
         self._check_bond(known.bond, presented)
         return known.says
 
@@ -186,19 +186,6 @@ class IssuerUsers:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def _bearer_of(says: UserToken) -> Delegation:
-    """Say whose token it was, for the record of its refusal; it names no agent and no task."""
-    return Delegation(
-        user=says.person.name,
-        agent="",
-        task="",
-        use_case="",
-        expires_at=says.expires_at,
-        level=Level.CLIENT,
-        client=f"{says.issuer}:{says.client_id}" if says.client_id else "",
-    )
 
 
 def _read(proven: Proven) -> _Known:

@@ -97,7 +97,7 @@ def test_with_an_agent_die_its_tasks_its_approvals_and_its_tokens_and_the_record
         assert done == Cutoff(tasks=1, approvals=2, calls=0, tokens=1, elapsed_us=3_000)
         assert {each.state for each in store.approvals.values()} == {State.VOID}
         assert (await store.state(NOON)).tasks == ()
-        assert stage.desk.live.tasks_of("clerk") == ()
+        assert stage.desk.live.tasks_for(Cut(agent="clerk")) == ()
         assert stage.desk.live.approvals() == ()
         assert code_of(await stage.present("look", {})) == "agent_revoked"
         for approval in (one, other):

@@ -261,10 +261,6 @@ class Live:
         concerned = frozenset(tasks)
         return tuple(each for each in self.approvals() if each.task in concerned and each.state is State.WAITING)
 
-    def tasks_of(self, agent: str) -> tuple[str, ...]:
-        """Return the open tasks of an agent."""
-        return tuple(task.id for task in self._tasks.values() if task.agent == agent)
-
     def forget_expired(self, now: datetime) -> None:
         """Drop tasks whose time is over; calls under them are denied either way."""
         for task in [task for task in self._tasks.values() if now >= task.expires_at]:

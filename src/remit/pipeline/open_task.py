@@ -104,8 +104,8 @@ class TaskDesk:
         if agent not in login.may_act and consent is None and not asserted:
             said = f"neither the token (`may_act`) nor a consent of `{user[:64]}` lets `{agent[:64]}` act"
             return Reason("consent_missing", said, "have the user consent: POST /v1/consents, or open the task")
-        if consent is not None and agent not in login.may_act:
-            # (A consent is no better than the login it was given with.)
+        if consent is not None and agent not in login.may_act and not asserted:
+            # (A consent that lets the agent act is no better than the login it was given with.)
             given = identity.is_cut_off(self.live.user_revocation(user, agent, consent.given))
             if (refused := _reason(given)) is not None:
                 return refused
@@ -201,10 +201,8 @@ class TaskDesk:
         if authority.operations is not None:
             authority = narrowed(authority, Authority(operations=self._operations(agent, use_case)))
         ends = [each.wanted.expires_at for each in bounds if each.wanted.expires_at is not None]
-        task, expires_at = (
-            new_id("t", self.random(12)),
-            min([now + self.life, *ends, *([] if until is None else [until])]),
-        )
+        task = new_id("t", self.random(12))
+        expires_at = min([now + self.life, *ends, *([] if until is None else [until])])
         return Task(
             id=task,
             user=person.name,

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from remit.core import Reason, canonical_bytes
+from remit.core import JsonObject, Reason, canonical_bytes
 from remit.identity import Presented, TokenRefusedError
 
 Scope = MutableMapping[str, Any]
@@ -210,6 +210,19 @@ async def reply(
     headers = [media, (b"content-length", b"%d" % len(body)), *extra]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def document(said: JsonObject, max_age_s: int = 300) -> Callable[[str, Headers, Receive, Send], Awaitable[None]]:
+    """Return what serves a document that says the same to everybody, who may keep it for `max_age_s` seconds."""
+    body = canonical_bytes(said)
+
+    async def serve(method: str, _headers: Headers, _receive: Receive, send: Send) -> None:
+        if method != "GET":
+            reason = Reason("method_not_allowed", "this document is only read", "send GET")
+            return await problem(send, 405, reason, (b"allow", b"GET"))
+        return await reply(send, 200, body, (b"cache-control", b"public, max-age=%d" % max_age_s))
+
+    return serve
 
 
 async def problem(send: Send, status: int, reason: Reason, *extra: tuple[bytes, bytes]) -> None:

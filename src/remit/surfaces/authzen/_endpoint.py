@@ -37,9 +37,11 @@ from remit.surfaces._http import (
     Receive,
     Send,
     challenge,
+    document,
     presented,
     problem,
     read_body,
+    refusal_status,
     reply,
 )
 from remit.surfaces.authzen._read import (
@@ -54,7 +56,6 @@ from remit.surfaces.authzen._read import (
 EVALUATION_PATH = "/access/v1/evaluation"
 EVALUATIONS_PATH = "/access/v1/evaluations"
 METADATA_PATH = "/.well-known/authzen-configuration"
-MAX_AGE_S = 300  # seconds that others may keep the metadata
 OPERATION_CHARS_MAX = 64  # of what is asked for, in a record
 SUBJECT_CHARS_MAX = 320
 
@@ -111,7 +112,7 @@ class AuthzenEndpoint:
         return {
             EVALUATION_PATH: self._route(EVALUATION_PATH, read_evaluation),
             EVALUATIONS_PATH: self._route(EVALUATIONS_PATH, read_evaluations),
-            METADATA_PATH: _document(self.metadata()),
+            METADATA_PATH: document(self.metadata()),
         }
 
     def metadata(self) -> JsonObject:
@@ -156,7 +157,8 @@ class AuthzenEndpoint:
         match error:
             case TokenRefusedError():
                 await self.refusals.record(error.delegation, reason)
-                await problem(send, 401, reason, *challenge(error, self.metadata_url), *extra)
+                status = refusal_status(error)
+                await problem(send, status, reason, *challenge(error, self.metadata_url), *extra)
             case AttachmentRefusedError():
                 await self.refusals.record(error.delegation, reason)
                 await problem(send, 403, reason, *extra)
@@ -277,15 +279,3 @@ def _check_request_id(headers: Headers) -> None:
 
 def _reason(error: RemitError) -> Reason:
     return Reason(error.code, error.message, error.fix)
-
-
-def _document(said: JsonObject) -> _Serve:
-    body = canonical_bytes(said)
-
-    async def serve(method: str, _headers: Headers, _receive: Receive, send: Send) -> None:
-        if method != "GET":
-            reason = Reason("method_not_allowed", "this document is only read", "send GET")
-            return await problem(send, 405, reason, (b"allow", b"GET"))
-        return await reply(send, 200, body, (b"cache-control", b"public, max-age=%d" % MAX_AGE_S))
-
-    return serve

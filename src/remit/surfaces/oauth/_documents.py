@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from remit.core import JsonObject, Reason, canonical_bytes
+from remit.core import JsonObject
 from remit.identity import JWKS_PATH, METADATA_PATH, RESOURCE_PATH, TOKEN_PATH, TYPE, token_endpoint
 from remit.pipeline import Refusals
-from remit.surfaces._http import DPOP_ALGORITHMS, Headers, Receive, Send, problem, reply
+from remit.surfaces._http import DPOP_ALGORITHMS, Headers, Receive, Send, document
 from remit.surfaces.oauth._grants import ASSERTION, TOKEN_EXCHANGE
 from remit.surfaces.oauth._holder import introspect, revoke
 from remit.surfaces.oauth._ports import TokenPorts
@@ -24,7 +24,6 @@ ID_JAG = "urn:ietf:params:oauth:grant-profile:id-jag"  # (draft-ietf-oauth-ident
 ALGORITHMS = tuple(DPOP_ALGORITHMS.split())  # of proofs, and of workloads' assertions
 _OWN = tuple(each for each in ALGORITHMS if each != "RS256")  # an agent's own key is no RSA key
 _TLS = ("tls_client_auth", "self_signed_tls_client_auth")  # (RFC 8705, section 2)
-MAX_AGE_S = 300  # seconds that others may keep a document
 
 Serve = Callable[[str, Headers, Receive, Send], Awaitable[None]]
 
@@ -91,23 +90,11 @@ def oauth_routes(ports: TokenPorts, published: Published) -> dict[str, Serve]:
     """Return the routes of the token service, and the documents of both, for the data plane."""
     refusals = Refusals(ports.ledger, ports.clock, "oauth")
     answers = {TOKEN_PATH: token, INTROSPECTION_PATH: introspect, REVOCATION_PATH: revoke}
-    resource = _document(resource_metadata(ports.issuer, ports.audience, published))
+    resource = document(resource_metadata(ports.issuer, ports.audience, published))
     return {
         **{path: FormEndpoint(path, answer, ports, refusals).serve for path, answer in answers.items()},
-        JWKS_PATH: _document(published.jwks),
-        METADATA_PATH: _document(metadata(ports.issuer, ports.audience, published)),
+        JWKS_PATH: document(published.jwks),
+        METADATA_PATH: document(metadata(ports.issuer, ports.audience, published)),
         RESOURCE_PATH: resource,
         f"{RESOURCE_PATH}{urlsplit(ports.audience).path}": resource,
     }
-
-
-def _document(said: JsonObject) -> Serve:
-    body = canonical_bytes(said)
-
-    async def serve(method: str, _headers: Headers, _receive: Receive, send: Send) -> None:
-        if method != "GET":
-            reason = Reason("method_not_allowed", "this document is only read", "send GET")
-            return await problem(send, 405, reason, (b"allow", b"GET"))
-        return await reply(send, 200, body, (b"cache-control", b"public, max-age=%d" % MAX_AGE_S))
-
-    return serve

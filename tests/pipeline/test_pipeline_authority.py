@@ -12,7 +12,8 @@ import pytest
 from remit.charter import Charter, UseCase
 from remit.core import Authority, Delegation, InputRefusedError, Json, Level, Reason, Task, ToolCall
 from remit.identity import Cut, Person, RegisteredClient, Registration, UserToken
-from remit.pipeline import Answer, ConsentDesk, Done, Refusals, Refused, TaskDesk
+from remit.pipeline import Answer, Committed, ConsentDesk, Done, Refusals, Refused, TaskDesk
+from remit.records import Draft, control
 from remit.testing import NOON, Desk, desk_call
 
 pytestmark = pytest.mark.requirement("R2.5")
@@ -476,3 +477,36 @@ def test_what_may_be_borne_no_longer_is_not_handed_on_either() -> None:
         return [*said, code(await desks.hand_on(acting(first, Level.BOUND), "runner", None))]
 
     assert played(play) == ["Task", "bearer_refused", "Task"]
+
+
+@pytest.mark.requirement("R2.11")
+@pytest.mark.parametrize(
+    ("raised", "committed"),
+    [
+        ("user/tom", False),
+        ("agent/runner", False),
+        ("agent/clerk", False),
+        ("task/CHILD", False),
+        ("task/PARENT", False),
+        ("key/thumbprint", False),
+        ("user/eve", True),
+        ("agent/other", True),
+        ("key/another", True),
+    ],
+)
+def test_the_transaction_before_the_effect_compares_every_member_of_a_delegation(
+    raised: str, *, committed: bool
+) -> None:
+    async def play(desk: Desk, desks: TaskDesk) -> bool:
+        parent = await desks.open(TOM, "clerk", "serve", b"{}")
+        assert isinstance(parent, Task)
+        child = await desks.hand_on(acting(parent), "runner", None)
+        assert isinstance(child, Task)
+        by = replace(acting(child), keys=("thumbprint",))
+        read = desk.live.gather(desk_call("look", delegation=by)).versions
+        name = raised.replace("CHILD", child.id).replace("PARENT", parent.id)
+        await desk.store.control(name, "cut off", control(name, "revoked", at=NOON, by="olga", said={}))
+        intent = Draft(kind="intent", task=child.id, call="c_1", leaf=b"{}")
+        return isinstance(await desk.store.begin(intent, read), Committed)
+
+    assert played(play) is committed

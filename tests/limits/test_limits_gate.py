@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit.core import Allow, Decision, Deny, Reserve
-from remit.limits import DEFAULT_CAPS, Cap, Per, Window, is_capped, refused
+from remit.core import Allow, Decision, Deny, Reserve, Window
+from remit.limits import DEFAULT_CAPS, Cap, Per, is_capped, refused
 
 pytestmark = pytest.mark.requirement("R6.1", "R6.4")
 

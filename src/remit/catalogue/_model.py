@@ -105,21 +105,66 @@ def _credential_json(credential: ToolCredential) -> JsonObject:
             return {"secret": kept}
 
 
+class Tier(StrEnum):
+    """How much is at stake when an operation goes wrong (R3.3)."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+TIERS = {
+    Effect.READ: Tier.LOW,
+    Effect.WRITE: Tier.MEDIUM,
+    Effect.EXECUTE: Tier.HIGH,
+    Effect.IRREVERSIBLE: Tier.CRITICAL,
+}
+"""The tier of an operation whose reviewed controls name none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUp:
+    """A read that says something about what a call is about: `operation`, asked with `arguments`.
+
+    `arguments` are by name there the JSON pointer into the call's own arguments. An answer counts for `max_age_s`
+    seconds. `values` are what is taken from its structured result: by name, the JSON pointer and how it is read, `value`
+    (as the read's output schema types it) or `days_since` (a date or date-time, as whole days until now).
+    """
+
+    operation: str
+    arguments: Mapping[str, str]
+    max_age_s: int = 0
+    values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controls:
     """How an operation is governed: the part of its descriptor that changes without its interface (R4.8).
 
     `confirm` names the argument whose value a person types to confirm the call; every irreversible operation has one.
-    `content`, `sources` and `results` are about provenance (see `permissions.Flow`); `carries_data_out` marks a read
-    whose request can take data away.
+    `content`, `sources`, `results`, `links`, `receivers` and `classes` are about provenance (see `permissions.Flow`);
+    `carries_data_out` marks a read whose request can take data away. `facts` are look-ups, by name, that policy is told
+    the values of; `before` is the look-up that shows whoever approves a call what it would change.
     """
 
     effect: Effect
+    tier: Tier | None = None
     confirm: str = ""
     content: tuple[str, ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     results: Mapping[str, str] = field(default_factory=dict)
     carries_data_out: bool = False
+    links: tuple[str, ...] = ("user",)
+    receivers: tuple[str, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, LookUp] = field(default_factory=dict)
+    before: LookUp | None = None
+
+    @property
+    def stakes(self) -> Tier:
+        """Its tier: the reviewed one, or that of its effect."""
+        return TIERS[self.effect] if self.tier is None else self.tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

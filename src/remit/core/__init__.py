@@ -23,12 +23,14 @@ from remit.core._canonical import (
 )
 from remit.core._decision import (
     REQUESTER,
+    Add,
     Allow,
     Consume,
     Decision,
     Deny,
     GateAnswer,
     Hold,
+    Mark,
     Obligation,
     Reason,
     Requirement,
@@ -45,7 +47,7 @@ from remit.core._errors import (
 )
 from remit.core._names import NAME_PATTERN, is_name, is_user, new_id, new_trace, parse_traceparent
 from remit.core._tasks import task_json, task_of_json
-from remit.core._time import parse_utc, utc_text
+from remit.core._time import Window, parse_utc, utc_text, window_at
 
 __all__ = [
     "DEPTH_MAX",
@@ -55,6 +57,7 @@ __all__ = [
     "NAME_PATTERN",
     "REQUESTER",
     "STRING_BYTES_MAX",
+    "Add",
     "Allow",
     "Attribute",
     "Authority",
@@ -69,6 +72,7 @@ __all__ = [
     "Json",
     "JsonObject",
     "Level",
+    "Mark",
     "Obligation",
     "Problem",
     "ProjectInvalidError",
@@ -82,6 +86,7 @@ __all__ = [
     "Task",
     "ToolCall",
     "Trace",
+    "Window",
     "canonical_bytes",
     "is_name",
     "is_user",
@@ -95,4 +100,5 @@ __all__ = [
     "task_json",
     "task_of_json",
     "utc_text",
+    "window_at",
 ]

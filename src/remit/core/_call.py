@@ -128,6 +128,7 @@ class ToolCall:
     operation: str
     canonical: bytes
     rationale: str = ""  # the agent's own word for why; shown to people, never decided on
+    confidence: int | None = None  # in percent, the agent's own word: it can lower what it may do, and never raise it
     arguments: JsonObject = field(init=False)
 
     def __post_init__(self) -> None:

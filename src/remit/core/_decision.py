@@ -42,7 +42,27 @@ class Consume:
     approval: str
 
 
-Obligation = Reserve | Consume
+@dataclass(frozen=True, slots=True)
+class Add:
+    """An obligation: count `by` more under `key`, where `seen` is counted now; anything else there is a conflict.
+
+    It is what the decision was told of the past (R3.4). The count begins anew at `resets_at`; None: never.
+    """
+
+    key: str
+    by: int
+    seen: int
+    resets_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An obligation: remember for ever that these values, as keyed hashes, were written and are not to be trusted."""
+
+    hashes: tuple[bytes, ...]
+
+
+Obligation = Reserve | Consume | Add | Mark
 """What must be done in the transaction before the effect, or the effect does not happen."""
 
 
@@ -62,6 +82,8 @@ class Requirement:
     """One thing a held call waits for: `quorum` persons among `approvers`, within `within_s` seconds.
 
     `kind` is `approval`, `provenance` or `confirmation`. `typed` is what a confirming person types; empty: nothing.
+    Requirements with the same `apart`, where it is not empty, need distinct persons: one of finance *and* one of
+    security are two people.
     """
 
     kind: str
@@ -69,6 +91,7 @@ class Requirement:
     quorum: int
     within_s: int
     typed: str = ""
+    apart: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ once never pass it; what is counted by comes from the token and the catalogue, n
     # Allow((Reserve("writes", "refunds/writes/user:tom@2026-11-22", 5, <midnight>),))
 """
 
-from remit.limits._model import Cap, Per, Window
+from remit.limits._model import Cap, Per
 from remit.limits._rules import DEFAULT_CAPS, is_capped, refused
 
-__all__ = ["DEFAULT_CAPS", "Cap", "Per", "Window", "is_capped", "refused"]
+__all__ = ["DEFAULT_CAPS", "Cap", "Per", "is_capped", "refused"]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from remit.core import Window
+
 
 class Per(StrEnum):
     """What a cap counts by. `USER`, `TOOL` and `TASK` are those of the agent that the cap stands with."""
@@ -11,14 +13,6 @@ class Per(StrEnum):
     USER = "user"
     TOOL = "tool"
     TASK = "task"
-
-
-class Window(StrEnum):
-    """In what time a cap counts: from each full minute, hour or day, UTC."""
-
-    MINUTE = "minute"
-    HOUR = "hour"
-    DAY = "day"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

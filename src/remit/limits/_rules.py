@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from remit.core import Allow, Decision, Deny, Reason, Reserve
-from remit.limits._model import Cap, Per, Window
+from remit.core import Allow, Decision, Deny, Reason, Reserve, Window
+from remit.limits._model import Cap, Per
 
 GRANTED = "granted"  # the cap that is no cap of the agent's, but what its task was granted
 GRANT_KEYS = "="  # what the keys of such counters begin with, and an agent's name cannot

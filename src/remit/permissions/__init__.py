@@ -28,39 +28,64 @@ from remit.permissions._approvals import (
     missing,
 )
 from remit.permissions._compile import compile_policies
-from remit.permissions._flow import Flow, Label, Source, Sourced
-from remit.permissions._model import GROUPS, OperationShape, Opinion, Question, Shard, UserShape
+from remit.permissions._facts import DAYS_SINCE, VALUE, asked_for, facts_are_known, taken
+from remit.permissions._flow import Exposed, Flow, Label, Link, Origins, Source, Sourced
+from remit.permissions._history import ARGUMENTS, PARTIES, Asked, History, Tally, adds, adds_later, tallies
+from remit.permissions._lists import NOBODY, DataClass, Directory, Entitlements, Kind
+from remit.permissions._model import GROUPS, Known, OperationShape, Opinion, Question, Shard, UserShape
 from remit.permissions._outside import outside_permits
 from remit.permissions._provenance import Memory, provenance_suffices
 from remit.permissions._types import describe
 
 __all__ = [
+    "ARGUMENTS",
+    "DAYS_SINCE",
     "GROUPS",
+    "NOBODY",
+    "PARTIES",
+    "VALUE",
     "Approval",
+    "Asked",
+    "DataClass",
+    "Directory",
+    "Entitlements",
+    "Exposed",
     "Flow",
     "Grant",
+    "History",
+    "Kind",
+    "Known",
     "Label",
+    "Link",
     "Memory",
     "OperationShape",
     "Opinion",
+    "Origins",
     "Question",
     "Shard",
     "Source",
     "Sourced",
     "State",
+    "Tally",
     "UserShape",
+    "adds",
+    "adds_later",
     "approval_json",
     "approval_of_json",
+    "asked_for",
     "binding_of",
     "call_digest",
     "compile_policies",
     "denied",
     "describe",
     "expires_at",
+    "facts_are_known",
     "lifted",
     "may_deny",
     "may_grant",
     "missing",
     "outside_permits",
     "provenance_suffices",
+    "taken",
+    "tallies",
 ]

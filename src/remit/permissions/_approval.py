@@ -32,6 +32,9 @@ class Approval:
 
     `binding` is over task, operation and control arguments: what a denial sticks to. `by` is who denied it or why it is
     void; `call` is the call that used it. `version` rises with every change.
+
+    One that a person edited is for the call with the arguments `edited` (canonical JSON), which takes the place of the
+    agent's own call `instead_of` (`permissions.same_call`); `editor` wrote it and never counts for it.
     """
 
     id: str
@@ -55,3 +58,6 @@ class Approval:
     by: str = ""
     call: str = ""
     version: int = 1
+    edited: str = ""
+    instead_of: str = ""
+    editor: str = ""

@@ -9,6 +9,7 @@ class Label(StrEnum):
     """How far a value's source is to be trusted. `NOWHERE`: the gateway never saw the value in this task."""
 
     USER = "user"
+    DIRECTORY = "directory"
     RECORD = "system_of_record"
     UNTRUSTED = "untrusted"
     NOWHERE = "nowhere"
@@ -20,8 +21,10 @@ class Flow:
 
     `consequential`: it changes the world, or its request can carry data out. `content` are the top-level arguments that
     may say anything. `sources` are the accepted sources of the other ones, by top-level argument; one that is not named
-    there accepts the user and every system of record. A source is `user`, `records`, `<operation>`, or
-    `<operation>/<pointer>`. `labels` are (pointer pattern, label) of result fields, `*` for any one step; the longest
+    there accepts the user and every system of record. A source is `user`, `records`, `<operation>`,
+    `<operation>/<pointer>` or `directory/<name>`. `links` are the sources that addresses in `content` are accepted
+    from. `receivers` are the arguments that name who will get to know the rest of the call; `carries_out` says that
+    somebody will. `classes` are (pointer pattern, data class) of confidential result fields. `labels` are (pointer pattern, label) of result fields, `*` for any one step; the longest
     that fits a field or stands above it counts, and what none covers is untrusted. `reviewers` are the roles that lift
     a hold for provenance. `closed` are the top-level arguments whose schema lists every value they can have; `names`
     are the property names of the whole input schema: any other key in a call is a value that somebody chose.
@@ -34,6 +37,10 @@ class Flow:
     reviewers: tuple[str, ...]
     closed: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
+    links: tuple[str, ...] = ("user",)
+    receivers: frozenset[str] = frozenset()
+    carries_out: bool = False
+    classes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +60,41 @@ class Sourced:
     pointer: str
     source: Source
     accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address in a content argument (`pointer`) that no accepted source has: `kind` is `url`, `email` or `iban`."""
+
+    pointer: str
+    kind: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """A receiver of a call (`pointer`; empty: nobody says who) that must not know the data class read in this task.
+
+    `read_from` is where that was read first.
+    """
+
+    data_class: str
+    pointer: str
+    read_from: Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origins:
+    """What a task's memory says of one call, before it is decided.
+
+    `strangers`: untrusted content has entered the task. `marks` are keyed hashes of what the call would write that is
+    neither the user's nor a record's: they are remembered when it happens, for every task and user to come. `unkept`:
+    there are more of them than can be remembered.
+    """
+
+    sourced: tuple[Sourced, ...] = ()
+    links: tuple[Link, ...] = ()
+    exposed: tuple[Exposed, ...] = ()
+    strangers: bool = False
+    marks: tuple[bytes, ...] = ()
+    unkept: bool = False

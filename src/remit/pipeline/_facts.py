@@ -9,10 +9,22 @@ from datetime import datetime
 
 from remit.catalogue import Descriptor, Pin, Review, SchemaCheck, Tool
 from remit.charter import Charter
-from remit.core import Revocation, Task
+from remit.core import Attribute, JsonObject, Revocation, Task
 from remit.identity import Registration
 from remit.limits import Cap
-from remit.permissions import Approval, Flow, Opinion, Shard, Sourced
+from remit.permissions import (
+    NOBODY,
+    Approval,
+    DataClass,
+    Directory,
+    Entitlements,
+    Flow,
+    History,
+    Opinion,
+    Origins,
+    Shard,
+    Tally,
+)
 
 Versions = tuple[tuple[str, int], ...]
 """Names of mutable values that a decision read, each with the version it read."""
@@ -37,6 +49,10 @@ class Snapshot:
     manifests: Mapping[str, Mapping[str, Pin]]  # by agent, then operation
     caps: Mapping[str, tuple[Cap, ...]]  # by agent
     registrations: Mapping[str, Registration] = field(default_factory=dict)  # by agent
+    directories: Mapping[str, Directory] = field(default_factory=dict)
+    classes: Mapping[str, DataClass] = field(default_factory=dict)
+    histories: Mapping[str, tuple[History, ...]] = field(default_factory=dict)  # by operation: those it is told
+    entitlements: Entitlements = NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +61,11 @@ class Facts:
 
     `bearer`: whether the agent's tokens count without proof of a key. `stopped` and `quarantined` say, where they are
     not empty, why everything or this operation stands still; `revoked` says who of the delegation was cut off.
-    `approvals` are those of this task; `sourced` says where each control argument came from; `outside` is what a
-    decision point of the organisation's own said, where one is asked.
+    `approvals` are those of this task; `origins` says where what the call carries came from; `outside` is what a
+    decision point of the organisation's own said, where one is asked. `groups` and `attributes` are the user's, from
+    their issuer and the signed file. `history` is what was counted so far. `known` are the facts looked up about what
+    the call is about, by name, and `missing` why others are not; `before` is what the call would change, as the
+    look-up for it answered: None, where it was not asked for.
     """
 
     now: datetime
@@ -67,6 +86,12 @@ class Facts:
     stopped: str = ""
     revoked: Revocation | None = None
     quarantined: str = ""
-    sourced: tuple[Sourced, ...] = ()
+    origins: Origins = Origins()
+    groups: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, Attribute], ...] = ()
+    history: tuple[Tally, ...] = ()
+    known: Mapping[str, JsonObject] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    before: bytes | None = None
     approvals: tuple[Approval, ...] = ()
     outside: Opinion | None = None

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from remit.catalogue import Descriptor, Tool
-from remit.core import Delegation, Obligation, RemitError, Reserve, Revocation, Task, ToolCall
+from remit.core import Add, Delegation, Obligation, RemitError, Reserve, Revocation, Task, ToolCall
 from remit.identity import Cut
 from remit.permissions import Approval, Opinion
 from remit.pipeline._facts import Facts, Versions
@@ -89,16 +89,22 @@ class Ledger(Protocol):
     ) -> Committed | Conflict | Full:
         """In one transaction: compare every version in `read`, meet every obligation, append `intent`, open its call.
 
-        A `Reserve` counts, or the answer is `Full`. A `Consume` makes a waiting approval `used` by this call and raises
+        A `Reserve` counts, or the answer is `Full`. An `Add` counts where what is counted there is what it saw, or the
+        answer is a `Conflict` with its key. A `Mark` is kept for ever, however the call ends. A `Consume` makes a waiting approval `used` by this call and raises
         the version of `approval/<id>`; one that is not waiting is a conflict. One that cannot be met: nothing is done.
         """
         ...
 
-    async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
-        """In one transaction: append `outcome`, close its call. If it is not open: write nothing, raise.
+    async def finish(self, outcome: Draft, *, void: bool = False, adds: Sequence[Add] = ()) -> Committed:
+        """In one transaction: append `outcome`, close its call, count `adds`. If it is not open: write nothing, raise.
 
-        What the call counted as under way is given back; with `void` (nothing was sent) all that it reserved.
+        What the call counted as under way is given back; with `void` (nothing was sent) all that it reserved or added.
+        What `adds` saw is not looked at: the call has happened.
         """
+        ...
+
+    async def tallies(self, keys: Sequence[str]) -> Mapping[str, int]:
+        """Return what is counted under each of `keys`; one that nothing was ever counted under is left out."""
         ...
 
     async def append(self, entry: Draft) -> Committed:
@@ -236,7 +242,7 @@ class StoredState:
     """What a store holds when a gateway starts on it. `controls` is empty on a new store.
 
     `approvals` are those of the tasks returned. `checkpointed` is how many entries the newest checkpoint covers; 0
-    where none was ever signed.
+    where none was ever signed. `marks` are the hashes of every `Mark`.
     """
 
     controls: Mapping[str, Control]
@@ -244,6 +250,7 @@ class StoredState:
     approvals: tuple[Approval, ...]
     size: int
     checkpointed: int
+    marks: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from remit.adapters.project._commands import command_wrong
 from remit.adapters.project._review import read_served
 from remit.adapters.project._yaml import read_yaml
 from remit.catalogue import Descriptor, Effect, Pin, served_digest
-from remit.core import Allow
-from remit.limits import DEFAULT_CAPS, Cap, Per, Window
+from remit.core import Allow, Window
+from remit.limits import DEFAULT_CAPS, Cap, Per
 from remit.permissions import Label
 from remit.pipeline.decide import decide
 from remit.testing import Desk, desk_call, desk_sources

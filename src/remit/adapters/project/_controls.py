@@ -11,8 +11,8 @@ from collections.abc import Set as AbstractSet
 from remit.adapters.project._models import AgentFile, LimitEntry, OperationEntry, nearest
 from remit.adapters.project._yaml import Path
 from remit.catalogue import Controls, Effect
-from remit.core import Json, JsonObject
-from remit.limits import DEFAULT_CAPS, Cap, Per, Window
+from remit.core import Json, JsonObject, Window
+from remit.limits import DEFAULT_CAPS, Cap, Per
 from remit.permissions import Flow, Label
 
 Found = tuple[Path, str, str, str]

@@ -11,7 +11,18 @@ import pytest
 
 from remit.adapters.postgres import PostgresStore
 from remit.adapters.sqlite import SqliteStore
-from remit.core import Consume, Obligation, Requirement, Reserve, StoreUnavailableError, Task, canonical_bytes
+from remit.core import (
+    Add,
+    Consume,
+    Mark,
+    Obligation,
+    RemitError,
+    Requirement,
+    Reserve,
+    StoreUnavailableError,
+    Task,
+    canonical_bytes,
+)
 from remit.permissions import Approval, Grant, State
 from remit.pipeline import RELEASE, Committed, Conflict, Deployed, Full, OpenCall, Store, StoredState
 from remit.records import Draft, Payload, leaf_hash, root_of
@@ -700,5 +711,236 @@ def test_a_failing_store_fails_the_new_writes_too(run: Run) -> None:
         assert await store.keep(held(), draft("held")) == Committed(0)
         assert store.healthy
         assert await store.releases(1) == ()
+
+    run(scenario)
+
+
+# --- what was done before ---------------------------------------------------------------------------------------------
+
+PAID = "#paid_today/1f@2026-11-22"
+EVER = "#looked_up/2e@"
+MOST = (1 << 62) - 1
+
+
+def paid(by: int, seen: int = 0, key: str = PAID) -> Add:
+    return Add(key, by, seen, MIDNIGHT)
+
+
+def ever(by: int = 1, seen: int = 0, key: str = EVER) -> Add:
+    return Add(key, by, seen, None)
+
+
+async def both(store: Store) -> tuple[int, int]:
+    """Return what is counted in the window and for ever."""
+    told = await store.tallies((PAID, EVER))
+    return told.get(PAID, 0), told.get(EVER, 0)
+
+
+@pytest.mark.requirement("R3.4")
+def test_an_add_counts_where_what_it_saw_is_counted_and_elsewhere_conflicts(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        assert await begin(store, "c_1", paid(400), ever()) == Committed(0)
+        assert await both(store) == (400, 1)
+        assert await begin(store, "c_2", paid(1)) == Conflict(PAID), "it saw nothing there"
+        assert await begin(store, "c_2", ever(1, 2)) == Conflict(EVER)
+        assert await begin(store, "c_2", paid(100, 400), ever(1, 1)) == Committed(1)
+        assert await both(store) == (500, 2)
+        assert store.healthy, "a conflict is an answer"
+
+    run(scenario)
+
+
+@pytest.mark.requirement("R3.4", "R3.9")
+def test_what_one_obligation_cannot_do_undoes_all_the_others(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await store.open_task(desk_task(), draft("task_opened"))
+        await store.keep(held(), draft("held"))
+        await begin(store, "c_1", at_once(9), a_day(9), paid(5))
+        before, state = await log(store), await store.state(NOON)
+        rest = (at_once(9), a_day(9), paid(1, 5), Mark((b"m" * 32,)), Consume("a_1"))
+        for unmet, answer in (
+            ((ever(1, 7),), Conflict(EVER)),
+            ((at_once(2), at_once(2)), Full(at_once(2), 2)),
+            ((Consume("a_2"),), Conflict("approval/a_2")),
+        ):
+            assert await begin(store, "c_2", *rest, *unmet) == answer
+        assert await store.begin(draft("intent", "c_2"), ((RELEASE, 7),), rest) == Conflict(RELEASE)
+        with pytest.raises(StoreUnavailableError):
+            await begin(store, "c_1", *rest)
+        assert (await log(store), await store.state(NOON), await both(store)) == (before, state, (5, 0))
+        assert isinstance(await begin(store, "c_2", *rest, at_once(2), a_day(2)), Committed), "nothing was reserved"
+
+    run(scenario)
+
+
+def test_several_adds_of_one_call_add_up_and_each_is_compared_with_what_was_before(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await begin(store, "c_1", paid(10))
+        assert await begin(store, "c_2", paid(1, 10), paid(2, 11)) == Conflict(PAID)
+        assert isinstance(await begin(store, "c_2", paid(1, 10), ever(), paid(2, 10)), Committed)
+        assert await both(store) == (13, 1)
+        await store.finish(draft("outcome", "c_2"), void=True)
+        assert await both(store) == (10, 0)
+
+    run(scenario)
+
+
+def test_an_add_of_nothing_is_compared_and_leaves_nothing(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        assert await begin(store, "c_1", paid(0), ever(0)) == Committed(0)
+        assert await begin(store, "c_2", paid(0, 1)) == Conflict(PAID)
+        await store.finish(draft("outcome", "c_1"), void=True, adds=(paid(0),))
+        assert await store.tallies((PAID, EVER)) == {}
+        await begin(store, "c_2", paid(3))
+        assert await begin(store, "c_3", paid(0)) == Conflict(PAID)
+        assert isinstance(await begin(store, "c_3", paid(0, 3)), Committed)
+        assert await both(store) == (3, 0)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("end", ["done", "void", "unknown"])
+def test_only_a_call_of_which_nothing_was_sent_gives_back_what_it_added(run: Run, end: str) -> None:
+    async def scenario(store: Store) -> None:
+        await begin(store, "c_1", paid(400), ever(), a_day(2))
+        await begin(store, "c_2", ever(2, 1), a_day(2), paid(100, 400))
+        if end == "unknown":
+            assert await store.sweep(lost) == 2
+        else:
+            await store.finish(draft("outcome", "c_2"), void=end == "void")
+        left = {"done": (500, 3), "void": (400, 1), "unknown": (500, 3)}[end]
+        assert await both(store) == left
+        answer = await begin(store, "c_3", paid(1, left[0]), ever(1, left[1]), a_day(2))
+        assert answer == (Committed(3) if end == "void" else Full(a_day(2), 2))
+
+    run(scenario)
+
+
+@pytest.mark.requirement("R3.4")
+def test_an_outcome_adds_whatever_was_seen_and_once(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await begin(store, "c_1", paid(5))
+        await begin(store, "c_2")
+        assert await store.finish(draft("outcome", "c_1"), adds=(paid(1, 99), ever(), ever())) == Committed(2)
+        assert await both(store) == (6, 2)
+        assert await store.finish(draft("outcome", "c_2"), void=True, adds=(paid(1),)) == Committed(3)
+        assert await both(store) == (7, 2), "what an outcome adds is not given back"
+        with pytest.raises(StoreUnavailableError, match="call_not_open"):
+            await store.finish(draft("outcome", "c_2"), adds=(paid(1),))
+        assert await both(store) == (7, 2)
+
+    run(scenario)
+
+
+def test_what_is_added_for_ever_is_no_call_under_way_though_both_are_named_alike(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        for number in range(3):
+            answer = await begin(store, f"c_{number}", at_once(1, EVER), a_day(9, PAID), ever(1, number))
+            assert isinstance(answer, Committed)
+            await store.finish(draft("outcome", f"c_{number}"))
+        assert await both(store) == (0, 3)
+        await begin(store, "c_3", at_once(1, EVER), ever(1, 3))
+        assert await begin(store, "c_4", at_once(1, EVER)) == Full(at_once(1, EVER), 1)
+        assert await begin(store, "c_4", a_day(3, PAID)) == Full(a_day(3, PAID), 3)
+        await store.finish(draft("outcome", "c_3"), void=True)
+        assert await both(store) == (0, 3)
+        assert isinstance(await begin(store, "c_4", at_once(1, EVER)), Committed)
+
+    run(scenario)
+
+
+def test_a_tally_holds_no_more_than_its_most_and_what_is_full_stays_full(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        await begin(store, "c_1", paid(MOST - 1), ever(MOST + 9))
+        assert await both(store) == (MOST - 1, MOST)
+        await begin(store, "c_2", paid(MOST, MOST - 1), ever(MOST, MOST))
+        assert await both(store) == (MOST, MOST)
+        for call in ("c_1", "c_2"):
+            await store.finish(draft("outcome", call), void=True, adds=(paid(MOST), ever(MOST + 9)))
+        assert await both(store) == (MOST, MOST), "nobody knows what it stands for"
+
+    run(scenario)
+
+
+def test_tallies_are_told_for_the_keys_asked_for_however_they_are_written(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        odd = ("#", "#a'b\"c", "#%_\\", "#\u00e9\U0001f600", "#" + "k" * 500)
+        await begin(store, "c_1", *(ever(at + 1, key=key) for at, key in enumerate(odd)))
+        assert await store.tallies(odd) == {key: at + 1 for at, key in enumerate(odd)}
+        assert await store.tallies((*odd[1:2], "#none", *odd[1:2])) == {odd[1]: 2}
+        assert await store.tallies(()) == {}
+        assert await store.tallies(["#"] * 1_000) == {"#": 1}
+        with pytest.raises(RemitError, match="tallies_too_many"):
+            await store.tallies(["#"] * 1_001)
+
+    run(scenario)
+
+
+@pytest.mark.requirement("R3.4")
+def test_of_many_at_once_each_that_saw_those_before_it_begins_and_one_that_did_not_fails_alone(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        async def one(number: int) -> Committed | Conflict | Full:
+            return await begin(store, f"c_{number}", paid(2, 2 * (number if number < 7 else number - 1)), ever(0))
+
+        answers = await asyncio.gather(*(one(number) for number in range(30)))
+        assert [number for number, answer in enumerate(answers) if answer == Conflict(PAID)] == [7]
+        assert begun(answers) == 29
+        assert await both(store) == (58, 0)
+        ends = (store.finish(draft("outcome", f"c_{number}"), void=number < 20) for number in range(30) if number != 7)
+        late = begin(store, "late", paid(1, 20))
+        assert isinstance((await asyncio.gather(*ends, late))[-1], Committed), "nineteen of them gave back"
+
+    run(scenario)
+
+
+async def spend(store: Store, call: str, by: int, ceiling: int) -> bool:
+    """Add `by` where that stays within the ceiling, deciding again as often as somebody else was first."""
+    while True:
+        seen = (await store.tallies((PAID,))).get(PAID, 0)
+        if seen + by > ceiling:
+            return False
+        if isinstance(await begin(store, call, paid(by, seen)), Committed):
+            return True
+
+
+@pytest.mark.requirement("R3.4")
+def test_sixty_that_share_a_ceiling_never_pass_it(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        spent = await asyncio.gather(*(spend(store, f"c_{number}", 1 + number % 3, 20) for number in range(60)))
+        total = sum(1 + number % 3 for number, done in enumerate(spent) if done)
+        assert (await both(store))[0] == total == 20
+
+    run(scenario)
+
+
+@pytest.mark.requirement("R3.9")
+def test_marks_are_kept_for_ever_however_a_call_ends_and_each_once(run: Run) -> None:
+    async def scenario(store: Store) -> None:
+        one, two, three = (bytes([at]) * 32 for at in range(3))
+        assert (await store.state(NOON)).marks == frozenset()
+        await begin(store, "c_1", Mark((one, two, one)), Mark(()))
+        await begin(store, "c_2", Mark((two,)), Mark((three,)))
+        assert (await store.state(NOON)).marks == {one, two, three}
+        await store.finish(draft("outcome", "c_1"), void=True)
+        await store.sweep(lost)
+        many = tuple(at.to_bytes(32, "big") for at in range(1, 500))
+        answers = await asyncio.gather(*(begin(store, f"d_{at}", Mark(many[at : at + 100])) for at in range(400)))
+        assert begun(answers) == 400
+        assert (await store.state(NOON)).marks == {one, two, three, *many}
+
+    run(scenario)
+
+
+def test_a_failing_store_adds_what_became_durable_and_nothing_else(run: Run) -> None:
+    async def scenario(inner: Store) -> None:
+        dead, liar = FailingStore(inner, at=(1, 2), kept=False), FailingStore(inner, at=(1, 2), kept=True)
+        for store, told, marked in ((dead, (0, 0), frozenset[bytes]()), (liar, (5, 0), frozenset((b"m",)))):
+            with pytest.raises(StoreUnavailableError):
+                await begin(store, "c_1", paid(5), Mark((b"m",)))
+            assert (await both(store), (await store.state(NOON)).marks) == (told, marked)
+        for store, told in ((dead, (5, 0)), (liar, (5, 1))):
+            with pytest.raises(StoreUnavailableError):
+                await store.finish(draft("outcome", "c_1"), adds=(ever(),))
+            assert await both(store) == told
 
     run(scenario)

@@ -291,6 +291,19 @@ class App:
         return sign_note(checkpoint_text(Checkpoint(self.origin, size, root)), self.origin, self._log_key)
 
 
+def _memory_key(root: Path, state: StoredState) -> bytes:
+    """Return the key under which values are remembered: what was marked under it is found again by it alone.
+
+    Raises:
+        RemitError: `memory_key_missing`, where there are marks that another key would not find.
+    """
+    path = root / "var/keys/memory.pem"
+    if state.marks and not path.exists():
+        said = f"`{path.name}` is missing, and {len(state.marks)} untrusted values are remembered under it"
+        raise RemitError("memory_key_missing", said, f"restore var/keys/{path.name} from a backup")
+    return load_or_create(path).private_bytes_raw()
+
+
 async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
     """Build a gateway on the project in `root`: everything but its sockets.
 
@@ -311,8 +324,10 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
             snapshot,
             state.controls,
             tenant=settings.name,
-            memory_key=random(32),
+            memory_key=_memory_key(root, state),
             entries_of=store.entries_of,
+            tallies_of=store.tallies,
+            marks=state.marks,
             later=asyncio.get_running_loop().call_soon,
         )
         app = App(root, settings, store, live, observe=observe)

@@ -33,14 +33,18 @@ from remit.adapters.project import (
 )
 from remit.adapters.project import (
     ClientServer,
+    Decisions,
     Settings,
     bundles_missing,
     check_project,
+    decisions_changed,
+    decisions_of,
     from_mcp_json,
     lock_text,
     new_project,
     read_settings,
     read_sources,
+    row_json,
     served_text,
     servers_of,
     unmatched,
@@ -78,7 +82,7 @@ from remit.core import (
 )
 from remit.identity import read_agent_key
 from remit.pipeline import CredentialUnavailableError, Snapshot
-from remit.surfaces.cli import Checked, Finding, Locked, Ready, Served, Signed, Trusted, Written
+from remit.surfaces.cli import Checked, Decided, Finding, Locked, Ready, Served, Signed, Trusted, Written
 
 LISTING_TIMEOUT_S = 5.0  # for one tool server to list its tools
 READY_TIMEOUT_S = 3.0
@@ -97,12 +101,18 @@ class LocalWorkshop:
     def __init__(self, started_ns: int) -> None:
         self._started_ns = started_ns  # of this process, monotonic
 
-    def check(self, root: Path) -> Checked:
+    def check(self, root: Path, *, accept: bool) -> Checked:
         """See `Workshop.check`."""
         settings = read_settings(root)
         found = _project(root, settings)
+        decisions = decisions_of(found)
+        written = _accept(root, decisions) if accept else ()
+        if written:
+            found = _project(root, settings)
+            decisions = decisions_of(found)
         warnings = (
             *found.warnings,
+            *(warning for each in decisions if (warning := decisions_changed(each)) is not None),
             *_approvers_nobody(found.snapshot, settings),
             *unmatched(found.snapshot, settings),
             *bundles_missing(root, settings),
@@ -112,6 +122,8 @@ class LocalWorkshop:
             operations=len(found.snapshot.descriptors),
             agents=len(found.snapshot.charters),
             warnings=tuple(sorted(warnings, key=lambda each: (each.file, each.line, each.code, each.message))),
+            decisions=tuple(map(_decided, decisions)),
+            written=written,
         )
 
     def init(self, root: Path, *, name: str, owner: str, mcp_json: Path | None) -> Written:
@@ -229,6 +241,25 @@ class LocalWorkshop:
 
 def _project(root: Path, settings: Settings) -> CheckedProject:
     return check_project(read_sources(root, root / settings.catalogue.trust))
+
+
+def _accept(root: Path, decisions: Sequence[Decisions]) -> tuple[str, ...]:
+    """Write each table that is not the accepted one."""
+    new = [each for each in decisions if each.accepted is None or each.changed]
+    for each in new:
+        _replace(root / each.file, each.text)
+    return tuple(each.file for each in new)
+
+
+def _decided(found: Decisions) -> Decided:
+    return Decided(
+        agent=found.agent,
+        file=found.file,
+        text=found.text,
+        rows=tuple(map(row_json, found.rows)),
+        accepted=found.accepted is not None and not found.changed,
+        difference=found.difference(),
+    )
 
 
 def _refuse_existing(path: Path) -> None:

@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from enum import StrEnum
 
-from remit.catalogue._model import Controls, Descriptor, Pin, Review, SchemaCheck
+from remit.catalogue._model import Controls, Descriptor, Effect, LookUp, Pin, Review, SchemaCheck
 from remit.core import Allow, Decision, Deny, Json, Reason, canonical_bytes
 
 DIGEST_CHARS = 7 + 12  # of a digest, in a refusal: `sha256:` and enough digits to tell two apart
 
 _DERIVED = frozenset({"interface", "controls_digest", "digest"})  # said by the other fields
+_PLAIN = Controls(effect=Effect.READ)
+# Controls that came later. They are left out where they say nothing, so that what was signed before stays signed; what
+# is left out can mean nothing else, since whatever says something stands there.
+_LATER = frozenset({"tier", "links", "receivers", "classes", "facts", "before"})
 
 
 class Part(StrEnum):
@@ -141,7 +145,7 @@ def part_digest(descriptor: Descriptor, part: Part) -> str:
         InputRefusedError: a schema that holds what JSON cannot carry.
     """
     if part is Part.CONTROLS:
-        return digest_of(_content(descriptor.controls))
+        return digest_of(_content(descriptor.controls, _silent(descriptor.controls)))
     return digest_of(_content(descriptor, _DERIVED | {"controls"}))
 
 
@@ -154,7 +158,19 @@ def digest_of(value: Mapping[str, object]) -> str:
     return f"sha256:{hashlib.sha256(canonical_bytes(value)).hexdigest()}"
 
 
+def _silent(controls: Controls) -> frozenset[str]:
+    """Return the later fields of `controls` that say nothing."""
+    return frozenset(name for name in _LATER if getattr(controls, name) == getattr(_PLAIN, name))
+
+
 def _content(value: Descriptor | Controls, without: frozenset[str] = frozenset()) -> dict[str, object]:
     """Take every field by its name: one that is added to the model later is signed without anybody thinking of it."""
     found = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in without}
-    return {name: dict(inner) if isinstance(inner, Mapping) else inner for name, inner in found.items()}
+    return {name: _plain(inner) for name, inner in found.items()}
+
+
+def _plain(value: object) -> object:
+    """Write mappings and look-ups, at any depth, as what JSON has."""
+    if isinstance(value, LookUp):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return {name: _plain(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value

@@ -15,26 +15,33 @@ counted twice (R3.5); a value from untrusted content, or from nowhere, steers no
 """
 
 from remit.permissions._approval import Approval, Grant, State
+from remit.permissions._approval_json import approval_json, approval_of_json, requirement_json
 from remit.permissions._approvals import (
-    approval_json,
-    approval_of_json,
+    PROVENANCE,
     binding_of,
     call_digest,
     denied,
     expires_at,
     lifted,
     may_deny,
+    may_edit,
+    may_extend,
     may_grant,
     missing,
+    still_needed,
+    was_shown,
 )
+from remit.permissions._bounds import Rule, rules_of
 from remit.permissions._compile import compile_policies
+from remit.permissions._edits import edit_bare, edit_of, edit_stands, made_before, same_call
 from remit.permissions._facts import DAYS_SINCE, VALUE, asked_for, facts_are_known, taken
-from remit.permissions._flow import Exposed, Flow, Label, Link, Origins, Source, Sourced
+from remit.permissions._flow import NO_ORIGINS, Exposed, Flow, Label, Link, Origins, Source, Sourced
 from remit.permissions._history import ARGUMENTS, PARTIES, Asked, History, Tally, adds, adds_later, tallies
-from remit.permissions._lists import NOBODY, DataClass, Directory, Entitlements, Kind
+from remit.permissions._lists import NOBODY, DataClass, Directory, Entitlements, Kind, joined
 from remit.permissions._model import GROUPS, Known, OperationShape, Opinion, Question, Shard, UserShape
 from remit.permissions._outside import outside_permits
 from remit.permissions._provenance import Memory, provenance_suffices
+from remit.permissions._table import ROWS_MAX, Row, Table, decision_table
 from remit.permissions._types import describe
 
 __all__ = [
@@ -42,7 +49,10 @@ __all__ = [
     "DAYS_SINCE",
     "GROUPS",
     "NOBODY",
+    "NO_ORIGINS",
     "PARTIES",
+    "PROVENANCE",
+    "ROWS_MAX",
     "VALUE",
     "Approval",
     "Asked",
@@ -62,10 +72,13 @@ __all__ = [
     "Opinion",
     "Origins",
     "Question",
+    "Row",
+    "Rule",
     "Shard",
     "Source",
     "Sourced",
     "State",
+    "Table",
     "Tally",
     "UserShape",
     "adds",
@@ -76,16 +89,29 @@ __all__ = [
     "binding_of",
     "call_digest",
     "compile_policies",
+    "decision_table",
     "denied",
     "describe",
+    "edit_bare",
+    "edit_of",
+    "edit_stands",
     "expires_at",
     "facts_are_known",
+    "joined",
     "lifted",
+    "made_before",
     "may_deny",
+    "may_edit",
+    "may_extend",
     "may_grant",
     "missing",
     "outside_permits",
     "provenance_suffices",
+    "requirement_json",
+    "rules_of",
+    "same_call",
+    "still_needed",
     "taken",
     "tallies",
+    "was_shown",
 ]

@@ -1,9 +1,11 @@
 """The rules of approvals: who may say yes, who may say no, and which call a yes lets through.
 
 1. A yes is for one call: the digest covers everything that makes it this call and no other.
-2. A person counts once. The agent and its owner never count; the requester only where a requirement names `requester`.
+2. A person counts once. The agent, its owner and whoever edited the call never count; the requester only where a
+   requirement names `requester`. What was said of a call before it was edited is said of another call.
 3. What is asked now decides, not what was asked when the call was first held.
-4. Nothing asked, nobody named, no time given: never lifted.
+4. Requirements that must be met apart are met by distinct persons, however many roles each of them has.
+5. Nothing asked, nobody named, no time given: never lifted.
 
     digest = call_digest(tenant="acme", user="ana", ...)     # "sha256:..."
     match may_grant(approval, "ben", frozenset({"finance"}), digest_seen=digest, typed="", now=now):
@@ -26,18 +28,24 @@ from remit.core import (
     Decision,
     Deny,
     Hold,
-    InputRefusedError,
-    Json,
     JsonObject,
     Reason,
     Requirement,
     canonical_bytes,
-    parse_utc,
     utc_text,
 )
 from remit.permissions._approval import Approval, Grant, State
 
-_FINGERPRINT = ("kind", "approvers", "quorum", "typed")  # what makes two requirements the same; time is asked apart
+PROVENANCE = "provenance"
+"""The kind of a requirement that a hold for where a value came from has."""
+
+_FINGERPRINT = (
+    "kind",
+    "approvers",
+    "quorum",
+    "typed",
+    "apart",
+)  # what makes two requirements the same; time is asked apart
 
 
 def call_digest(  # noqa: PLR0913 - each part is one thing a yes is bound to
@@ -52,6 +60,7 @@ def call_digest(  # noqa: PLR0913 - each part is one thing a yes is bound to
     descriptor: str,
     endpoint: JsonObject,
     arguments: bytes,
+    before: str = "",
 ) -> str:
     """Return what an approval is bound to: `sha256:` over everything that makes a call this call.
 
@@ -69,6 +78,7 @@ def call_digest(  # noqa: PLR0913 - each part is one thing a yes is bound to
             "descriptor": descriptor,
             "endpoint": endpoint,
             "arguments": arguments.decode(),
+            **({"before": before} if before else {}),
         }
     )
 
@@ -94,8 +104,8 @@ def may_grant(  # noqa: PLR0913, PLR0917 - who, as what, having seen and typed w
     `digest_seen` is the digest of what was on their screen, `typed` what they typed to confirm.
 
     Deny codes: `approval_closed`, `approval_expired`, `approval_digest_mismatch`, `approver_is_agent`,
-    `approver_is_owner`, `approver_twice`, `approver_is_requester`, `approver_role_missing`, `confirmation_mismatch`.
-    A wrong confirmation grants nothing at all.
+    `approver_is_owner`, `approver_is_editor`, `approver_twice`, `approver_is_requester`, `approver_role_missing`,
+    `confirmation_mismatch`. A wrong confirmation grants nothing at all.
     """
     refused = _closed(approval, now) or _other_digest(approval, digest_seen) or _excluded(approval, person)
     if refused is not None:
@@ -111,7 +121,9 @@ def may_grant(  # noqa: PLR0913, PLR0917 - who, as what, having seen and typed w
 
 
 def may_deny(approval: Approval, person: str, roles: frozenset[str], now: datetime) -> Allow | Deny:
-    """Say whether `person` may deny: whoever might grant any of it, also after a yes of their own, and the requester.
+    """Say whether `person` may deny: the requester, and whoever might grant any of it, also after a yes of their own.
+
+    Also whoever edited it.
 
     Deny codes: `approval_closed`, `approval_expired`, `approver_is_agent`, `approver_is_owner`,
     `approver_role_missing`.
@@ -121,6 +133,47 @@ def may_deny(approval: Approval, person: str, roles: frozenset[str], now: dateti
         return refused
     if person and person == approval.user:
         return Allow()
+    return _may_decide(approval, person, roles)
+
+
+def was_shown(approval: Approval, digest_seen: str) -> Allow | Deny:
+    """Say whether somebody who saw the call with `digest_seen` saw the one that waits.
+
+    Deny code: `approval_digest_mismatch`.
+    """
+    return _other_digest(approval, digest_seen) or Allow()
+
+
+def may_edit(approval: Approval, person: str, roles: frozenset[str], now: datetime) -> Allow | Deny:
+    """Say whether `person` may change the call that waits: whoever might approve any of it in a role.
+
+    Also after a yes of their own: it was to another call. The requester may not: who edits counts for nothing, and what
+    is theirs to say, a confirmation, nobody else could say then.
+
+    Deny codes: `approval_closed`, `approval_expired`, `approver_is_agent`, `approver_is_owner`,
+    `approver_is_requester`, `approver_role_missing`.
+    """
+    refused = _closed(approval, now)
+    if refused is not None:
+        return refused
+    if _same(person, approval.user):
+        message = f"`{person}` is the one for whom the agent acts; whoever edits a call decides nothing of it"
+        return _deny("approver_is_requester", message, "deny it and have the agent make another call")
+    return _may_decide(approval, person, roles)
+
+
+def may_extend(grants: tuple[Grant, ...]) -> Allow | Deny:
+    """Say whether a yes with `grants` may also make a value trusted: if it lifts what is held for where it came from.
+
+    Deny code: `trust_role_missing`.
+    """
+    if any(grant.kind == PROVENANCE for grant in grants):
+        return Allow()
+    message = "this yes lifts nothing that is held for where a value came from"
+    return _deny("trust_role_missing", message, "approve without trusting, or ask a reviewer of such values")
+
+
+def _may_decide(approval: Approval, person: str, roles: frozenset[str]) -> Allow | Deny:
     refused = _insider(approval, person)
     if refused is not None:
         return refused
@@ -130,8 +183,17 @@ def may_deny(approval: Approval, person: str, roles: frozenset[str], now: dateti
 
 
 def missing(approval: Approval) -> tuple[Requirement, ...]:
-    """Return the requirements of `approval` whose quorum of distinct persons is not reached."""
-    return tuple(need for need in approval.requirements if _lacks(approval, need, approval.grants))
+    """Return the requirements of `approval` that a further person could help to meet.
+
+    Of two that must be met apart, and one person who could serve either, it is both.
+    """
+    open_needs = {place for lacking in _lacking(approval, approval.requirements, approval.grants) for place in lacking}
+    return tuple(need for place, need in enumerate(approval.requirements) if place in open_needs)
+
+
+def still_needed(approval: Approval) -> tuple[str, ...]:
+    """Say who is still needed, a line for each way: `1 of finance (approval)`; empty: nobody."""
+    return _needed(approval, approval.requirements, approval.grants)
 
 
 def _closed(approval: Approval, now: datetime) -> Deny | None:
@@ -168,7 +230,11 @@ def _confirms(approval: Approval, person: str) -> bool:
 def _excluded(approval: Approval, person: str) -> Deny | None:
     if any(_same(grant.person, person) for grant in approval.grants):
         message = f"`{person}` has approved `{approval.id}` already, and counts once"
-        return _deny("approver_twice", message, f"ask another of {_approvers(approval.requirements)}")
+        needed = "; ".join(still_needed(approval))
+        return _deny("approver_twice", message, f"ask others: {needed}" if needed else "let the agent make the call")
+    if approval.editor and _same(person, approval.editor):
+        message = f"`{person}` wrote these arguments and never counts for them"
+        return _deny("approver_is_editor", message, f"ask another of {_approvers(approval.requirements)}")
     return _insider(approval, person)
 
 
@@ -209,7 +275,7 @@ def lifted(hold: Hold, digest: str, binding: str, approvals: tuple[Approval, ...
         return refused
     waiting = [approval for approval in mine if approval.state is State.WAITING and now < approval.expires_at]
     for approval in waiting:
-        if hold.requirements and all(_is_met(approval, need, now) for need in hold.requirements):
+        if hold.requirements and _is_met(approval, hold.requirements, now):
             return Allow((Consume(approval.id),))
     return _still_held(hold, waiting[0], now) if waiting else hold
 
@@ -230,34 +296,104 @@ def _is_about(approval: Approval, digest: str, binding: str) -> bool:
     return _equal(approval.digest, digest) or _equal(approval.binding, binding)
 
 
-def _is_met(approval: Approval, need: Requirement, now: datetime) -> bool:
-    """Say whether what is asked now was asked of the approvers too, is in time, and has its quorum."""
+def _is_met(approval: Approval, needs: tuple[Requirement, ...], now: datetime) -> bool:
+    """Say whether what is asked now was asked of the approvers too, is in time, and has its quorums."""
+    return all(_was_asked(approval, need, now) for need in needs) and not _lacking(
+        approval, needs, _given(approval, now)
+    )
+
+
+def _was_asked(approval: Approval, need: Requirement, now: datetime) -> bool:
     asked = any(all(getattr(one, key) == getattr(need, key) for key in _FINGERPRINT) for one in approval.requirements)
-    in_time = approval.opened_at <= now < approval.opened_at + timedelta(seconds=need.within_s)
-    given = (grant for grant in approval.grants if approval.opened_at <= grant.at <= now)
-    return asked and in_time and not _lacks(approval, need, given)
+    return asked and approval.opened_at <= now < approval.opened_at + timedelta(seconds=need.within_s)
 
 
-def _lacks(approval: Approval, need: Requirement, grants: Iterable[Grant]) -> int:
-    """Return how many persons `need` still waits for. An empty quorum is no quorum: one person at the least."""
-    persons = {_folded(grant.person) for grant in grants if _counts(approval, need, grant)}
-    return max(0, max(1, need.quorum) - len(persons))
+def _given(approval: Approval, now: datetime) -> tuple[Grant, ...]:
+    return tuple(grant for grant in approval.grants if approval.opened_at <= grant.at <= now)
+
+
+def _lacking(approval: Approval, needs: tuple[Requirement, ...], grants: Iterable[Grant]) -> list[tuple[int, ...]]:
+    """Return, for each person who is still needed, which of `needs`, by index, that person could serve."""
+    told = tuple(grants)
+    groups: dict[str, list[int]] = {}
+    for place, need in enumerate(needs):
+        groups.setdefault(need.apart or f"{place}", []).append(place)
+    return [lacking for group in groups.values() for lacking in _unmet(approval, needs, group, told)]
+
+
+def _unmet(
+    approval: Approval, needs: tuple[Requirement, ...], group: list[int], grants: tuple[Grant, ...]
+) -> list[tuple[int, ...]]:
+    """Seat distinct persons in the places of one group of needs; return for each empty place whom it could be for.
+
+    A largest matching, found by augmenting paths: whoever has two roles takes the one that leaves room for others. An
+    empty quorum is no quorum: one person at the least.
+    """
+    places = [index for index in group for _ in range(max(1, needs[index].quorum))]
+    able = {index: _persons(approval, needs[index], grants) for index in group}
+    seated: dict[str, int] = {}  # by person, the place
+    empty = [place for place in range(len(places)) if not _seat(place, places, able, seated, set())]
+    return [_open_needs(place, places, able, seated) for place in empty]
+
+
+def _seat(
+    place: int, places: list[int], able: Mapping[int, frozenset[str]], seated: dict[str, int], reached: set[str]
+) -> bool:
+    """Find somebody for `place`, moving others along where that makes room (Kuhn's algorithm)."""
+    for person in sorted(able[places[place]] - reached):
+        if person in reached:  # (on a path that was tried meanwhile)
+            continue
+        reached.add(person)
+        if person not in seated or _seat(seated[person], places, able, seated, reached):
+            seated[person] = place
+            return True
+    return False
+
+
+def _open_needs(
+    place: int, places: list[int], able: Mapping[int, frozenset[str]], seated: Mapping[str, int]
+) -> tuple[int, ...]:
+    """Return the needs that a further person could serve instead of the one with an empty `place`, and that one."""
+    found, look = [places[place]], [place]
+    while look:
+        at = look.pop()
+        for person in sorted(able[places[at]] & seated.keys()):
+            need = places[seated[person]]
+            if need not in found:
+                found.append(need)
+                look.append(seated[person])
+    return tuple(sorted(found))
+
+
+def _persons(approval: Approval, need: Requirement, grants: tuple[Grant, ...]) -> frozenset[str]:
+    return frozenset(_folded(grant.person) for grant in grants if _counts(approval, need, grant))
 
 
 def _counts(approval: Approval, need: Requirement, grant: Grant) -> bool:
     # (Looked at again although `may_grant` made the grant: a grant that got there otherwise opens nothing.)
     if grant.kind != need.kind or _insider(approval, grant.person) is not None:
         return False
+    if approval.editor and _same(grant.person, approval.editor):
+        return False
     return bool(_role_for(approval, need, grant.person, frozenset({grant.role})))
 
 
+def _needed(approval: Approval, needs: tuple[Requirement, ...], grants: Iterable[Grant]) -> tuple[str, ...]:
+    """Say who is still needed, those who could do the same counted together."""
+    counted: dict[tuple[int, ...], int] = {}
+    for lacking in _lacking(approval, needs, grants):
+        counted[lacking] = counted.get(lacking, 0) + 1
+    return tuple(
+        f"{count} of {' or '.join(_asked_of(needs[index]) for index in lacking)}" for lacking, count in counted.items()
+    )
+
+
+def _asked_of(need: Requirement) -> str:
+    return f"{', '.join(need.approvers)} ({need.kind})"
+
+
 def _still_held(hold: Hold, approval: Approval, now: datetime) -> Hold:
-    given = [grant for grant in approval.grants if approval.opened_at <= grant.at <= now]
-    lacks = [
-        f"{count} of {', '.join(need.approvers)} ({need.kind})"
-        for need in hold.requirements
-        if (count := _lacks(approval, need, given))
-    ]
+    lacks = _needed(approval, hold.requirements, _given(approval, now))
     waits = f"still waits for {'; '.join(lacks)}" if lacks else "was for less than is asked now"
     message = f"{hold.reason.message}; approval `{approval.id}` {waits}"
     return replace(hold, reason=replace(hold.reason, message=message))
@@ -291,142 +427,3 @@ def _same(left: str, right: str) -> bool:
 def _approvers(requirements: tuple[Requirement, ...]) -> str:
     names = dict.fromkeys(name for need in requirements for name in need.approvers)
     return ", ".join(f"`{name}`" for name in names) or "nobody: the hold names no approvers"
-
-
-# -- as JSON, for the store and the log
-
-
-def approval_json(approval: Approval) -> JsonObject:
-    """Write `approval` as plain values; `approval_of_json` reads back the same."""
-    return {
-        "id": approval.id,
-        "digest": approval.digest,
-        "binding": approval.binding,
-        "task": approval.task,
-        "user": approval.user,
-        "agent": approval.agent,
-        "owner": approval.owner,
-        "use_case": approval.use_case,
-        "operation": approval.operation,
-        "requirements": [
-            {
-                "kind": need.kind,
-                "approvers": list(need.approvers),
-                "quorum": need.quorum,
-                "within_s": need.within_s,
-                "typed": need.typed,
-            }
-            for need in approval.requirements
-        ],
-        "code": approval.code,
-        "message": approval.message,
-        "rationale": approval.rationale,
-        "entry": approval.entry,
-        "opened_at": utc_text(approval.opened_at),
-        "expires_at": utc_text(approval.expires_at),
-        "state": approval.state.value,
-        "grants": [
-            {"person": grant.person, "role": grant.role, "kind": grant.kind, "at": utc_text(grant.at)}
-            for grant in approval.grants
-        ],
-        "by": approval.by,
-        "call": approval.call,
-        "version": approval.version,
-    }
-
-
-def approval_of_json(value: Json) -> Approval:
-    """Read back what `approval_json` wrote.
-
-    Raises:
-        InputRefusedError: `approval_invalid`, when `value` is anything else.
-    """
-    try:
-        return _approval(_object(value))
-    except (KeyError, TypeError, ValueError) as error:
-        message = f"not an approval: {type(error).__name__} at {str(error)[:80]!r}"
-        raise InputRefusedError("approval_invalid", message, "read only what the store or the log holds") from error
-
-
-def _approval(value: JsonObject) -> Approval:
-    return Approval(
-        id=_text(value, "id"),
-        digest=_text(value, "digest"),
-        binding=_text(value, "binding"),
-        task=_text(value, "task"),
-        user=_text(value, "user"),
-        agent=_text(value, "agent"),
-        owner=_text(value, "owner"),
-        use_case=_text(value, "use_case"),
-        operation=_text(value, "operation"),
-        requirements=tuple(map(_requirement, _objects(value, "requirements"))),
-        code=_text(value, "code"),
-        message=_text(value, "message"),
-        rationale=_text(value, "rationale"),
-        entry=_number(value, "entry"),
-        opened_at=parse_utc(_text(value, "opened_at")),
-        expires_at=parse_utc(_text(value, "expires_at")),
-        state=State(_text(value, "state")),
-        grants=tuple(map(_grant, _objects(value, "grants"))),
-        by=_text(value, "by"),
-        call=_text(value, "call"),
-        version=_number(value, "version"),
-    )
-
-
-def _requirement(value: JsonObject) -> Requirement:
-    return Requirement(
-        kind=_text(value, "kind"),
-        approvers=_texts(value, "approvers"),
-        quorum=_number(value, "quorum"),
-        within_s=_number(value, "within_s"),
-        typed=_text(value, "typed"),
-    )
-
-
-def _grant(value: JsonObject) -> Grant:
-    return Grant(
-        person=_text(value, "person"),
-        role=_text(value, "role"),
-        kind=_text(value, "kind"),
-        at=parse_utc(_text(value, "at")),
-    )
-
-
-def _object(value: Json) -> JsonObject:
-    if not isinstance(value, dict):
-        raise TypeError("an object")
-    return value
-
-
-def _list(value: JsonObject, key: str) -> list[Json]:
-    found = value[key]
-    if not isinstance(found, list):
-        raise TypeError(key)
-    return found
-
-
-def _objects(value: JsonObject, key: str) -> list[JsonObject]:
-    return [_object(item) for item in _list(value, key)]
-
-
-def _texts(value: JsonObject, key: str) -> tuple[str, ...]:
-    found = _list(value, key)
-    texts = tuple(item for item in found if isinstance(item, str))
-    if len(texts) != len(found):
-        raise TypeError(key)
-    return texts
-
-
-def _text(value: JsonObject, key: str) -> str:
-    found = value[key]
-    if not isinstance(found, str):
-        raise TypeError(key)
-    return found
-
-
-def _number(value: JsonObject, key: str) -> int:
-    found = value[key]
-    if not isinstance(found, int) or isinstance(found, bool):
-        raise TypeError(key)
-    return found

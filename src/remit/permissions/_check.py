@@ -10,32 +10,38 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import cedarpy
 from cedarpy import pst
 
 from remit.core import JsonObject, Problem, Requirement
-from remit.permissions._holds import hold_terms
-from remit.permissions._model import GROUPS, OperationShape, UserShape
+from remit.permissions._holds import Wrong, hold_terms
+from remit.permissions._model import GROUPS, Known, OperationShape, UserShape
 from remit.permissions._parse import SAID_CHARS_MAX, TOKEN_SAID, Found, parse
+from remit.permissions._reach import Clash, Place, always, never
 from remit.permissions._scan import Piece
 from remit.permissions._schema import schema_json
+from remit.permissions._tree import nodes, path_of
 from remit.permissions._types import (
     Record,
-    arguments_record,
     attribute_texts,
     context_record,
     guard_text,
     path_text,
     record_at,
+    texts_of,
+    type_at,
     user_record,
+    with_known,
 )
 
 ANNOTATIONS = ("approvers", "description", "hold", "id", "quorum", "within")
 """The annotations that mean something; any other is refused, since a misspelt `@hold` would change the meaning."""
 
+_SCOPE = 'name the operations: `action in [Action::"get_order", ...]`, or add a condition'
+_READ = "read `context.arguments`, `context.user`, `context.agent` or `context.task`"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _LISTED_MAX = 40  # names in one message
 
@@ -56,7 +62,7 @@ class Policy:
     line: int
     operations: frozenset[str]
     est: JsonObject
-    terms: Requirement | None
+    terms: tuple[Requirement, ...]
     description: str
 
 
@@ -68,11 +74,16 @@ class Vocabulary:
     contexts: Mapping[str, Record]
     schema: cedarpy.Schema
 
+    def knowing(self, known: Known) -> "Vocabulary":
+        """Return the same vocabulary for policies that may speak of other agents and use cases."""
+        contexts = {name: with_known(context, known) for name, context in self.contexts.items()}
+        return Vocabulary(self.shapes, contexts, self.schema)
 
-def vocabulary_of(shapes: Mapping[str, OperationShape], user: UserShape) -> Vocabulary:
+
+def vocabulary_of(shapes: Mapping[str, OperationShape], user: UserShape, known: Known) -> Vocabulary:
     """Type the operations of `shapes` for such users, once for all policies."""
-    known = user_record(user)
-    contexts = {name: context_record(arguments_record(shape.input_schema), known) for name, shape in shapes.items()}
+    users = user_record(user)
+    contexts = {name: context_record(shape, users, known) for name, shape in shapes.items()}
     return Vocabulary(shapes, contexts, cedarpy.Schema.from_json_str(schema_json(contexts)))
 
 
@@ -82,19 +93,25 @@ def check(piece: Piece, vocabulary: Vocabulary) -> Policy | tuple[Problem, ...]:
     if isinstance(found, tuple):
         return _problems(piece, [found])
     template, est = found.template, found.est
-    terms = hold_terms(template.effect, template.annotations)
+    name = template.annotations.get("id") or f"{piece.file}:{piece.line}"
+    terms = hold_terms(template.effect, template.annotations, name)
     wrong = [*_annotations_wrong(piece, template), *_scope_wrong(piece, template, vocabulary)]
-    if isinstance(terms, tuple):
-        name, message, fix = terms
-        wrong.append(("policy_hold_invalid", piece.line_of(f"@{name}\\b"), message, fix))
+    if isinstance(terms, Wrong):
+        wrong.append(("policy_hold_invalid", piece.line_of(f"@{terms.annotation}\\b"), terms.message, terms.fix))
     operations = _operations(template, vocabulary)
     if not any(code == "policy_unknown_action" for code, *_ in wrong):
         wrong += _names_wrong(piece, template, operations, vocabulary)
         wrong += _types_wrong(piece, vocabulary)
-    if wrong or isinstance(terms, tuple):
+        # (Cedar's finding says for which operations a name is missing, where it looked.)
+        said = {found[1] for found in wrong if found[0] == "policy_unknown_attribute"}
+        wrong += [found for found in _reads_wrong(piece, template, operations, vocabulary) if found[1] not in said]
+        wrong += _values_wrong(piece, template, operations, vocabulary)
+    if not wrong:
+        wrong += _never_or_always(piece, template, operations, vocabulary)
+    if wrong or isinstance(terms, Wrong):
         return _problems(piece, wrong)
     return Policy(
-        id=template.annotations.get("id") or f"{piece.file}:{piece.line}",
+        id=name,
         file=piece.file,
         line=piece.line,
         operations=operations,
@@ -137,8 +154,7 @@ def _scope_wrong(piece: Piece, template: pst.Template, vocabulary: Vocabulary) -
             message = f"no tool `{uid.id}` for these operations; their tools are {_listed(tools)}"
             yield "policy_unknown_tool", _line_of_text(piece, uid.id), message, _meant(uid.id, tools)
     if template.effect == "permit" and isinstance(template.action, pst.ScopeAny) and _unconditional(template):
-        fix = 'name the operations: `action in [Action::"get_order", ...]`, or add a condition'
-        yield "policy_unscoped_permit", piece.line, "permits everything: every operation, without a condition", fix
+        yield "policy_unscoped_permit", piece.line, "permits everything: every operation, without a condition", _SCOPE
 
 
 def _unconditional(template: pst.Template) -> bool:
@@ -163,7 +179,7 @@ def _names_wrong(
     piece: Piece, template: pst.Template, operations: frozenset[str], vocabulary: Vocabulary
 ) -> Iterator[Found]:
     """Find each `has` that is false for every operation in scope, and every use of tags, which nothing here carries."""
-    for node in _nodes(template):
+    for node in nodes(template):
         if isinstance(node, pst.BinaryOp) and node.op in ("has_tag", "get_tag"):
             line = piece.line_of(r"\.\s*(hasTag|getTag)\b")
             yield "policy_unknown_attribute", line, "tags: users and tools have none here", "read `context.arguments`"
@@ -172,37 +188,121 @@ def _names_wrong(
 
 
 def _has_wrong(piece: Piece, node: pst.HasAttr, operations: frozenset[str], vocabulary: Vocabulary) -> Iterator[Found]:
-    name, path = node.attrs[0], _path(node.base)
+    name, path = node.attrs[0], path_of(node.base)
     line = piece.line_of(rf"\bhas\s+\"?([\w.]*\.)?{re.escape(name)}\b")
     if path is None:
         message = f"`has {name}` on something other than a path from `context`: users and tools have no attributes here"
         fix = "write `context.arguments has ...`, or `context.user has ...`"
         yield "policy_unknown_attribute", line, message, fix
         return
-    bases = {operation: record_at(vocabulary.contexts[operation], path) for operation in sorted(operations)}
-    if bases and not any(base is not None and name in base.attributes for base in bases.values()):
-        yield _unknown(line, (*path, name), list(bases), vocabulary)
+    if operations and not _exists((*path, name), operations, vocabulary):
+        yield _unknown(line, (*path, name), sorted(operations), vocabulary)
 
 
-def _path(base: pst.Expr) -> tuple[str, ...] | None:
-    if isinstance(base, pst.GetAttr):
-        before = _path(base.base)
-        return None if before is None else (*before, base.attr)
-    return () if base == pst.Var("context") else None
+def _reads_wrong(
+    piece: Piece, template: pst.Template, operations: frozenset[str], vocabulary: Vocabulary
+) -> Iterator[Found]:
+    """Find each path that exists for no operation in scope: Cedar does not look into what can never be reached."""
+    for node in nodes(template.clauses):
+        if not isinstance(node, pst.GetAttr):
+            continue
+        path, line = path_of(node), _line_of_attribute(piece, node.attr)
+        if isinstance(node.base, pst.Var) and path is None:
+            message = f"`{node.base.name}.{node.attr}`: users and tools have no attributes here"
+            yield "policy_unknown_attribute", line, message, _READ
+        elif path is not None and _is_lost(path, operations, vocabulary):
+            yield _unknown(line, path, sorted(operations), vocabulary)
 
 
-def _nodes(root: object) -> Iterator[object]:
-    """Walk every node under `root`, without recursion."""
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        yield node
-        if isinstance(node, tuple):
-            stack += reversed(node)
-        elif isinstance(node, Mapping):
-            stack += node.values()
-        elif is_dataclass(node):
-            stack += [getattr(node, field.name) for field in fields(node)]
+def _is_lost(path: tuple[str, ...], operations: frozenset[str], vocabulary: Vocabulary) -> bool:
+    """Tell whether what leads to `path` exists for some operation, and `path` for none."""
+    return _exists(path[:-1], operations, vocabulary) and not _exists(path, operations, vocabulary)
+
+
+def _exists(path: tuple[str, ...], operations: frozenset[str], vocabulary: Vocabulary) -> bool:
+    return any(type_at(vocabulary.contexts[name], path) is not None for name in operations)
+
+
+def _values_wrong(
+    piece: Piece, template: pst.Template, operations: frozenset[str], vocabulary: Vocabulary
+) -> Iterator[Found]:
+    """Find each text that is compared with something that is never that text: a misspelling, or out of date."""
+    for node in nodes(template.clauses):
+        for path, words in _compared(node):
+            for word in words:
+                if _exists(path, operations, vocabulary) and not _can_be(path, word, operations, vocabulary):
+                    sets = [texts_of(type_at(vocabulary.contexts[name], path)) for name in operations]
+                    known = frozenset[str]().union(*(texts for texts in sets if texts is not None))
+                    yield _never_that(piece, path, word, sorted(known))
+
+
+def _can_be(path: tuple[str, ...], word: str, operations: frozenset[str], vocabulary: Vocabulary) -> bool:
+    for name in operations:
+        typed = type_at(vocabulary.contexts[name], path)
+        if typed is not None:
+            texts = texts_of(typed)
+            if texts is None or word in texts:
+                return True
+    return False
+
+
+def _compared(node: object) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Yield each path that `node` compares with texts, and the texts."""
+    match node:
+        case pst.BinaryOp("eq" | "not_eq" | "contains" | "contains_all" | "contains_any", left, right):
+            for side, other in ((left, right), (right, left)):
+                path = path_of(side)
+                if path is not None:
+                    yield path, _texts(other)
+        case pst.Like(base, pattern):
+            path = path_of(base)
+            letters = [part.value for part in pattern if isinstance(part, pst.Char)]
+            if path is not None and len(letters) == len(pattern):
+                yield path, ["".join(letters)]
+        case _:
+            pass
+
+
+def _texts(expression: pst.Expr) -> list[str]:
+    elements = expression.elements if isinstance(expression, pst.Set) else (expression,)
+    return [element.value for element in elements if isinstance(element, pst.StringLit)]
+
+
+def _never_that(piece: Piece, path: tuple[str, ...], word: str, known: list[str]) -> Found:
+    place = re.search(rf'"{re.escape(word)}"', piece.text)
+    line = _line_of_attribute(piece, path[-1]) if place is None else piece.line_at(place.start())
+    message = f"`{path_text(path)}` is never {word[:80]!r}; it is one of {_listed(known) or 'nothing at all'}"
+    return "policy_unknown_value", line, message, _meant(word, known)
+
+
+# -- policies that never or always apply
+
+
+def _never_or_always(
+    piece: Piece, template: pst.Template, operations: frozenset[str], vocabulary: Vocabulary
+) -> Iterator[Found]:
+    places = [Place(name, vocabulary.shapes[name].tool, vocabulary.contexts[name]) for name in sorted(operations)]
+    if not places:
+        if vocabulary.shapes:
+            message = "can never apply: its scope names no operation"
+            yield "policy_unreachable", piece.line, message, "name the operations it is for, or take it away"
+        return
+    clash = never(template, places)
+    if clash is not None:
+        yield _unreachable(piece, clash)
+    elif template.effect == "permit" and isinstance(template.action, pst.ScopeAny) and always(template, places):
+        message = "permits everything: every operation, under a condition that is always true"
+        yield "policy_unscoped_permit", piece.line, message, _SCOPE
+
+
+def _unreachable(piece: Piece, clash: Clash) -> Found:
+    if not clash.paths:
+        message = "can never apply: its conditions are always false together"
+        return "policy_unreachable", piece.line, message, "mend the condition, or take the policy away"
+    named = _listed([path_text(path) for path in clash.paths])
+    message = f"can never apply: no call has what its conditions ask of {named}"
+    line = _line_of_attribute(piece, clash.paths[0][-1])
+    return "policy_unreachable", line, message, "mend the bounds or values, or take the policy away"
 
 
 # -- Cedar's validation, in our words
@@ -232,8 +332,7 @@ def _type_said(piece: Piece, said: str) -> Found:
     if (found := _UNKNOWN_ENTITY.search(said)) is not None:
         message = f"`{found['type']}` has no attribute `{found['name']}`: users and tools have no attributes here"
         line = _line_of_attribute(piece, found["name"])
-        fix = "read `context.arguments`, `context.user`, `context.agent` or `context.task`"
-        return "policy_unknown_attribute", line, message, fix
+        return "policy_unknown_attribute", line, message, _READ
     if (found := _UNKNOWN_TYPE.search(said)) is not None:
         message = f"no entity type `{found['type']}`; there are `Action`, `Tool` and `User`"
         line = piece.line_of(rf"\b{re.escape(found['type'])}\b")

@@ -9,12 +9,12 @@ import cedarpy
 
 from remit.core import JsonObject, Problem, canonical_bytes
 from remit.permissions._check import Policy, check, vocabulary_of
-from remit.permissions._convert import converter, user_converter
-from remit.permissions._flat import flatten, read_of_user
-from remit.permissions._model import OperationShape, Shard, UserShape
+from remit.permissions._convert import converter, tellers, user_converter
+from remit.permissions._flat import flat_builder, flatten, nested_builder, read_of_user
+from remit.permissions._model import Known, OperationShape, Shard, UserShape
 from remit.permissions._scan import FILE_BYTES_MAX, POLICIES_MAX, Piece, scan
 from remit.permissions._shard import CedarShard
-from remit.permissions._types import NOBODY_SAYS_MORE, Record, arguments_record, user_record
+from remit.permissions._types import NOBODY_SAYS_MORE, NOTHING_KNOWN, Record, record_at
 
 # (No policy's id can be this: an `@id` begins with a letter or digit, and a generated one ends with its line.)
 _BASE_ID = ":base"
@@ -28,11 +28,16 @@ _BASE: JsonObject = {
 
 
 def compile_policies(
-    agent: str, files: Mapping[str, str], shapes: Sequence[OperationShape], user: UserShape = NOBODY_SAYS_MORE
+    agent: str,
+    files: Mapping[str, str],
+    shapes: Sequence[OperationShape],
+    user: UserShape = NOBODY_SAYS_MORE,
+    known: Known | Mapping[str, Known] = NOTHING_KNOWN,
 ) -> tuple[Mapping[str, Shard], tuple[Problem, ...]]:
     """Compile the Cedar text of `files` (path -> text) into one shard per operation of `shapes`, for `agent`.
 
-    `user` is what is declared of users: their groups alone if left out.
+    `user` is what is declared of users: id and groups alone if left out. `known` are the names of the project that
+    policies may speak of: for all files, or by file, as one of the organisation's may name more use cases.
 
     Either the shards come back with no problem, or every problem with no shard. No policies at all is no problem:
     every shard then denies. A shard holds the policies whose action scope can match its operation, and no other.
@@ -45,9 +50,10 @@ def compile_policies(
         raise ValueError("two shapes for one operation")
     pieces, problems = _pieces(files)
     policies: list[Policy] = []
+    words = vocabulary_of(by_operation, user, known if isinstance(known, Known) else NOTHING_KNOWN)
     if not problems:
-        vocabulary = vocabulary_of(by_operation, user)
-        for checked in (check(piece, vocabulary) for piece in pieces):
+        by_file = {} if isinstance(known, Known) else {file: words.knowing(names) for file, names in known.items()}
+        for checked in (check(piece, by_file.get(piece.file, words)) for piece in pieces):
             if isinstance(checked, Policy):
                 policies.append(checked)
             else:
@@ -57,8 +63,7 @@ def compile_policies(
         return {}, tuple(
             sorted(problems, key=lambda problem: (problem.file, problem.line, problem.code, problem.message))
         )
-    known = user_record(user)
-    return {name: _shard(agent, shape, known, policies) for name, shape in by_operation.items()}, ()
+    return {name: _shard(agent, shape, words.contexts[name], policies) for name, shape in by_operation.items()}, ()
 
 
 def _pieces(files: Mapping[str, str]) -> tuple[list[Piece], list[Problem]]:
@@ -98,22 +103,25 @@ def _duplicates(policies: Iterable[Policy]) -> list[Problem]:
     return problems
 
 
-def _shard(agent: str, shape: OperationShape, user: Record, policies: Iterable[Policy]) -> CedarShard:
+def _shard(agent: str, shape: OperationShape, context: Record, policies: Iterable[Policy]) -> CedarShard:
     mine = [policy for policy in policies if shape.operation in policy.operations]
-    holds = {policy.id: policy for policy in mine if policy.terms is not None}
+    holds = {policy.id: policy.terms for policy in mine if policy.terms}
     flattened = flatten({policy.id: policy.est for policy in mine})
     compiled = {policy.id: policy.est for policy in mine} if flattened is None else flattened.policies
+    told = tellers(context)
+    arguments, user = (record_at(context, (section,)) or Record({}, {}) for section in ("arguments", "user"))
     return CedarShard(
         agent=agent,
         operation=shape.operation,
         tool=shape.tool,
-        convert=converter(arguments_record(shape.input_schema)),
+        convert=converter(arguments),
         convert_user=user_converter(user, None if flattened is None else read_of_user(flattened.reads)),
+        build=nested_builder(told) if flattened is None else flat_builder(flattened.reads, told),
         reads=None if flattened is None else flattened.reads,
-        rules=_policy_set({policy.id: compiled[policy.id] for policy in mine if policy.terms is None}),
+        rules=_policy_set({policy.id: compiled[policy.id] for policy in mine if not policy.terms}),
         holds=_policy_set({name: compiled[name] for name in holds} | {_BASE_ID: _BASE}) if holds else None,
         texts={policy.id: policy.description for policy in mine},
-        terms={name: policy.terms for name, policy in holds.items() if policy.terms is not None},
+        terms=holds,
     )
 
 

@@ -5,13 +5,17 @@ taken({"customer": ("/customer/id", "value")}, answer, now)          # {"custome
 facts_are_known(known, {"order": "`get_order` did not answer"})      # Deny(fact_missing)
 """
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from remit.core import Allow, Decision, Deny, Json, JsonObject, Reason
 
 VALUE, DAYS_SINCE = "value", "days_since"
 """How a value is read: as it is, or as whole days from a date or date-time (RFC 3339) until now."""
+
+# RFC 3339, sections 5.6 and 1, with the offset left out at will. (`fromisoformat` reads much else: weeks, `20261122`.)
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 
 
 def asked_for(pointers: Mapping[str, str], arguments: Mapping[str, Json]) -> JsonObject | None:
@@ -57,6 +61,8 @@ def facts_are_known(missing: Mapping[str, str]) -> Decision:
 
 def at(value: object, pointer: str) -> Json:
     """Return what a JSON pointer (RFC 6901) leads to; None where that is nothing, or null."""
+    if pointer and pointer[0] != "/":
+        return None
     for step in pointer.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(value, Mapping):
@@ -69,16 +75,12 @@ def at(value: object, pointer: str) -> Json:
 
 
 def _days_since(value: Json, now: datetime) -> int | None:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _DATE_TIME.fullmatch(value):
         return None
     try:
-        then = datetime.fromisoformat(value) if len(value) > len("2026-11-22") else _midnight(date.fromisoformat(value))
+        then = datetime.fromisoformat(value.upper())
     except ValueError:
-        return None
+        return None  # no such day or hour
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
     return (now - then).days
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -6,11 +6,15 @@ only the attributes that some policy of the shard names. A shard with a policy t
 (`context.arguments == ...`) keeps the nested form. Both give the same decisions: tests/permissions compares them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from remit.core import Json, JsonObject
+from remit.permissions._convert import Teller
 from remit.permissions._model import Question
+
+SECTIONS = frozenset({"agent", "arguments", "facts", "history", "labels", "operation", "task", "user"})
+"""What the context is made of."""
 
 _CONTEXT: JsonObject = {"Var": "context"}
 
@@ -45,36 +49,53 @@ def read_of_user(reads: Reads) -> frozenset[str]:
     return frozenset(attribute for _, section, attribute in reads if section == "user")
 
 
-def nested_context(question: Question, arguments: JsonObject, user: JsonObject) -> JsonObject:
-    """Build the whole context, as policies are written against it."""
-    return {
-        "agent": {"name": question.agent},
-        "task": {"use_case": question.use_case},
-        "arguments": arguments,
-        "user": user,
-    }
+Builder = Callable[[Question, JsonObject, JsonObject], JsonObject]
+"""Builds a context from a question, its converted arguments and its converted user."""
 
 
-def flat_context(reads: Reads, question: Question, arguments: JsonObject, user: JsonObject) -> JsonObject:
-    """Build the context of `reads`. What the call does not have is left out, as in the nested form."""
-    context: JsonObject = {}
-    for name, section, attribute in reads:
-        match section:
-            case "arguments":
-                if attribute in arguments:
-                    context[name] = arguments[attribute]
-            case "user":
-                if attribute in user:
-                    context[name] = user[attribute]
-            case "agent":
-                context[name] = question.agent
-            case _:
-                context[name] = question.use_case
-    return context
+def nested_builder(told: Mapping[tuple[str, str], Teller]) -> Builder:
+    """Return what builds the whole context, as policies are written against it."""
+    sections = [section for section in SECTIONS if section not in _GIVEN]
+
+    def build(question: Question, arguments: JsonObject, user: JsonObject) -> JsonObject:
+        said: dict[str, JsonObject] = {section: {} for section in sections}
+        for (section, attribute), tell in told.items():
+            value = tell(question)
+            if value is not None:
+                said[section][attribute] = value
+        return {**said, "arguments": arguments, "user": user}
+
+    return build
 
 
-_OPEN = frozenset({"arguments", "user"})  # sections whose attributes a project declares
-_SECTIONS = {"agent": frozenset({"name"}), "task": frozenset({"use_case"})}
+def flat_builder(reads: Reads, told: Mapping[tuple[str, str], Teller]) -> Builder:
+    """Return what builds the context of `reads`. What the call does not have is left out, as in the nested form."""
+    of_arguments = [(name, attribute) for name, section, attribute in reads if section == "arguments"]
+    of_user = [(name, attribute) for name, section, attribute in reads if section == "user"]
+    others = [(name, told[section, attribute]) for name, section, attribute in reads if section not in _GIVEN]
+
+    def build_arguments(_question: Question, arguments: JsonObject, _user: JsonObject) -> JsonObject:
+        context: JsonObject = {}
+        for name, attribute in of_arguments:
+            if attribute in arguments:
+                context[name] = arguments[attribute]
+        return context
+
+    def build(question: Question, arguments: JsonObject, user: JsonObject) -> JsonObject:
+        context = build_arguments(question, arguments, user)
+        for name, attribute in of_user:
+            if attribute in user:
+                context[name] = user[attribute]
+        for name, tell in others:
+            value = tell(question)
+            if value is not None:
+                context[name] = value
+        return context
+
+    return build if of_user or others else build_arguments
+
+
+_GIVEN = frozenset({"arguments", "user"})  # sections that have a converter of their own
 
 
 def _policy(policy: JsonObject, reads: dict[str, tuple[str, str]]) -> JsonObject:
@@ -126,7 +147,7 @@ def _access(operator: str, body: Json, reads: dict[str, tuple[str, str]]) -> Jso
     section = _section(left)
     if section is None:
         return {operator: {"left": _expression(left, reads), "attr": attribute}}
-    if section not in _OPEN and attribute not in _SECTIONS.get(section, ()):
+    if section not in SECTIONS:
         raise _NestedError
     name = f"{section}.{attribute}"
     reads[name] = section, attribute

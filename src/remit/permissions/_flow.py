@@ -98,3 +98,7 @@ class Origins:
     strangers: bool = False
     marks: tuple[bytes, ...] = ()
     unkept: bool = False
+
+
+NO_ORIGINS = Origins()
+"""What is said of a call that nothing was asked of."""

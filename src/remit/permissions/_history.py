@@ -51,7 +51,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """A counter of one call: `seen` counted so far under `key`; the call adds `by`, at once or, `later`, when answered."""
+    """A counter of one call: `seen` is counted under `key`; the call adds `by`, at once or, `later`, when answered."""
 
     name: str
     key: str
@@ -123,17 +123,21 @@ def _key(history: History, asked: Asked) -> str | None:
 
 def _folded(value: Json) -> Json:
     """Let values that a tool may take for one be one: another case or width is no way around a ceiling."""
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return loose_form(value)
-    return canonical_bytes(value).decode()
+    if isinstance(value, list):
+        return [_folded(item) for item in value]
+    if isinstance(value, dict):  # (two keys that fold to one: the pairs keep both values, in one order)
+        return sorted(([loose_form(key), _folded(item)] for key, item in value.items()), key=canonical_bytes)
+    return loose_form(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
 
 
 def _amount(history: History, asked: Asked) -> int:
     if not history.sum:
         return 1
     value = asked.arguments.get(history.sum)
+    if value is None:
+        return 0
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0  # absent; of another type it fits no schema, and the call is denied for that
+        return SUM_MAX  # what is no number fits no schema, and is no way to make an amount nothing
     exact = Decimal(repr(value)) * (DECIMAL_SCALE if history.decimal else 1)
     if not exact.is_finite():
         return SUM_MAX

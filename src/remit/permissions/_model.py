@@ -6,8 +6,8 @@ from typing import Protocol
 
 from remit.core import Attribute, Decision, Json, JsonObject
 
-GROUPS = "groups"
-"""What policies may always read of a user, so that no attribute has this name."""
+GROUPS, ID = "groups", "id"
+"""What policies may always read of a user, so that no attribute has such a name."""
 
 KINDS = frozenset({"text", "number", "yes_no"})
 """What an attribute of a user may be."""
@@ -93,14 +93,14 @@ class UserShape:
     An issuer may say nothing of one of them, so a policy asks first whether it is there.
 
     Raises:
-        ValueError: an attribute called `groups`, or of another kind.
+        ValueError: an attribute called `groups` or `id`, or of another kind.
     """
 
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if GROUPS in self.attributes or not KINDS.issuperset(self.attributes.values()):
-            raise ValueError("an attribute called `groups`, or one of a kind that is not known")
+        if {GROUPS, ID} & self.attributes.keys() or not KINDS.issuperset(self.attributes.values()):
+            raise ValueError("an attribute called `groups` or `id`, or one of a kind that is not known")
 
 
 class Shard(Protocol):

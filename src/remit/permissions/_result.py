@@ -75,7 +75,7 @@ class Result:
                 self._sort_other(block, pointer)
             elif structured is None:
                 self._sort_text(block.get("text"), f"{pointer}/text", nodes, trusted=trusted)
-            elif not _says_the_same(block.get("text"), structured):
+            elif not says_the_same(block.get("text"), structured):
                 self._sort(block.get("text"), f"{pointer}/text", (), trusted=False)
         self._shorten()
 
@@ -150,7 +150,7 @@ def _step(nodes: tuple[_Node, ...], key: str, trusted: bool) -> tuple[tuple[_Nod
     return tuple(node for node in fit if node.below), label
 
 
-def _says_the_same(text: Json, structured: Json) -> bool:
+def says_the_same(text: Json, structured: Json) -> bool:
     """Tell whether a text block only repeats the structured content, as the protocol asks of servers."""
     if not isinstance(text, str):
         return True

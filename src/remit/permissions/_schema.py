@@ -26,7 +26,7 @@ def _type(typed: CedarType) -> JsonObject:
             return {"type": "Extension", "name": "decimal"}
         case Scalar("Bool"):
             return {"type": "Boolean"}
-        case Scalar(name):
+        case Scalar(name=name):
             return {"type": name}
         case SetOf(element):
             return {"type": "Set", "element": _type(element)}

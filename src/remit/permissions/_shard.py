@@ -22,7 +22,7 @@ from remit.core import (
     Requirement,
     canonical_bytes,
 )
-from remit.permissions._flat import Reads, flat_context, nested_context
+from remit.permissions._flat import Builder, Reads
 from remit.permissions._model import Question
 
 _NO_ENTITIES = cedarpy.Entities.from_json_str("[]")
@@ -40,18 +40,20 @@ class CedarShard:
     tool: str
     convert: Callable[[Mapping[str, Json]], JsonObject]
     convert_user: Callable[[Question], JsonObject] | None  # None: the policies read nothing of the user
+    build: Builder
     reads: Reads | None  # None: the policies need the nested context
     rules: cedarpy.PolicySet
     holds: cedarpy.PolicySet | None
     texts: Mapping[str, str]  # what each policy says of itself, by id
-    terms: Mapping[str, Requirement]
+    terms: Mapping[str, tuple[Requirement, ...]]
 
     def decide(self, question: Question) -> Decision:
         """Answer `question`: rules first, then, only where they permit, holds. Any evaluation error denies.
 
         Deny codes: `policy_no_permit`, `policy_forbids`, `policy_error`, `policy_wrong_shard`, `argument_type`,
-        `argument_not_decimal`, `user_attribute_type`, `json_unwritable`. Hold code: `approval_required`. One question
-        has one answer, always.
+        `argument_not_decimal`, `user_attribute_type`, `label_unknown`, `history_missing`, `history_type`,
+        `fact_missing`, `fact_type`, `confidence_invalid`, `json_unwritable`. Hold code: `approval_required`. One
+        question has one answer, always.
         """
         if (question.agent, question.operation, question.tool) != (self.agent, self.operation, self.tool):
             return self._wrong_shard(question)
@@ -69,16 +71,11 @@ class CedarShard:
     def _request(self, question: Question) -> dict[str, object]:
         arguments = self.convert(question.arguments)
         user = {} if self.convert_user is None else self.convert_user(question)
-        context = (
-            nested_context(question, arguments, user)
-            if self.reads is None
-            else flat_context(self.reads, question, arguments, user)
-        )
         return {
             "principal": {"type": "User", "id": question.user},
             "action": {"type": "Action", "id": self.operation},
             "resource": {"type": "Tool", "id": self.tool},
-            "context": canonical_bytes(context).decode(),
+            "context": canonical_bytes(self.build(question, arguments, user)).decode(),
         }
 
     def _ask_holds(self, request: dict[str, object]) -> Decision:
@@ -103,7 +100,7 @@ class CedarShard:
         return Deny(Reason("policy_forbids", f"`{self.operation}` is forbidden by {self._named(ids)}", _ASK))
 
     def _held(self, ids: list[str]) -> Hold:
-        needs = tuple(dict.fromkeys(self.terms[name] for name in ids))
+        needs = tuple(dict.fromkeys(need for name in ids for need in self.terms[name]))
         asked = "; ".join(f"{need.quorum} of {', '.join(need.approvers)} within {need.within_s} s" for need in needs)
         message = f"`{self.operation}` needs approval ({asked}), by {self._named(ids)}"
         return Hold(Reason("approval_required", message, _WAIT), needs)

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from remit.core import Json
+from remit.permissions._iban import joined
 
 TEXT_CHARS_MAX = 1 << 16  # of one text, what is taken apart into tokens
 TOKEN_CHARS_MIN = 4  # shorter ones are everywhere by chance
@@ -97,15 +98,22 @@ def trimmed(token: str) -> str:
 
 
 def loose_form(value: Scalar) -> str:
-    """Return the form in which look-alikes meet: `ANA@x.org ` and `ana@x.org`, `5.0` and 5."""
-    return number_form(folded(value[:TEXT_CHARS_MAX]) if isinstance(value, str) else str(value))
+    """Return the form in which look-alikes meet: `ANA@x.org ` and `ana@x.org`, `5.0` and 5, `12 34 56 78`, 12345678."""
+    return number_form(joined(folded(value[:TEXT_CHARS_MAX])) if isinstance(value, str) else str(value))
 
 
 def loose_tokens(text: str) -> Iterator[str]:
     """Return what `text` consists of, each part once, folded, from 4 characters on."""
     for token in dict.fromkeys(map(trimmed, SEPARATORS_WIDE.split(folded(text[:TEXT_CHARS_MAX])))):
         if len(token) >= TOKEN_CHARS_MIN:
-            yield number_form(token)
+            yield number_form(joined(token))
+
+
+def plain(text: str) -> str:
+    """Return `text` as it looks: without what takes no room on a screen, compatibility characters made plain (NFKC)."""
+    if text.isascii() and text.replace("\n", " ").replace("\t", " ").isprintable():
+        return text
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)))
 
 
 def folded(text: str) -> str:

@@ -16,6 +16,7 @@ from remit.pipeline._live import (
     agent_control,
     approval_control,
     consent_control,
+    directory_control,
     facts_for,
     key_control,
     keys_control,
@@ -47,7 +48,8 @@ from remit.pipeline._ports import (
     UpstreamAnswer,
     UpstreamFailure,
 )
-from remit.pipeline.approve import ApprovalDesk
+from remit.pipeline._trusting import Trust, Trusted, held_at, trusted_in
+from remit.pipeline.approve import ApprovalDesk, Propose
 from remit.pipeline.attach import AttachmentRefusedError, Attachments
 from remit.pipeline.consent import ConsentDesk
 from remit.pipeline.control import ControlDesk, Cutoff
@@ -87,6 +89,7 @@ __all__ = [
     "Live",
     "OpenCall",
     "Outside",
+    "Propose",
     "Refusals",
     "Refused",
     "Sent",
@@ -95,6 +98,8 @@ __all__ = [
     "Store",
     "StoredState",
     "TaskDesk",
+    "Trust",
+    "Trusted",
     "Underway",
     "Upstream",
     "UpstreamAnswer",
@@ -104,12 +109,15 @@ __all__ = [
     "approval_control",
     "consent_control",
     "decide",
+    "directory_control",
     "facts_for",
+    "held_at",
     "key_control",
     "keys_control",
     "operation_control",
     "recorded",
     "replay",
     "task_control",
+    "trusted_in",
     "user_control",
 ]

@@ -24,11 +24,13 @@ class Done:
     """The tool answered. `result` is its CallToolResult, canonical.
 
     `repeated`: the same approved call was carried out before; `call` is that one, and nothing was done again.
+    `edited`: a person changed the call while approving it; the arguments that it was made with, canonical JSON.
     """
 
     call: str
     result: bytes
     repeated: bool = False
+    edited: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """What an approval is bound to: one call, exactly, under the facts it was decided on."""
 
+from hashlib import sha256
+
 from remit import permissions
 from remit.core import ToolCall
 from remit.pipeline._facts import Facts
@@ -19,6 +21,7 @@ def digest_of(call: ToolCall, facts: Facts) -> str:
         descriptor="" if facts.descriptor is None else facts.descriptor.digest,
         endpoint={} if facts.descriptor is None else facts.descriptor.endpoint,
         arguments=call.canonical,
+        before="" if facts.before is None else "sha256:" + sha256(facts.before).hexdigest(),
     )
 
 

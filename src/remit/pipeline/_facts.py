@@ -13,6 +13,7 @@ from remit.core import Attribute, JsonObject, Revocation, Task
 from remit.identity import Registration
 from remit.limits import Cap
 from remit.permissions import (
+    NO_ORIGINS,
     NOBODY,
     Approval,
     DataClass,
@@ -86,10 +87,11 @@ class Facts:
     stopped: str = ""
     revoked: Revocation | None = None
     quarantined: str = ""
-    origins: Origins = Origins()
+    origins: Origins = NO_ORIGINS
     groups: tuple[str, ...] = ()
     attributes: tuple[tuple[str, Attribute], ...] = ()
     history: tuple[Tally, ...] = ()
+    classes: Mapping[str, DataClass] = field(default_factory=dict)
     known: Mapping[str, JsonObject] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     before: bytes | None = None

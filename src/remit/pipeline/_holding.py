@@ -50,6 +50,7 @@ def opened(call: ToolCall, facts: Facts, hold: Hold, random: records.Random) -> 
         code=hold.reason.code,
         message=hold.reason.message,
         rationale=call.rationale,
+        instead_of=permissions.same_call(call.operation, call.canonical),
         entry=0,
         opened_at=facts.now,
         expires_at=_until(permissions.expires_at(hold.requirements, facts.now), facts),

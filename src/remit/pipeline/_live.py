@@ -4,14 +4,32 @@ It lives in one event loop; every read for a call happens in one step of it, so 
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
-from remit.core import Attribute, Authority, Delegation, Json, JsonObject, Level, Revocation, Task, ToolCall
+from remit.core import Add, Attribute, Authority, Delegation, Json, JsonObject, Level, Revocation, Task, ToolCall
 from remit.identity import EVERY_AGENT, Cut, UserCuts, read_user_cuts, user_cut
-from remit.permissions import Approval, Flow, Memory, Opinion, Sourced, State
+from remit.permissions import (
+    NO_ORIGINS,
+    NOBODY,
+    Approval,
+    Asked,
+    Directory,
+    Entitlements,
+    Flow,
+    Memory,
+    Opinion,
+    Origins,
+    State,
+    Tally,
+    edit_of,
+    joined,
+    tallies,
+)
 from remit.pipeline._facts import Facts, Snapshot, Versions
-from remit.pipeline._ports import Clock, Control
+from remit.pipeline._past import Answers, Counters, Look, facts_of
+from remit.pipeline._ports import NOTHING, Clock, Control
 from remit.records import Entry
 
 RELEASE = "release"
@@ -26,7 +44,13 @@ _EPOCH = ("agent/", "user/", "task/", "key/", "keys/", "consent/")
 _CUTTING = ("agent/", "user/", "task/", "key/")
 """What those begin with that say, while they are not empty, that something is cut off."""
 
+_DIRECTORY = "directory/"
+
+MARKS_MAX = 200_000  # about 20 MB; a write that would need more is refused
+
 EntriesOf = Callable[[str], Awaitable[tuple[Entry, ...]]]
+
+TalliesOf = Callable[[Sequence[str]], Awaitable[Mapping[str, int]]]
 
 _Kind = tuple[str, str, str, datetime, Authority, tuple[str, ...], tuple[tuple[str, Attribute], ...]]
 """What two implicit tasks have in common that are one: parties, use case and login, and what the login says."""
@@ -36,7 +60,17 @@ _Pair = tuple[str, str, str, tuple[str, ...], tuple[str, ...], str]
 
 _NEVER: Control = (0, "")
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+_NOTHING_KNOWN: Mapping[str, JsonObject] = MappingProxyType({})
 _SAYS_NOTHING = Flow(consequential=True, content=frozenset(), sources={}, labels=(), reviewers=())
+
+
+async def _none_counted(_keys: Sequence[str]) -> Mapping[str, int]:
+    return {}
+
+
+def directory_control(directory: str) -> str:
+    """Name the control that says what approvers added to a directory (`permissions.joined`)."""
+    return f"{_DIRECTORY}{directory}"
 
 
 def agent_control(agent: str) -> str:
@@ -94,6 +128,8 @@ class Live:
         tenant: str,
         memory_key: bytes,
         entries_of: EntriesOf,
+        tallies_of: TalliesOf = _none_counted,
+        marks: Iterable[bytes] = (),
         later: Callable[[Callable[[], None]], object] = lambda run: run(),
     ) -> None:
         self._clock = clock
@@ -102,6 +138,11 @@ class Live:
         self._tenant = tenant
         self._key = memory_key
         self._entries_of = entries_of
+        self._tallies_of = tallies_of
+        self._marks = set(marks)  # of every untrusted value that was written: each task's memory looks there
+        self._counters = Counters()
+        self._answers: dict[str, Answers] = {}  # by task
+        self._directories: Mapping[str, Directory] = {}
         self._tasks: dict[str, Task] = {}
         self._approvals: dict[str, dict[str, Approval]] = {}  # by task, then id
         self._ended: dict[str, Approval] = {}  # of tasks that are over, to say what became of them
@@ -116,6 +157,7 @@ class Live:
         }
         self._implicit: dict[_Kind, str] = {}  # the open implicit task of each kind
         self._levels: dict[str, Level] = {}  # by task: how the agent of its last call was attached
+        self._join_directories()
         self.generation = 0  # rises with every change of the snapshot or a control
         self.epoch = 0  # rises with every change that may end a token's authority: part of every token cache's key
 
@@ -128,6 +170,7 @@ class Live:
         """Make `snapshot` the running release."""
         self._snapshot = snapshot
         self.set_control(RELEASE, version, snapshot.digest)
+        self._join_directories()
 
     def says(self, control: str) -> str:
         """Return what a control says; empty where nobody ever said anything."""
@@ -151,6 +194,8 @@ class Live:
         self.generation += 1
         if name.startswith(_EPOCH):
             self.epoch += 1
+        if name.startswith(_DIRECTORY):
+            self._join_directories()
         if name.startswith(_CUTTING):
             self._cut.pop(name, None)
             self._user_cuts.pop(name, None)
@@ -158,6 +203,27 @@ class Live:
                 self._cut[name] = says
                 if name.startswith("user/"):
                     self._user_cuts[name] = read_user_cuts(says)
+
+    def _join_directories(self) -> None:
+        """Add to the signed directories what approvers added to them while approving."""
+        self._looked_up = frozenset(
+            look_up.operation
+            for descriptor in self._snapshot.descriptors.values()
+            for look_up in descriptor.controls.facts.values()
+        )
+        extended = {
+            name: control[1] for name, control in self._controls.items() if name.startswith(_DIRECTORY) and control[1]
+        }
+        self._extended = tuple(name for name in self._controls if name.startswith(_DIRECTORY))
+        self._directories = {
+            name: joined(directory, extended.get(directory_control(name), ""))
+            for name, directory in self._snapshot.directories.items()
+        }
+
+    @property
+    def directories(self) -> Mapping[str, Directory]:
+        """The directories as decisions see them."""
+        return self._directories
 
     def revocation(self, delegation: Delegation) -> Revocation | None:
         """Return who or what of a delegation was cut off, if anything was."""
@@ -210,7 +276,7 @@ class Live:
         if task.implicit:
             self._implicit[_kind_of(task)] = task.id
         if given is not None:
-            memory = Memory(self._key)
+            memory = Memory(self._key, self._marks)
             memory.learn_input(given)
             self._memories[task.id] = memory
 
@@ -220,6 +286,7 @@ class Live:
         if task is not None and task.implicit:
             self._implicit.pop(_kind_of(task), None)
         self._memories.pop(task_id, None)
+        self._answers.pop(task_id, None)
         self._levels.pop(task_id, None)
         for approval in self._approvals.pop(task_id, {}).values():
             self._end(approval)
@@ -296,18 +363,42 @@ class Live:
         """Return the approvals that wait for persons before this agent may go on."""
         return tuple(each for each in self.approvals() if each.agent == agent and each.state is State.WAITING)
 
-    async def recall(self, task: str) -> None:
+    async def recall(self, call: ToolCall) -> None:
         """See `FactSource.recall`."""
-        if task in self._memories or task not in self._tasks:
-            return
-        memory = Memory(self._key)
-        self._relearn(memory, await self._entries_of(task))
-        if task in self._tasks:
-            self._memories.setdefault(task, memory)
+        task = call.delegation.task
+        if task not in self._memories and task in self._tasks:
+            memory = Memory(self._key, self._marks)
+            self._relearn(memory, await self._entries_of(task))
+            if task in self._tasks:
+                self._memories.setdefault(task, memory)
+        if self._snapshot.histories.get(call.operation):
+            asked = self._counters.unknown(each.key for each in self._tallies(call, self._clock.now()))
+            if asked:
+                self._counters.learn(asked, await self._tallies_of(asked))
+
+    def edit_of(self, call: ToolCall) -> Approval | None:
+        """See `FactSource.edit_of`."""
+        kept = self._approvals.get(call.delegation.task)
+        return edit_of(call.operation, call.canonical, kept.values(), self._clock.now()) if kept else None
+
+    def count(self, adds: Sequence[Add], sign: int = 1) -> None:
+        """See `FactSource.count`."""
+        self._counters.count(adds, sign)
+
+    def uncertain(self, keys: Iterable[str]) -> None:
+        """See `FactSource.uncertain`."""
+        self._counters.forget(keys)
+
+    def mark(self, hashes: Sequence[bytes]) -> None:
+        """See `FactSource.mark`."""
+        self._marks.update(hashes)
 
     def remember(self, call: ToolCall, facts: Facts, result: bytes) -> None:
         """See `FactSource.remember`."""
         task = call.delegation.task
+        if task in self._tasks and call.operation in self._looked_up:
+            answers = self._answers.setdefault(task, Answers())
+            answers.keep(Look(call.operation, call.canonical), self._clock.now(), result)
         if task in self._memories:
             self._unlearned.append((call, facts, result))
             if len(self._unlearned) == 1:
@@ -319,19 +410,21 @@ class Live:
         for call, facts, result in unlearned:
             memory = self._memories.get(call.delegation.task)
             if memory is not None:
-                flow, sourced = facts.flow or _SAYS_NOTHING, facts.sourced if facts.flow else None
-                memory.learn_result(call.operation, call.id, flow, call.arguments, result, sourced)
+                flow, origins = facts.flow or _SAYS_NOTHING, facts.origins if facts.flow else None
+                memory.learn_result(call.operation, call.id, flow, call.arguments, result, origins)
 
-    def gather(self, call: ToolCall) -> Facts:
-        """Return what `call` is to be decided on, all read at this moment."""
+    def gather(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> Facts:
+        """See `FactSource.gather`."""
         if self._unlearned:
             self._learn_all()
         task, agent = call.delegation.task, call.delegation.agent
         kept = self._approvals.get(task)
         flow = self._snapshot.flows.get((agent, call.operation))
         now, revoked = self._clock.now(), self.revocation(call.delegation)
+        may_look = revoked is None and task in self._tasks
         if task in self._tasks:
             self._levels[task] = call.delegation.level
+        known, lacking = self._facts(call, now, missing)
         return facts_for(
             call,
             self._snapshot,
@@ -342,15 +435,54 @@ class Live:
             stopped=self.says(STOP),
             revoked=revoked,
             quarantined=self.quarantined(call.operation),
-            sourced=() if revoked is not None or task not in self._tasks else self._sources(task, call, flow),
+            origins=self._origins(task, call, flow, now) if may_look else NO_ORIGINS,
+            history=self._tallies(call, now),
+            known=known,
+            missing=lacking,
             approvals=tuple(each for each in kept.values() if _counts(each, now)) if kept else (),
         )
 
-    def _sources(self, task: str, call: ToolCall, flow: Flow | None) -> tuple[Sourced, ...]:
-        if flow is None or not flow.consequential:
+    def _origins(self, task: str, call: ToolCall, flow: Flow | None, now: datetime) -> Origins:
+        if flow is None:
+            return NO_ORIGINS
+        memory = self._memories.get(task)
+        if memory is None:
+            memory = Memory(self._key, self._marks)  # (one that has seen nothing: from nowhere)
+        return memory.origins(
+            call.arguments,
+            flow,
+            directories=self._directories,
+            classes=self._snapshot.classes,
+            now=now,
+            marks_left=MARKS_MAX - len(self._marks),
+        )
+
+    def _tallies(self, call: ToolCall, now: datetime) -> tuple[Tally, ...]:
+        histories = self._snapshot.histories.get(call.operation)
+        descriptor = self._snapshot.descriptors.get(call.operation)
+        if not histories or descriptor is None:
             return ()
-        memory = self._memories.get(task) or Memory(self._key)  # (one that has seen nothing: from nowhere)
-        return memory.sources(call.arguments, flow)
+        by = call.delegation
+        asked = Asked(
+            user=by.user,
+            agent=by.agent,
+            task=by.task,
+            tool=descriptor.tool,
+            use_case=by.use_case,
+            operation=call.operation,
+            arguments=call.arguments,
+            now=now,
+        )
+        return tallies(histories, asked, self._counters.seen)
+
+    def _facts(
+        self, call: ToolCall, now: datetime, missing: Mapping[str, str]
+    ) -> tuple[Mapping[str, JsonObject], Mapping[str, str]]:
+        descriptor = self._snapshot.descriptors.get(call.operation)
+        if descriptor is None or not descriptor.controls.facts:
+            return {}, {}
+        answers = self._answers.get(call.delegation.task) or Answers()
+        return facts_of(descriptor, call, answers, now, missing)
 
     def _versions_for(self, by: Delegation, operation: str) -> Versions:
         """Return every control that a decision on a call of `by` reads: those of each member of the delegation, too."""
@@ -361,7 +493,7 @@ class Live:
                 self._versions.clear()
             names = [RELEASE, STOP, operation_control(operation), user_control(by.user), task_control(by.task)]
             names += [agent_control(agent) for agent in (by.agent, *by.chain)]
-            names += [*map(key_control, by.keys), *map(task_control, self._parents(by.task))]
+            names += [*map(key_control, by.keys), *map(task_control, self._parents(by.task)), *self._extended]
             known = tuple((name, self._controls.get(name, _NEVER)[0]) for name in names)
             self._versions[pair] = known
         return known
@@ -397,6 +529,9 @@ def _user_cut(user: str, cuts: UserCuts, agent: str, since: datetime) -> Revocat
     return Revocation("user", user, why, again=not out)
 
 
+Attributes = tuple[tuple[str, Attribute], ...]
+
+
 def _kind_of(task: Task) -> _Kind:
     said = (task.authority, task.groups, task.attributes)
     return task.user, task.agent, task.use_case, task.since, *said
@@ -409,6 +544,20 @@ def _counts(approval: Approval, now: datetime) -> bool:
 
 def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
+
+
+def _entitled(user: str, task: Task | None, by_file: Entitlements) -> tuple[tuple[str, ...], Attributes]:
+    """Return the user's groups and attributes: those of the login that the task rests on, and of the signed file.
+
+    Where both name an attribute, the signed file counts.
+    """
+    if task is None:
+        return (), ()
+    if by_file is NOBODY:
+        return task.groups, task.attributes
+    groups = by_file.groups.get(user, frozenset())
+    signed = by_file.attributes.get(user, ())
+    return tuple(sorted(groups.union(task.groups))), tuple(sorted({**dict(task.attributes), **dict(signed)}.items()))
 
 
 _ENDED_MAX = 1_000  # approvals of ended tasks that are kept
@@ -426,12 +575,16 @@ def facts_for(  # noqa: PLR0913 - each is a fact of its own, named at the call
     stopped: str = "",
     revoked: Revocation | None = None,
     quarantined: str = "",
-    sourced: tuple[Sourced, ...] = (),
+    origins: Origins = NO_ORIGINS,
+    history: tuple[Tally, ...] = (),
+    known: Mapping[str, JsonObject] = _NOTHING_KNOWN,
+    missing: Mapping[str, str] = NOTHING,
     approvals: tuple[Approval, ...] = (),
     outside: Opinion | None = None,
 ) -> Facts:
     """Select from `snapshot` what concerns `call`. The same inputs give the same facts, live and in a replay."""
     agent, operation = call.delegation.agent, call.operation
+    groups, attributes = _entitled(call.delegation.user, task, snapshot.entitlements)
     descriptor, registered = snapshot.descriptors.get(operation), snapshot.registrations.get(agent)
     return Facts(
         now=now,
@@ -452,7 +605,13 @@ def facts_for(  # noqa: PLR0913 - each is a fact of its own, named at the call
         stopped=stopped,
         revoked=revoked,
         quarantined=quarantined,
-        sourced=sourced,
+        origins=origins,
+        groups=groups,
+        attributes=attributes,
+        history=history,
+        classes=snapshot.classes,
+        known=known,
+        missing=missing,
         approvals=approvals,
         outside=outside,
     )

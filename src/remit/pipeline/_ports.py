@@ -1,9 +1,10 @@
 """What the pipeline needs of the world, as Protocols. Every byte in or out of `handle` goes through one of these."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from remit.catalogue import Descriptor, Tool
@@ -14,6 +15,8 @@ from remit.pipeline._facts import Facts, Versions
 from remit.records import Draft, Entry
 
 T = TypeVar("T")
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Clock(Protocol):
@@ -31,12 +34,31 @@ class Clock(Protocol):
 class FactSource(Protocol):
     """Where a decision's facts come from, and who must hear what became of it."""
 
-    async def recall(self, task: str) -> None:
-        """Read back what a task has seen, after a restart. Costs nothing once it is known."""
+    async def recall(self, call: ToolCall) -> None:
+        """Read back what a task has seen, after a restart, and what was counted. Costs nothing once it is known."""
         ...
 
-    def gather(self, call: ToolCall) -> Facts:
-        """Return what `call` is to be decided on, all read at one moment."""
+    def edit_of(self, call: ToolCall) -> Approval | None:
+        """Return the edit that takes the place of `call`, if a person made one."""
+        ...
+
+    def gather(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> Facts:
+        """Return what `call` is to be decided on, all read at one moment.
+
+        `missing` says of facts why they could not be looked up just now.
+        """
+        ...
+
+    def count(self, adds: Sequence[Add], sign: int = 1) -> None:
+        """Take in that a call counts, from before its intent is durable on; with `sign` -1, that it does not."""
+        ...
+
+    def uncertain(self, keys: Iterable[str]) -> None:
+        """Forget what is counted under `keys`: the store knows it better."""
+        ...
+
+    def mark(self, hashes: Sequence[bytes]) -> None:
+        """Take in that these values, as keyed hashes, are untrusted wherever they are read from now on."""
         ...
 
     def revocation(self, delegation: Delegation) -> Revocation | None:
@@ -90,8 +112,9 @@ class Ledger(Protocol):
         """In one transaction: compare every version in `read`, meet every obligation, append `intent`, open its call.
 
         A `Reserve` counts, or the answer is `Full`. An `Add` counts where what is counted there is what it saw, or the
-        answer is a `Conflict` with its key. A `Mark` is kept for ever, however the call ends. A `Consume` makes a waiting approval `used` by this call and raises
-        the version of `approval/<id>`; one that is not waiting is a conflict. One that cannot be met: nothing is done.
+        answer is a `Conflict` with its key. A `Mark` is kept for ever, however the call ends. A `Consume` makes a
+        waiting approval `used` by this call and raises the version of `approval/<id>`; one that is not waiting is a
+        conflict. One that cannot be met: nothing is done.
         """
         ...
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from remit import catalogue, charter, fallbacks, identity, limits, permissions, releases
 from remit.catalogue import Effect
-from remit.core import Allow, Decision, Deny, GateAnswer, Hold, Reason, Reserve, Ruling, ToolCall, strictest
+from remit.core import Allow, Decision, Deny, GateAnswer, Hold, Mark, Reason, Reserve, Ruling, ToolCall, strictest
 from remit.permissions import State
 from remit.pipeline._digest import binding_of, digest_of
 from remit.pipeline._facts import Facts
@@ -25,19 +25,30 @@ def decide(call: ToolCall, facts: Facts) -> Ruling:
         if isinstance(answer, Deny):
             break
     decision = strictest([answer.decision for answer in trail])
-    if isinstance(decision, Hold) and facts.approvals:
-        stands = permissions.lifted(
-            decision, digest_of(call, facts), binding_of(call, facts), facts.approvals, facts.now
-        )
-        trail.append(GateAnswer("permissions.approval_stands", stands))
-        permitted = [answer.decision for answer in trail if isinstance(answer.decision, Allow)]
-        decision = strictest(permitted) if isinstance(stands, Allow) else stands
-    elif isinstance(decision, Allow) and any(each.state is State.DENIED for each in facts.approvals):
-        refused = permissions.denied(digest_of(call, facts), binding_of(call, facts), facts.approvals)
-        if refused is not None:
-            trail.append(GateAnswer("permissions.approval_stands", refused))
-            decision = refused
+    if facts.approvals and not isinstance(decision, Deny):
+        stands = _approval_stands(call, facts, decision)
+        if stands is not None:
+            trail.append(GateAnswer("permissions.approval_stands", stands))
+            permitted = [answer.decision for answer in trail if isinstance(answer.decision, Allow)]
+            decision = strictest(permitted) if isinstance(stands, Allow) else stands
     return Ruling(decision, tuple(trail))
+
+
+def _approval_stands(call: ToolCall, facts: Facts, decision: Allow | Hold) -> Decision | None:
+    """Say what persons said of this very call; None where that changes nothing."""
+    digest, binding = digest_of(call, facts), binding_of(call, facts)
+    made = (
+        permissions.made_before(call.operation, call.canonical, facts.approvals) if facts.before is not None else None
+    )
+    if made is not None:
+        return made
+    if isinstance(decision, Hold):
+        return permissions.lifted(decision, digest, binding, facts.approvals, facts.now)
+    if any(each.state is State.DENIED for each in facts.approvals):
+        refused = permissions.denied(digest, binding, facts.approvals)
+        if refused is not None:
+            return refused
+    return permissions.edit_stands(digest, facts.approvals, facts.now)
 
 
 def _is_running(_call: ToolCall, facts: Facts) -> Decision:
@@ -81,7 +92,15 @@ def _arguments_fit(call: ToolCall, facts: Facts) -> Decision:
 
 
 def _provenance_suffices(_call: ToolCall, facts: Facts) -> Decision:
-    return permissions.provenance_suffices(facts.flow, facts.sourced)
+    return permissions.provenance_suffices(facts.flow, facts.origins)
+
+
+def _receivers_may_know(_call: ToolCall, facts: Facts) -> Decision:
+    return permissions.receivers_may_know(facts.origins, facts.classes)
+
+
+def _facts_are_known(_call: ToolCall, facts: Facts) -> Decision:
+    return permissions.facts_are_known(facts.missing)
 
 
 def _policy_permits(call: ToolCall, facts: Facts) -> Decision:
@@ -96,10 +115,24 @@ def _policy_permits(call: ToolCall, facts: Facts) -> Decision:
             operation=call.operation,
             tool=facts.descriptor.tool,
             arguments=call.arguments,
-            groups=() if facts.task is None else facts.task.groups,
-            attributes=() if facts.task is None else facts.task.attributes,
+            groups=facts.groups,
+            attributes=facts.attributes,
+            effect=facts.descriptor.controls.effect,
+            tier=facts.descriptor.controls.stakes,
+            level=call.delegation.level,
+            confidence=call.confidence,
+            strangers=facts.origins.strangers,
+            granted=_is_granted(call, facts),
+            labels=permissions.labels_of(facts.origins),
+            history=tuple([(each.name, each.said) for each in facts.history]),
+            facts=facts.known,
         )
     )
+
+
+def _is_granted(call: ToolCall, facts: Facts) -> bool:
+    operations = None if facts.task is None else facts.task.authority.operations
+    return operations is not None and call.operation in operations
 
 
 def _outside_permits(_call: ToolCall, facts: Facts) -> Decision:
@@ -132,6 +165,12 @@ def _is_capped(call: ToolCall, facts: Facts) -> Decision:
     return Allow((*capped.obligations, *granted))
 
 
+def _history_counts(_call: ToolCall, facts: Facts) -> Decision:
+    """Allow on condition that what policy was told of the past is still so, and that what is written stays marked."""
+    marks = (Mark(facts.origins.marks),) if facts.origins.marks else ()
+    return Allow((*permissions.adds(facts.history), *marks))
+
+
 _UNLISTED = Deny(Reason("operation_not_listed", "nothing describes this operation", "have it described"))
 
 _GATES: tuple[tuple[str, Callable[[ToolCall, Facts], Decision]], ...] = (
@@ -144,10 +183,13 @@ _GATES: tuple[tuple[str, Callable[[ToolCall, Facts], Decision]], ...] = (
     ("catalogue.signatures_hold", _signatures_hold),
     ("catalogue.version_matches", _version_matches),
     ("catalogue.arguments_fit", _arguments_fit),
+    ("permissions.facts_are_known", _facts_are_known),
     ("permissions.provenance_suffices", _provenance_suffices),
+    ("permissions.receivers_may_know", _receivers_may_know),
     ("permissions.policy_permits", _policy_permits),
     ("permissions.outside_permits", _outside_permits),
     ("fallbacks.irreversible_is_confirmed", _irreversible_is_confirmed),
+    ("permissions.history_counts", _history_counts),
     ("limits.is_capped", _is_capped),
 )
 """Every gate by its name, which says what must be true, in the order a reader should check them."""

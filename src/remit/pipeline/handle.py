@@ -11,19 +11,36 @@
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from remit import records
-from remit.catalogue import Descriptor, Minted, Tool
-from remit.core import Allow, Deny, Hold, JsonObject, Reason, RemitError, Ruling, StoreUnavailableError, ToolCall
-from remit.permissions import State
-from remit.pipeline._answer import LOOK_FIRST, Answer, Failed, Refused, answer_of, ending_of, repeated
+from remit import permissions, records
+from remit.catalogue import Descriptor, LookUp, Minted, Tool
+from remit.core import (
+    Add,
+    Allow,
+    Deny,
+    GateAnswer,
+    Hold,
+    JsonObject,
+    Mark,
+    Reason,
+    RemitError,
+    Ruling,
+    StoreUnavailableError,
+    ToolCall,
+    canonical_bytes,
+    new_id,
+)
+from remit.permissions import Approval, State
+from remit.pipeline._answer import LOOK_FIRST, Answer, Done, Failed, Refused, answer_of, ending_of, repeated
 from remit.pipeline._basis import basis_of, consumed_by, limit_json, limited
 from remit.pipeline._facts import Facts
 from remit.pipeline._holding import held_json, known, opened, too_many
 from remit.pipeline._live import approval_control
+from remit.pipeline._past import look_for, structured, to_look_up
 from remit.pipeline._ports import (
+    NOTHING,
     Bell,
     Clock,
     Committed,
@@ -42,6 +59,7 @@ from remit.pipeline._ports import (
     UpstreamFailure,
 )
 from remit.pipeline.decide import decide
+from remit.pipeline.replay import recorded_call
 
 DECISIONS_MAX = 3  # times a call is decided afresh because something changed under it
 
@@ -54,6 +72,8 @@ _REVOKED_BEFORE = UpstreamFailure(
 _NOT_FORWARDED = UpstreamFailure(
     code="not_forwarded", sent=Sent.NOT_SENT, detail="the call ended before its intent was confirmed"
 )
+_UNREAD = Reason("approval_unreadable", "the held call cannot be read back", "let the agent make the call again")
+_EDITED = Hold(Reason("approval_edited", "a person changed the call"), ())
 _NOWHERE = Reason("operation_not_listed", "there is no tool to forward to", "add its descriptor to the catalogue")
 
 
@@ -78,16 +98,50 @@ class Gateway:
         """Take one call from request to answer. Never raises for what a caller, a tool or the store does."""
         waits_until_us = self.clock.elapsed_us() + int(self.hold_wait_s * 1e6)
         try:
-            await self.facts.recall(call.delegation.task)
-        except RemitError as error:  # (a log that cannot be read says nothing of whether it can be written)
-            return _failed_before(call, error)
-        try:
-            answer = await self._once(call)
+            answer = await self._presented(call)
             while isinstance(answer, Refused) and answer.approval and await self._woken(call, answer, waits_until_us):
-                answer = await self._once(call)
-        except StoreUnavailableError as error:  # unrecorded, so nothing has left
+                answer = await self._presented(call)
+        except RemitError as error:  # unrecorded, or what it is decided on could not be read: nothing has left
             return _failed_before(call, error)
         return answer
+
+    async def propose(self, approval: Approval, arguments: JsonObject, editor: str) -> Approval | Reason:
+        """Decide a held call with other `arguments`, which `editor` wrote: the approval that it needs, or why not.
+
+        Nothing is recorded, sent or kept.
+
+        Raises:
+            RemitError: the held call could not be read back.
+        """
+        entry = next(
+            (each for each in await self.ledger.entries_of(approval.task) if each.index == approval.entry), None
+        )
+        if entry is None:
+            return _UNREAD
+        held = recorded_call(entry, approval.edited.encode() or _arguments_of(entry))
+        call = replace(held, canonical=canonical_bytes(arguments))
+        facts, ruling = await self._ruled(call)
+        if facts is None:
+            return _UNREAD
+        if isinstance(ruling.decision, Deny):
+            return ruling.decision.reason
+        if isinstance(ruling.decision, Hold):
+            made = opened(call, facts, ruling.decision, self.random)
+        else:  # (nobody need approve what it asks for now: it is made in place of the other one, once)
+            made = replace(opened(call, facts, _EDITED, self.random), expires_at=approval.expires_at)
+        edited = call.canonical.decode()
+        return replace(made, edited=edited, instead_of=approval.instead_of, editor=editor, entry=approval.entry)
+
+    async def _presented(self, call: ToolCall) -> Answer:
+        """Take a call as it is presented: a person's edit of it takes its place."""
+        await self.facts.recall(call)
+        edit = self.facts.edit_of(call)
+        if edit is None:
+            return await self._once(call)
+        edited = replace(call, canonical=edit.edited.encode())
+        await self.facts.recall(edited)
+        answer = await self._once(edited, {"edited": edit.id})
+        return replace(answer, edited=edit.edited) if isinstance(answer, Done) else answer
 
     async def _woken(self, call: ToolCall, held: Refused, until_us: int) -> bool:
         """Wait until somebody answers what `held` waits for; False when nobody did in time."""
@@ -95,36 +149,54 @@ class Gateway:
         if left_us <= 0:
             return False
         # While the hold was being recorded nobody heard the bell: what rang then is seen by looking once more.
+        if self.facts.edit_of(call) is not None:
+            return True
         _, ruling = self._rule(call)
         return not isinstance(ruling.decision, Hold) or await self.bell.wait(held.approval, left_us / 1e6)
 
-    async def _once(self, call: ToolCall) -> Answer:
+    async def _once(self, call: ToolCall, more: JsonObject | None = None, *, looks: bool = True) -> Answer:
+        """Decide a call and carry it out, or refuse it; `more` is said in its entries.
+
+        A look-up of our own looks nothing up in its turn.
+        """
         for _ in range(DECISIONS_MAX):
-            facts, ruling = self._rule(call)
-            if self.outside is not None and facts is not None:
-                facts, ruling = await self._ask_outside(self.outside, call, facts, ruling)
+            facts, ruling = await self._ruled(call, looks=looks)
             way = self._way_out(facts, ruling)
             if facts is None or way is None:
-                refused = await self._refuse(call, facts, ruling)
+                refused = await self._refuse(call, facts, ruling, more)
                 if isinstance(refused, Conflict):
                     continue
                 return refused
-            intent = self._entry("intent", call, facts, ruling)
+            intent = self._entry("intent", call, facts, ruling, more)
             begun = await self._begin(call, facts, ruling, intent)
             if isinstance(begun, Full):
-                ruling, more = limited(ruling, begun.reserve.key, begun.used, facts.now), limit_json(begun)
+                ruling = limited(ruling, begun.reserve.key, begun.used, facts.now)
+                more = {**(more or {}), **limit_json(begun)}
                 if not self.observe:
                     return await self._deny(call, facts, ruling, more)
                 intent = self._entry("intent", call, facts, ruling, more)
                 begun = await self._begin(call, facts, ruling, intent)  # a denial owes nothing, so nothing is full
             if isinstance(begun, Committed):
                 return await self._perform(call, facts, ruling, intent, *way)
+            await self.facts.recall(call)
         return await self._deny(call, None, Ruling(_CONFLICT, ()))
 
-    def _rule(self, call: ToolCall) -> tuple[Facts | None, Ruling]:
+    async def _ruled(self, call: ToolCall, *, looks: bool = True) -> tuple[Facts | None, Ruling]:
+        """Decide, once everything is known that the decision asks for: facts, another's opinion, the state before."""
+        facts, ruling = self._rule(call)
+        if looks and facts is not None and facts.missing and _code(ruling) == "fact_missing":
+            missing = await self._look_up(call, facts)
+            facts, ruling = self._rule(call, missing)
+        if self.outside is not None and facts is not None:
+            facts, ruling = await self._ask_outside(self.outside, call, facts, ruling)
+        if looks and facts is not None and _is_asked(ruling) and _before(facts) is not None:
+            facts, ruling = await self._look_before(call, facts, ruling)
+        return facts, ruling
+
+    def _rule(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> tuple[Facts | None, Ruling]:
         """Gather the facts and decide. Whatever goes wrong here is a denial: nothing has been sent."""
         try:
-            facts = self.facts.gather(call)
+            facts = self.facts.gather(call, missing)
             return facts, decide(call, facts)
         except Exception as error:  # noqa: BLE001 - the one broad handler in the product: a fault while deciding denies
             self.on_fault(error)
@@ -132,6 +204,49 @@ class Gateway:
                 "cannot_decide", f"the decision failed with {type(error).__name__}", "see the gateway's output"
             )
             return None, Ruling(Deny(fault), ())
+
+    async def _look_up(self, call: ToolCall, facts: Facts) -> Mapping[str, str]:
+        """Look up the facts that are missing; return why those that could not be are missing still."""
+        missing: dict[str, str] = {}
+        descriptor = facts.descriptor
+        for name, look_up in ({} if descriptor is None else to_look_up(descriptor, (*facts.missing,))).items():
+            answer = await self._look(call, look_up)
+            if isinstance(answer, str):
+                missing[name] = answer
+        return missing
+
+    async def _look_before(self, call: ToolCall, facts: Facts, ruling: Ruling) -> tuple[Facts, Ruling]:
+        """Look at what a call would change that persons decide on, and decide with that: they see it, and it binds."""
+        look_up = _before(facts)
+        seen = "nothing says where to look" if look_up is None else await self._look(call, look_up)
+        if isinstance(seen, str):
+            said = f"what the call would change could not be looked up: {seen}"
+            unread = Deny(Reason("before_unreadable", said, "ask for what exists, and may be read"))
+            return facts, Ruling(unread, (*ruling.trail, GateAnswer("permissions.before_is_known", unread)))
+        facts = replace(facts, before=seen)
+        return facts, decide(call, facts)
+
+    async def _look(self, call: ToolCall, look_up: LookUp) -> bytes | str:
+        """Make a read of our own under the call's delegation, like any other call; return its answer, or why none came.
+
+        The structured content is returned, canonical.
+        """
+        look = look_for(look_up, call)
+        if look is None:
+            return f"the call has not what `{look_up.operation}` is asked with"
+        if look_up.operation == call.operation:
+            return f"`{look_up.operation}` cannot look itself up"
+        why = f"looked up before {call.id} is decided"
+        asked = replace(call, id=new_id("c", self.random(16)), operation=look.operation, canonical=look.canonical)
+        asked = replace(asked, rationale=why, confidence=None)
+        await self.facts.recall(asked)
+        answer = await self._once(asked, looks=False)
+        match answer:
+            case Done(result=result):
+                found = structured(result)
+                return f"`{look.operation}` said nothing of it" if found is None else canonical_bytes(found)
+            case Refused(reason=reason) | Failed(reason=reason):
+                return f"`{look.operation}` was not answered: {reason.code}"
 
     async def _ask_outside(
         self, outside: Outside, call: ToolCall, facts: Facts, ruling: Ruling
@@ -152,18 +267,20 @@ class Gateway:
             case Hold() | Deny():
                 return (facts.tool, facts.descriptor) if self.observe else None
 
-    async def _refuse(self, call: ToolCall, facts: Facts | None, ruling: Ruling) -> Answer | Conflict:
+    async def _refuse(
+        self, call: ToolCall, facts: Facts | None, ruling: Ruling, more: JsonObject | None
+    ) -> Answer | Conflict:
         """Record that the call does not happen now, then say it."""
         match ruling.decision:
             case Hold() as hold if facts is not None:
-                return await self._hold(call, facts, ruling, hold)
+                return await self._hold(call, facts, ruling, hold, more)
             case Deny(instead=earlier) if earlier:
-                await self._deny(call, facts, ruling)
+                await self._deny(call, facts, ruling, more)
                 return await self._repeated(call, earlier)
             case Deny():
-                return await self._deny(call, facts, ruling)
+                return await self._deny(call, facts, ruling, more)
             case Hold() | Allow():
-                return await self._deny(call, facts, Ruling(Deny(_NOWHERE), ruling.trail))
+                return await self._deny(call, facts, Ruling(Deny(_NOWHERE), ruling.trail), more)
 
     async def _repeated(self, call: ToolCall, earlier: str) -> Answer:
         """Answer an approved call that was carried out before with what became of it."""
@@ -180,17 +297,20 @@ class Gateway:
         reason = ruling.decision.reason if isinstance(ruling.decision, Deny) else _NOWHERE
         return Refused(call.id, reason, held=False)
 
-    async def _hold(self, call: ToolCall, facts: Facts, ruling: Ruling, hold: Hold) -> Answer | Conflict:
+    async def _hold(
+        self, call: ToolCall, facts: Facts, ruling: Ruling, hold: Hold, more: JsonObject | None
+    ) -> Answer | Conflict:
         """Record the hold. The first time, an approval is opened with it, in the same transaction."""
         waits = known(call, facts)
         if waits is not None:
-            await self.ledger.append(self._entry("held", call, facts, ruling, held_json(waits)))
+            said = {**(more or {}), **held_json(waits)}
+            await self.ledger.append(self._entry("held", call, facts, ruling, said))
             return Refused(call.id, hold.reason, held=True, approval=waits.id)
         ruling = too_many(ruling, facts)
         if isinstance(ruling.decision, Deny):
-            return await self._deny(call, facts, ruling)
+            return await self._deny(call, facts, ruling, more)
         approval = opened(call, facts, hold, self.random)
-        entry = self._entry("held", call, facts, ruling, held_json(approval))
+        entry = self._entry("held", call, facts, ruling, {**(more or {}), **held_json(approval)})
         self.facts.put(approval)  # from here on, so that the same call at the same time does not open another one
         kept = None
         try:
@@ -215,13 +335,22 @@ class Gateway:
         if used:
             version = next(each.version for each in facts.approvals if each.id == used)
             read = (*read, (approval_control(used), version))
+        adds = [need for need in needs if isinstance(need, Add)]
+        self.facts.count(adds)  # from here on, so that the next call is decided on what will be
         try:
             begun = await self.ledger.begin(intent, read, needs)
         finally:
             if begun is None:
+                self.facts.uncertain(add.key for add in adds)
                 with contextlib.suppress(StoreUnavailableError):  # no intent stands, or the next sweep finds it
-                    await self._settle(call, _NOT_FORWARDED, 0)
+                    await self._settle(call, facts, ruling, _NOT_FORWARDED, 0)
                     self._use_up(call, facts, ruling)  # it stood, and with it the use
+        if isinstance(begun, Committed):
+            self.facts.mark([each for need in needs if isinstance(need, Mark) for each in need.hashes])
+        else:
+            self.facts.count(adds, -1)
+            if isinstance(begun, Conflict):
+                self.facts.uncertain([begun.name])
         return begun
 
     async def _perform(  # noqa: PLR0913, PLR0917 - what was decided, what stands in the log, and where it goes
@@ -239,7 +368,7 @@ class Gateway:
             except CredentialUnavailableError as error:
                 answer = UpstreamFailure(code=error.code, sent=Sent.NOT_SENT, detail=error.message)
             finally:
-                await self._settle(call, answer, self.clock.elapsed_us() - started, shown)
+                await self._settle(call, facts, ruling, answer, self.clock.elapsed_us() - started, shown)
         except StoreUnavailableError as error:  # the intent stays open in the log and will be listed as unknown
             return Failed(
                 call.id, Reason(error.code, "the outcome could not be recorded", LOOK_FIRST), effect_possible=True
@@ -271,9 +400,11 @@ class Gateway:
         basis = basis_of(facts, self.clock.now() if facts is None else facts.now, observed=self.observe, more=more)
         return records.ruled(kind, call, ruling, basis, self.random)
 
-    async def _settle(
+    async def _settle(  # noqa: PLR0913, PLR0917 - what was decided, what came of it, and how
         self,
         call: ToolCall,
+        facts: Facts,
+        ruling: Ruling,
         answer: UpstreamAnswer | UpstreamFailure,
         elapsed_us: int,
         shown: Credential | None = None,
@@ -287,13 +418,36 @@ class Gateway:
             sequence=None if shown is None else shown.sequence,
         )
         void = isinstance(answer, UpstreamFailure) and answer.sent is Sent.NOT_SENT
-        await self.ledger.finish(entry, void=void)
+        needs = ruling.decision.obligations if isinstance(ruling.decision, Allow) else ()
+        done = isinstance(answer, UpstreamAnswer) and not answer.is_error and bool(needs)
+        later = permissions.adds_later(facts.history) if done and facts.history else ()
+        await self.ledger.finish(entry, void=void, adds=later)
+        self.facts.count(later)
+        if void:
+            self.facts.count([need for need in needs if isinstance(need, Add)], -1)
 
 
 def _hash_for(tool: Tool, intent: records.Draft) -> bytes:
     """Return what ties the token of a numbered call to the log: the leaf hash of its intent."""
     numbered = isinstance(tool.credential, Minted) and tool.credential.sequence
     return records.leaf_hash(intent.leaf) if numbered else b""
+
+
+def _code(ruling: Ruling) -> str:
+    return ruling.decision.reason.code if isinstance(ruling.decision, Deny) else ""
+
+
+def _is_asked(ruling: Ruling) -> bool:
+    """Say whether persons decide on the call: it is held, or would be without their word."""
+    return not isinstance(ruling.decision, Deny) and any(isinstance(each.decision, Hold) for each in ruling.trail)
+
+
+def _before(facts: Facts) -> LookUp | None:
+    return None if facts.descriptor is None else facts.descriptor.controls.before
+
+
+def _arguments_of(entry: records.Entry) -> bytes:
+    return next((payload.body for payload in entry.payloads if payload.name == "arguments"), b"")
 
 
 def _failed_before(call: ToolCall, error: RemitError) -> Failed:

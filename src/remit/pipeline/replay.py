@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from remit.core import Delegation, Hold, Json, JsonObject, Level, Ruling, Task, ToolCall, Trace, parse_utc, task_of_json
 from remit.permissions import Approval
-from remit.pipeline._basis import cut_off, limited, looked_at, said_outside
+from remit.pipeline._basis import cut_off, limited, looked_at, looked_up, said_outside
 from remit.pipeline._digest import digest_of
 from remit.pipeline._facts import Facts, Snapshot
 from remit.pipeline._holding import too_many
@@ -25,7 +25,7 @@ def recorded(entry: Entry) -> Recorded:
 
 
 def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None], tenant: str) -> Recorded | None:
-    """Decide `entry` again from its own facts; None where its arguments or its bundle are gone.
+    """Decide `entry` again from its own facts; None where what it rests on is gone: arguments, look-ups, bundle.
 
     `snapshot_of` returns the compiled bundle of a digest; `tenant` is the project's name. A decision that was never
     reached by the gates (a fault while deciding, a conflict) has no trail and cannot be replayed.
@@ -35,7 +35,37 @@ def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None], tenant: 
     arguments = next((payload.body for payload in entry.payloads if payload.name == "arguments"), None)
     if snapshot is None or arguments is None or not leaf["trail"]:
         return None
-    call = ToolCall(
+    call, seen = recorded_call(entry, arguments), looked_up(entry)
+    if seen is None:
+        return None
+    origins, history, approvals = looked_at(leaf)
+    known, missing, before = seen
+    facts = facts_for(
+        call,
+        snapshot,
+        _task(str(leaf["task"]), leaf["task_found"]),
+        parse_utc(str(leaf["at"])),
+        tenant=tenant,
+        stopped=str(leaf.get("stopped", "")),
+        revoked=cut_off(leaf),
+        quarantined=str(leaf.get("quarantined", "")),
+        origins=origins,
+        history=history,
+        known=known,
+        missing=missing,
+        approvals=approvals,
+    )
+    facts = replace(facts, before=before, outside=said_outside(leaf))
+    facts = replace(facts, approvals=_typed_again(call, facts))
+    ruling = _after(decide(call, facts), facts, leaf)
+    return [spoken(ruling.decision), [[answer.gate, *spoken(answer.decision)] for answer in ruling.trail]]
+
+
+def recorded_call(entry: Entry, arguments: bytes) -> ToolCall:
+    """Return the call of an `intent`, `denied` or `held` entry, with its `arguments`."""
+    leaf: JsonObject = json.loads(entry.leaf)
+    confidence = leaf.get("confidence")
+    return ToolCall(
         id=entry.call,
         trace=Trace(str(leaf["trace"]), str(leaf["span"])),
         delegation=Delegation(
@@ -51,24 +81,9 @@ def replay(entry: Entry, snapshot_of: Callable[[str], Snapshot | None], tenant: 
         ),
         operation=str(leaf["operation"]),
         canonical=arguments,
+        rationale=str(leaf.get("rationale", "")),
+        confidence=confidence if isinstance(confidence, int) else None,
     )
-    sourced, approvals = looked_at(leaf)
-    facts = facts_for(
-        call,
-        snapshot,
-        _task(str(leaf["task"]), leaf["task_found"]),
-        parse_utc(str(leaf["at"])),
-        tenant=tenant,
-        stopped=str(leaf.get("stopped", "")),
-        revoked=cut_off(leaf),
-        quarantined=str(leaf.get("quarantined", "")),
-        sourced=sourced,
-        approvals=approvals,
-        outside=said_outside(leaf),
-    )
-    facts = replace(facts, approvals=_typed_again(call, facts))
-    ruling = _after(decide(call, facts), facts, leaf)
-    return [spoken(ruling.decision), [[answer.gate, *spoken(answer.decision)] for answer in ruling.trail]]
 
 
 def _typed_again(call: ToolCall, facts: Facts) -> tuple[Approval, ...]:

@@ -71,7 +71,14 @@ def ruled(kind: str, call: ToolCall, ruling: Ruling, basis: Basis, random: Rando
     }
     if call.rationale:
         leaf["rationale"] = call.rationale
-    return Draft(kind=kind, task=call.delegation.task, call=call.id, leaf=canonical_bytes(leaf), payloads=(payload,))
+    if call.confidence is not None:
+        leaf["confidence"] = call.confidence
+    payloads = [payload]
+    for name, body in basis.payloads:
+        kept, leaf[name] = commit(name, body, random)
+        payloads.append(kept)
+    kept_apart = tuple(payloads)
+    return Draft(kind=kind, task=call.delegation.task, call=call.id, leaf=canonical_bytes(leaf), payloads=kept_apart)
 
 
 def outcome(  # noqa: PLR0913 - each is a part of what became of it

@@ -45,7 +45,8 @@ class Entry:
 class Basis:
     """What a ruling was made on besides the call: the moment, the task found, the bundle by digest.
 
-    `tool` is where the call would go; `observed` that nothing was enforced; `more` what else was looked at.
+    `tool` is where the call would go; `observed` that nothing was enforced; `more` what else was looked at, and `payloads`
+    what of that must be erasable, by name.
     """
 
     at: datetime
@@ -54,6 +55,7 @@ class Basis:
     tool: str
     observed: bool
     more: JsonObject = field(default_factory=dict)
+    payloads: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from remit.core import Obligation, StoreUnavailableError, Task
+from remit.core import Add, Obligation, StoreUnavailableError, Task
 from remit.permissions import Approval
 from remit.pipeline import Committed, Conflict, Deployed, Full, OpenCall, Signer, Store, StoredState, Versions
 from remit.records import Draft, Entry
@@ -37,9 +37,13 @@ class FailingStore:
         """See `Ledger.begin`."""
         return await self._write(lambda: self.inner.begin(intent, read, obligations), _is_committed)
 
-    async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
+    async def finish(self, outcome: Draft, *, void: bool = False, adds: Sequence[Add] = ()) -> Committed:
         """See `Ledger.finish`."""
-        return await self._write(lambda: self.inner.finish(outcome, void=void))
+        return await self._write(lambda: self.inner.finish(outcome, void=void, adds=adds))
+
+    async def tallies(self, keys: Sequence[str]) -> Mapping[str, int]:
+        """See `Ledger.tallies`."""
+        return await self.inner.tallies(keys)
 
     async def append(self, entry: Draft) -> Committed:
         """See `Ledger.append`."""

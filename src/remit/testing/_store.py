@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from remit.core import Consume, Obligation, Reserve, StoreUnavailableError, Task
+from remit.core import Add, Consume, Mark, Obligation, RemitError, Reserve, StoreUnavailableError, Task
 from remit.permissions import Approval, State
 from remit.pipeline import (
     RELEASE,
@@ -21,11 +21,14 @@ from remit.pipeline import (
 )
 from remit.records import Draft, Entry, leaf_hash, root_of
 
+TALLIES_MAX = 1_000  # keys in one question
+TALLY_MAX = (1 << 62) - 1  # what a tally holds at most; one that is full stays so
+
 
 class MemoryStore:
     """The `Store` port over lists and dicts. Every write happens at once, then lets others run before it returns.
 
-    `log`, `open_calls`, `versions`, `counters` and `approvals` are there for tests to look at.
+    `log`, `open_calls`, `versions`, `counters`, `added`, `marks` and `approvals` are there for tests to look at.
     """
 
     def __init__(self) -> None:
@@ -33,9 +36,11 @@ class MemoryStore:
         self.open_calls: dict[str, OpenCall] = {}
         self.versions: dict[str, int] = {}
         self.counters: dict[str, int] = {}
+        self.added: dict[str, int] = {}  # the tallies
+        self.marks: set[bytes] = set()
         self.approvals: dict[str, Approval] = {}
         self._says: dict[str, str] = {}
-        self._reserved: dict[str, tuple[Reserve, ...]] = {}  # by open call
+        self._counted: dict[str, tuple[Reserve | Add, ...]] = {}  # by open call
         self._confirmed = True
         self._tasks: dict[str, Task] = {}
         self._closed: set[str] = set()
@@ -56,14 +61,25 @@ class MemoryStore:
         await asyncio.sleep(0)
         return answer
 
-    async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
+    async def finish(self, outcome: Draft, *, void: bool = False, adds: Sequence[Add] = ()) -> Committed:
         """See `Ledger.finish`."""
         if outcome.call not in self.open_calls:
             raise StoreUnavailableError(
                 "call_not_open", f"call {outcome.call} has no intent without outcome", "begin it"
             )
         self._close(outcome.call, void=void)
+        self._add(adds)
         return await self.append(outcome)
+
+    async def tallies(self, keys: Sequence[str]) -> Mapping[str, int]:
+        """See `Ledger.tallies`.
+
+        Raises:
+            RemitError: `tallies_too_many` for more than `TALLIES_MAX` keys.
+        """
+        if len(keys) > TALLIES_MAX:
+            raise RemitError("tallies_too_many", f"{len(keys)} tallies at once", f"ask for {TALLIES_MAX} at most")
+        return {key: self.added[key] for key in keys if self.added.get(key)}
 
     async def append(self, entry: Draft) -> Committed:
         """See `Ledger.append`."""
@@ -82,6 +98,7 @@ class MemoryStore:
             approvals=tuple(each for _, each in sorted(self.approvals.items()) if each.task in tasks),
             size=len(self.log),
             checkpointed=max(self._notes, default=0),
+            marks=frozenset(self.marks),
         )
 
     async def open_task(self, task: Task, entry: Draft) -> Committed:
@@ -180,7 +197,7 @@ class MemoryStore:
             return unmet
         index = self._append(intent)
         self.open_calls[intent.call] = OpenCall(intent.call, intent.task, index)
-        self._reserved[intent.call] = tuple(need for need in obligations if isinstance(need, Reserve))
+        self._counted[intent.call] = tuple(need for need in obligations if isinstance(need, Reserve | Add))
         return Committed(index)
 
     def _meet(self, obligations: Sequence[Obligation], call: str) -> Conflict | Full | None:
@@ -192,6 +209,23 @@ class MemoryStore:
                 if found is None or found.state is not State.WAITING:
                     return Conflict(approval_control(need.approval))
                 approvals[need.approval] = replace(found, state=State.USED, call=call)
+        adds = [need for need in obligations if isinstance(need, Add)]
+        moved = next((each.key for each in adds if self.added.get(each.key, 0) != each.seen), None)
+        if moved is not None:
+            return Conflict(moved)
+        reserved = self._reserved(obligations)
+        if isinstance(reserved, Full):
+            return reserved
+        self.counters = reserved
+        self._add(adds)
+        self.marks.update(*(need.hashes for need in obligations if isinstance(need, Mark)))
+        for name, approval in approvals.items():
+            if approval is not self.approvals[name]:
+                self._keep(approval, approval.entry)
+        return None
+
+    def _reserved(self, obligations: Sequence[Obligation]) -> dict[str, int] | Full:
+        """Return the counters as they are with what is reserved."""
         counters = dict(self.counters)
         for need in obligations:
             if isinstance(need, Reserve):
@@ -199,17 +233,21 @@ class MemoryStore:
                 if used >= need.max:
                     return Full(need, used)
                 counters[need.key] = used + 1
-        self.counters = counters
-        for name, approval in approvals.items():
-            if approval is not self.approvals[name]:
-                self._keep(approval, approval.entry)
-        return None
+        return counters
 
     def _close(self, call: str, *, void: bool) -> None:
         del self.open_calls[call]
-        for reserve in self._reserved.pop(call, ()):
-            if void or reserve.resets_at is None:
-                self.counters[reserve.key] -= 1
+        for need in self._counted.pop(call, ()):
+            if isinstance(need, Add):
+                used = self.added.get(need.key, 0)
+                if void and used < TALLY_MAX:
+                    self.added[need.key] = max(0, used - need.by)
+            elif void or need.resets_at is None:
+                self.counters[need.key] -= 1
+
+    def _add(self, adds: Sequence[Add]) -> None:
+        for each in adds:
+            self.added[each.key] = min(self.added.get(each.key, 0) + each.by, TALLY_MAX)
 
     def _keep(self, approval: Approval, entry: int) -> int | None:
         """Keep a new or changed approval under its next version, which is returned; None: it no longer waits."""

@@ -20,9 +20,11 @@ from typing import Self, TypeVar
 
 from remit.adapters.postgres._connections import CONNECT_S_MAX, FAULTS, Connection, Connections, connections, said
 from remit.adapters.postgres._reading import ENTRY, approval_of, check_tree, deployed_of, entries_of, root_at, task_of
-from remit.adapters.postgres._transaction import Reserves, Transaction
+from remit.adapters.postgres._transaction import Counted, Transaction
 from remit.core import (
+    Add,
     Consume,
+    Mark,
     Obligation,
     RemitError,
     Reserve,
@@ -49,6 +51,7 @@ from remit.records import Draft, Entry
 T = TypeVar("T")
 
 READING_MAX = 3  # connections that only read; one more writes
+TALLIES_MAX = 1_000  # keys in one question
 TURN_S_MAX = 15.0  # a write that has not begun by then is given up
 MIGRATION_LOCK = 0x72656D6974  # "remit": one node migrates, the others wait
 
@@ -132,21 +135,23 @@ class PostgresStore:
                 return Conflict(changed)
             if await transaction.is_open(intent.call):
                 raise RemitError("call_open", f"call {intent.call} is open already", "give each call an id of its own")
-            reserves = await _meet(transaction, obligations, intent.call) if obligations else ()
-            if not isinstance(reserves, tuple):
-                return reserves
+            counted = await _meet(transaction, obligations, intent.call) if obligations else ()
+            if not isinstance(counted, tuple):
+                return counted
             index = transaction.append(intent)
-            await transaction.open_call(OpenCall(intent.call, intent.task, index), reserves)
+            await transaction.open_call(OpenCall(intent.call, intent.task, index), counted)
             return Committed(index)
 
         return await self._write(run)
 
-    async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
+    async def finish(self, outcome: Draft, *, void: bool = False, adds: Sequence[Add] = ()) -> Committed:
         """See `Ledger.finish`."""
 
         async def run(transaction: Transaction) -> Committed | None:
-            closed = await transaction.close_calls([outcome.call], void=void)
-            return Committed(transaction.append(outcome)) if closed else None
+            if not await transaction.close_calls([outcome.call], void=void):
+                return None
+            await transaction.add(adds)
+            return Committed(transaction.append(outcome))
 
         done = await self._write(run)
         if done is None:
@@ -154,6 +159,18 @@ class PostgresStore:
                 "call_not_open", f"call {outcome.call} has no intent without outcome", "begin it"
             )
         return done
+
+    async def tallies(self, keys: Sequence[str]) -> Mapping[str, int]:
+        """See `Ledger.tallies`.
+
+        Raises:
+            RemitError: `tallies_too_many` for more than `TALLIES_MAX` keys; `store_unreadable`.
+        """
+        if len(keys) > TALLIES_MAX:
+            raise RemitError("tallies_too_many", f"{len(keys)} tallies at once", f"ask for {TALLIES_MAX} at most")
+        query = "SELECT key, used FROM tallies WHERE used > 0 AND key = ANY($1)"
+        rows = await self._read(lambda connection: connection.fetch(query, list(keys)))
+        return {row["key"]: row["used"] for row in rows}
 
     async def append(self, entry: Draft) -> Committed:
         """See `Ledger.append`."""
@@ -266,6 +283,7 @@ class PostgresStore:
                 approvals=tuple(approval_of(body) for (body,) in await connection.fetch(approvals, now)),
                 size=await connection.fetchval("SELECT size FROM log"),
                 checkpointed=await connection.fetchval("SELECT coalesce(max(size), 0) FROM checkpoints"),
+                marks=frozenset(hashed for (hashed,) in await connection.fetch("SELECT hash FROM marks")),
             )
 
         return await self._read(read)
@@ -389,8 +407,8 @@ async def _migrate(connection: Connection) -> None:
         await connection.execute("INSERT INTO migrations (number) VALUES ($1)", number)
 
 
-async def _meet(transaction: Transaction, obligations: Sequence[Obligation], call: str) -> Reserves | Conflict | Full:
-    """Meet every obligation, or none and say which cannot be met; return what is to be reserved."""
+async def _meet(transaction: Transaction, obligations: Sequence[Obligation], call: str) -> Counted | Conflict | Full:
+    """Meet every obligation, or none and say which cannot be met; return what is to be counted."""
     wanted: dict[str, Approval] = {}
     for need in obligations:
         if isinstance(need, Consume):
@@ -398,13 +416,20 @@ async def _meet(transaction: Transaction, obligations: Sequence[Obligation], cal
             if found is None or found.state is not State.WAITING or need.approval in wanted:
                 return Conflict(approval_control(need.approval))
             wanted[need.approval] = found
+    adds = tuple([need for need in obligations if isinstance(need, Add)])
+    moved = await transaction.moved(adds)
+    if moved is not None:
+        return Conflict(moved)
     reserves = tuple([need for need in obligations if isinstance(need, Reserve)])
     full = await transaction.room(reserves)
     if full is not None:
         return full
+    for need in obligations:
+        if isinstance(need, Mark):
+            await transaction.mark(need.hashes)
     for approval in wanted.values():
         await _keep(transaction, replace(approval, state=State.USED, call=call), approval.entry)
-    return reserves
+    return (*reserves, *adds)
 
 
 async def _keep(transaction: Transaction, approval: Approval, entry: int) -> int | None:

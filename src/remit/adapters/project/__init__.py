@@ -11,6 +11,7 @@ fix; the same files always compile to the same bundle, under one digest.
 """
 
 from remit.adapters.project._compile import Checked, check_project, compile_snapshot, digest_of_sources
+from remit.adapters.project._decisions import Decisions, decisions_changed, decisions_of, row_json
 from remit.adapters.project._import import ClientServer, Imported, from_mcp_json, servers_of
 from remit.adapters.project._models import Kind, schema_for
 from remit.adapters.project._review import lock_text, served_text
@@ -45,6 +46,7 @@ __all__ = [
     "CatalogueSettings",
     "Checked",
     "ClientServer",
+    "Decisions",
     "DevelopmentSettings",
     "HoldsSettings",
     "Imported",
@@ -61,12 +63,15 @@ __all__ = [
     "bundles_missing",
     "check_project",
     "compile_snapshot",
+    "decisions_changed",
+    "decisions_of",
     "digest_of_sources",
     "from_mcp_json",
     "lock_text",
     "new_project",
     "read_settings",
     "read_sources",
+    "row_json",
     "schema_for",
     "served_text",
     "servers_of",

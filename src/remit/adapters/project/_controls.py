@@ -1,43 +1,73 @@
 """What a file says of how its operations are governed, checked against their arguments and turned into values.
 
-found = wrong_controls(entry, named=frozenset({"get_order"}))     # (path within the operation, code, message, fix)
+found = wrong_controls(entry, names)        # (path within the operation, code, message, fix), each
 flow_of(controls_of(entry), entry.input_schema, reviewers=("operator",))
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
-from remit.adapters.project._models import AgentFile, LimitEntry, OperationEntry, nearest
+from remit.adapters.project._histories import always_there, arguments_of, told
+from remit.adapters.project._lookups import Found, fact_types, look_up_of
+from remit.adapters.project._mistakes import nearest
+from remit.adapters.project._models import AgentFile, LimitEntry, OperationEntry
+from remit.adapters.project._pointers import lost_at, schema_at
 from remit.adapters.project._yaml import Path
-from remit.catalogue import Controls, Effect
+from remit.catalogue import Controls, Descriptor, Effect, Tier
 from remit.core import Json, JsonObject, Window
 from remit.limits import DEFAULT_CAPS, Cap, Per
-from remit.permissions import Flow, Label
+from remit.permissions import Flow, History, Label, OperationShape
 
-Found = tuple[Path, str, str, str]
-"""A place within an operation, a code, a message and a fix."""
-
-USER, RECORDS = "user", "records"  # sources that are no operation
+USER, RECORDS, DIRECTORY = "user", "records", "directory"  # sources that are no operation
 _POINTER = re.compile(r"(/([^/~]|~[01])*)+")  # RFC 6901, section 3, below the whole value
 
 
-def wrong_controls(entry: OperationEntry, named: AbstractSet[str] | None) -> Iterator[Found]:
-    """Yield what is wrong with an operation's controls.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of a project that controls may refer to, sound or not; None: not all known, and so not asked for."""
 
-    `named` are the operations of the whole catalogue; None where they are not all known, and so not asked for.
-    """
+    operations: AbstractSet[str] | None
+    directories: AbstractSet[str]
+    classes: AbstractSet[str] | None
+
+
+def wrong_controls(entry: OperationEntry, names: Names) -> Iterator[Found]:
+    """Yield what is wrong with an operation's controls but for its look-ups."""
     declared = entry.input_schema.get("properties")
     arguments = declared if isinstance(declared, dict) else {}
     yield from _wrong_confirm(entry, arguments)
-    for index, name in enumerate(entry.content):
-        if name not in arguments:
-            message = f"`content` names `{name}`, which is no argument{nearest(name, sorted(arguments))}"
-            yield ("content", index), "content_unknown", message, "name a property of input_schema"
+    for key, said in (("content", entry.content), ("receivers", entry.receivers)):
+        for index, name in enumerate(said):
+            if name not in arguments:
+                message = f"`{key}` names `{name}`, which is no argument{nearest(name, sorted(arguments))}"
+                yield (key, index), f"{key.removesuffix('s')}_unknown", message, "name a property of input_schema"
     for name, sources in entry.sources.items():
         yield from _wrong_sources(entry, arguments, name)
         for index, source in enumerate(sources):
-            yield from _wrong_source(("sources", name, index), source, named)
+            yield from wrong_source(("sources", name, index), source, names)
+    for index, source in enumerate(entry.links or ()):
+        yield from wrong_source(("links", index), source, names)
+    if entry.links is not None and not entry.content:
+        message = "`links` without `content`: no argument of it may say anything, so there is nothing to look through"
+        yield ("links",), "links_unused", message, "take `links` out, or name the arguments that are content"
+    yield from _wrong_classes(entry, names)
+
+
+def _wrong_classes(entry: OperationEntry, names: Names) -> Iterator[Found]:
+    for pointer, name in entry.classes.items():
+        if names.classes is not None and name not in names.classes:
+            message = f"the data class `{name}` is not in organisation/classes.yaml{nearest(name, sorted(names.classes))}"
+            yield ("classes", pointer), "class_unknown", message, "describe it there: who may receive it, who reviews"
+        # (Where the schema says nothing of a result's fields, nothing can be said of the pointer either.)
+        if entry.output_schema and "properties" in entry.output_schema and not _is_declared(entry, pointer):
+            message = f"`{pointer}` is no field of the output_schema{lost_at(entry.output_schema, pointer)}"
+            yield ("classes", pointer), "class_unknown_field", message, "point at a field that is declared there"
+
+
+def _is_declared(entry: OperationEntry, pointer: str) -> bool:
+    return schema_at(entry.output_schema, pointer) is not None
 
 
 def _wrong_confirm(entry: OperationEntry, arguments: Mapping[str, Json]) -> Iterator[Found]:
@@ -66,13 +96,19 @@ def _wrong_sources(entry: OperationEntry, arguments: Mapping[str, Json], name: s
         yield ("sources", name), "source_unused", message, f"take `{name}` out of content, or its sources away"
 
 
-def _wrong_source(path: Path, source: str, named: AbstractSet[str] | None) -> Iterator[Found]:
+def wrong_source(path: Path, source: str, names: Names) -> Iterator[Found]:
+    """Yield what is wrong with `source`, where a value may come from: it stands at `path`."""
     operation, slash, rest = source.partition("/")
     if source in {USER, RECORDS}:
         return
-    if named is not None and operation not in named:
-        message = f"the source `{source[:80]}` begins with no operation{nearest(operation, sorted(named))}"
-        fix = f"write {USER}, {RECORDS}, an operation of the catalogue, or one with a pointer: get_order/customer_id"
+    if operation == DIRECTORY:
+        if rest not in names.directories:
+            message = f"there is no directory `{rest[:80]}`{nearest(rest, sorted(names.directories))}"
+            yield path, "directory_unknown", message, "write it as organisation/directories/NAME.yaml, and have it signed"
+        return
+    if names.operations is not None and operation not in names.operations:
+        message = f"the source `{source[:80]}` begins with no operation{nearest(operation, sorted(names.operations))}"
+        fix = f"write {USER}, {RECORDS}, {DIRECTORY}/NAME, an operation, or one with a pointer: get_order/customer_id"
         yield path, "source_unknown", message, fix
     elif slash and not _POINTER.fullmatch(slash + rest):
         message = f"the source `{source[:80]}` does not end in a JSON pointer"
@@ -88,6 +124,12 @@ def controls_of(entry: OperationEntry) -> Controls:
         sources={name: tuple(sources) for name, sources in entry.sources.items()},
         results=dict(entry.results or {}),
         carries_data_out=entry.carries_data_out,
+        tier=None if entry.tier is None else Tier(entry.tier),
+        links=(USER,) if entry.links is None else tuple(entry.links),
+        receivers=tuple(entry.receivers),
+        classes=dict(entry.classes),
+        facts={name: look_up_of(fact) for name, fact in entry.facts.items()},
+        before=None if entry.before is None else look_up_of(entry.before),
     )
 
 
@@ -96,7 +138,7 @@ def flow_of(controls: Controls, schema: JsonObject, reviewers: tuple[str, ...]) 
     properties = schema.get("properties")
     declared = properties if isinstance(properties, dict) else {}
     return Flow(
-        consequential=controls.effect is not Effect.READ or controls.carries_data_out,
+        consequential=is_consequential(controls),
         content=frozenset(controls.content),
         sources=controls.sources,
         labels=tuple((pattern, Label(label)) for pattern, label in sorted(controls.results.items())),
@@ -105,6 +147,40 @@ def flow_of(controls: Controls, schema: JsonObject, reviewers: tuple[str, ...]) 
             name for name, inner in declared.items() if isinstance(inner, dict) and _CLOSED & inner.keys()
         ),
         names=frozenset(_names(schema)),
+        links=controls.links,
+        receivers=frozenset(controls.receivers),
+        carries_out=controls.carries_data_out or bool(controls.receivers),
+        classes=tuple(sorted(controls.classes.items())),
+    )
+
+
+def is_consequential(controls: Controls) -> bool:
+    """Tell whether a call changes the world, or its request can carry data out."""
+    return controls.effect is not Effect.READ or controls.carries_data_out
+
+
+def shape_of(
+    descriptor: Descriptor, descriptors: Mapping[str, Descriptor], histories: tuple[History, ...]
+) -> OperationShape:
+    """Return what policies may know of calls of `descriptor`: typed by it, by what it looks up and what is counted."""
+    schema, controls = descriptor.input_schema, descriptor.controls
+    properties = schema.get("properties")
+    arguments = sorted(properties) if isinstance(properties, dict) and is_consequential(controls) else ()
+    counted = told(histories, schema, descriptor.operation)
+    return OperationShape(
+        operation=descriptor.operation,
+        tool=descriptor.tool,
+        input_schema=schema,
+        effect=controls.effect.value,
+        tier=controls.stakes.value,
+        history={history.name: "decimal" if history.decimal else "Long" for history in counted},
+        history_optional=frozenset(
+            history.name
+            for history in counted
+            if not all(always_there(schema, argument) for argument in arguments_of(history.per))
+        ),
+        facts=fact_types(descriptor, descriptors),
+        labelled=tuple(name for name in arguments if name not in controls.content),
     )
 
 

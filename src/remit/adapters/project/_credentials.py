@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from posixpath import normpath
 
 from remit.adapters.project._commands import KEY_SHAPE
-from remit.adapters.project._models import SECRET_SAID, CredentialEntry, looks_secret, nearest
+from remit.adapters.project._mistakes import SECRET_SAID, looks_secret, nearest
+from remit.adapters.project._models import CredentialEntry
 from remit.adapters.project._sources import TOP
 from remit.adapters.project._urls import Wrong, address_wrong
 from remit.adapters.project._yaml import Path

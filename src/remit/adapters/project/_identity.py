@@ -6,7 +6,9 @@ registration_of(file)       # Registration(bearer=False, delegates_to=frozenset(
 import re
 from collections.abc import Iterator, Mapping
 
-from remit.adapters.project._models import SPIFFE_BYTES_MAX, AgentFile, nearest
+from remit.adapters.project._base import SPIFFE_BYTES_MAX
+from remit.adapters.project._mistakes import nearest
+from remit.adapters.project._models import AgentFile
 from remit.adapters.project._yaml import Document, Path
 from remit.core import Problem
 from remit.identity import RegisteredClient, Registration

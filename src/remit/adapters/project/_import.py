@@ -18,9 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from remit.adapters.project._commands import command_wrong
-from remit.adapters.project._emit import block, scalar
-from remit.adapters.project._models import (
+from remit.adapters.project._base import (
     COMMAND_CHARS_MAX,
     COMMAND_MAX,
     DESCRIPTION_CHARS_MAX,
@@ -28,6 +26,8 @@ from remit.adapters.project._models import (
     TITLE_CHARS_MAX,
     URL_CHARS_MAX,
 )
+from remit.adapters.project._commands import command_wrong
+from remit.adapters.project._emit import block, scalar
 from remit.adapters.project._review import read_served, served_text
 from remit.adapters.project._scaffold import AGENT, SCHEMA_LINE, common_files, identity_lines
 from remit.adapters.project._urls import url_wrong

@@ -1,108 +1,62 @@
-"""The shapes of a project's files, and their mistakes as problems with a place and a fix.
+"""The shapes of a project's own files: settings, charters and the catalogue.
 
 These models are met only where bytes come in; rules that need more than one file or one key are in `_compile`.
 
-    document = read_yaml("agents/desk/agent.yaml", b"agent: desk")
-    shape(AgentFile, document)      # ProjectInvalidError: charter_incomplete (owner), (process), (purpose), ...
+    shape(AgentFile, read_yaml("agents/desk/agent.yaml", body)).owner
+    schema_for("agent")     # for an editor
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from types import UnionType
-from typing import Annotated, Final, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    PlainValidator,
-    ValidationError,
-    WithJsonSchema,
+from pydantic import BeforeValidator, Field, JsonValue
+
+from remit.adapters.project._base import (
+    ARGUMENTS_MAX,
+    ARTEFACTS_MAX,
+    CAPS_MAX,
+    CLAIMS_MAX,
+    COMMAND_CHARS_MAX,
+    COMMAND_MAX,
+    DELEGATES_MAX,
+    DESCRIPTION_CHARS_MAX,
+    FACTS_MAX,
+    GROUPS_MAX,
+    ISSUERS_MAX,
+    LINE_CHARS_MAX,
+    OPERATIONS_MAX,
+    PEOPLE_MAX,
+    RESPONSE_BYTES_MAX,
+    TIMEOUT_S_MAX,
+    TITLE_CHARS_MAX,
+    URL_CHARS_MAX,
+    USE_CASES_MAX,
+    WORD_CHARS_MAX,
+    Argument,
+    AttributeValue,
+    ClientId,
+    Digest,
+    Domain,
+    EffectWord,
+    FilePath,
+    Groups,
+    Labels,
+    Line,
+    Name,
+    Pointer,
+    Port,
+    Roles,
+    Shape,
+    TierWord,
+    Url,
+    Version,
+    Word,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticCustomError
-
-from remit.adapters.project._commands import KEY_SHAPE
-from remit.adapters.project._yaml import Document, Path
-from remit.core import NAME_PATTERN, REQUESTER, Attribute, Json, Problem, ProjectInvalidError
-
-TITLE_CHARS_MAX = 120
-DESCRIPTION_CHARS_MAX = 8_000
-LINE_CHARS_MAX = 500  # owner, process, purpose, a use case's description
-URL_CHARS_MAX = 2_048
-OPERATIONS_MAX = 500  # in one tool, and in one use case
-USE_CASES_MAX = 100
-PEOPLE_MAX = 1_000
-ROLES_MAX = 20  # of one person, and of one agent's reviewers
-CAPS_MAX = 100  # of one agent
-COMMAND_MAX = 100  # elements of a command
-COMMAND_CHARS_MAX = 1_000  # of one element
-ARTEFACTS_MAX = 1_000
-ARGUMENTS_MAX = 1_000  # named in an operation's controls
-DELEGATES_MAX = 100  # of one agent, and its workload identities and plain clients
-ISSUERS_MAX = 20
-CLAIMS_MAX = 100  # attributes or roles that an issuer's claims are mapped to, and attributes of users
-GROUPS_MAX = 200  # of one person, and of one role
-WORD_CHARS_MAX = 200  # a group, a claim's name, an audience
-ATTRIBUTE_CHARS_MAX = 500  # a text that is said of a person
-SPIFFE_BYTES_MAX = 2_048  # SPIFFE ID, section 2.3
-TIMEOUT_S_MAX = 300
-RESPONSE_BYTES_MAX = 1 << 20
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Line = Annotated[str, Field(min_length=1, max_length=LINE_CHARS_MAX, pattern=r"\S")]
-Port = Annotated[int, Field(ge=1, le=65_535)]
-FilePath = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f]+$")]
-Domain = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")]  # (SPIFFE ID, section 2.1)
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-Version = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
-Roles = Annotated[list[Name], Field(min_length=1, max_length=ROLES_MAX)]
-Url = Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX)]
-Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Groups = Annotated[list[Word], Field(max_length=GROUPS_MAX)]
-ClientId = Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX, pattern=r"^[!-~]+$")]
-Argument = Annotated[str, Field(min_length=1, max_length=128)]
-EffectWord = Literal["read", "write", "execute", "irreversible"]
-LabelWord = Literal["system_of_record", "untrusted"]
-# A JSON pointer (RFC 6901), the whole value's or one that begins with `/`.
-Pointer = Annotated[str, Field(max_length=1_000, pattern=r"^(/([^/~]|~[01])*)*$")]
-Labels = Annotated[dict[Pointer, LabelWord], Field(min_length=1, max_length=ARGUMENTS_MAX)]
+from remit.adapters.project._organisation import ClassesFile, DirectoryFile, EntitlementsFile, HistoryFile
+from remit.core import Json
 
 
-def _by_pointer(value: object) -> object:
-    """Read one label alone as the whole result's."""
-    return {"": value} if isinstance(value, str) else value
-
-
-_LABELS_SCHEMA: Final = {
-    "anyOf": [
-        {"enum": list(get_args(LabelWord))},
-        {"type": "object", "minProperties": 1, "additionalProperties": {"enum": list(get_args(LabelWord))}},
-    ]
-}
-
-
-class _Shape(BaseModel):
-    """A mapping with known keys only; nothing is converted silently."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-def _attribute(value: object) -> Attribute:
-    if not isinstance(value, str | int) or (isinstance(value, str) and len(value) > ATTRIBUTE_CHARS_MAX):
-        raise PydanticCustomError("attribute", "a short text, a whole number, true or false")
-    return value
-
-
-AttributeValue = Annotated[
-    Attribute, PlainValidator(_attribute), WithJsonSchema({"type": ["string", "integer", "boolean"]})
-]
-
-
-class UseCaseEntry(_Shape):
+class UseCaseEntry(Shape):
     """One approved use of the agent."""
 
     description: Line = Field(description="What this use is for, in one line.")
@@ -111,7 +65,7 @@ class UseCaseEntry(_Shape):
     )
 
 
-class LimitEntry(_Shape):
+class LimitEntry(Shape):
     """One cap on what the agent does."""
 
     of: Annotated[list[EffectWord], Field(min_length=1, max_length=len(get_args(EffectWord)))] | None = Field(
@@ -124,7 +78,7 @@ class LimitEntry(_Shape):
     max: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(description="How many calls, at most.")
 
 
-class ClientEntry(_Shape):
+class ClientEntry(Shape):
     """A plain MCP client that is this agent."""
 
     issuer: Name = Field(description="The issuer's name in remit.yaml.")
@@ -132,7 +86,7 @@ class ClientEntry(_Shape):
     use_case: Name = Field(description="The use case of whatever its users ask for.")
 
 
-class IdentityEntry(_Shape):
+class IdentityEntry(Shape):
     """How an agent proves that it is itself, beside the keys that are registered for it."""
 
     bearer: bool = Field(
@@ -150,14 +104,14 @@ class IdentityEntry(_Shape):
     )
 
 
-class LockEntry(_Shape):
+class LockEntry(Shape):
     """One line of tools.lock: what the agent was deployed with."""
 
     version: Version = Field(description="The operation's version.")
     digest: Digest = Field(description="The digest of its descriptor.")
 
 
-class AgentFile(_Shape):
+class AgentFile(Shape):
     """agents/<name>/agent.yaml: the charter."""
 
     agent: Name = Field(description="The agent's name, the same as its folder's.")
@@ -178,17 +132,54 @@ class AgentFile(_Shape):
     )
 
 
-class UsersFile(_Shape):
+class UsersFile(Shape):
     """organisation/users.yaml: what policies may know of users."""
 
     attributes: Annotated[dict[Name, Literal["text", "number", "yes_no"]], Field(max_length=CLAIMS_MAX)] = Field(
         default={},
         description="What policies may read as `context.user.NAME`, where the issuer says it: text, number or yes_no. "
-        "`context.user.groups` is always there.",
+        "`context.user.id` and `context.user.groups` are always there.",
     )
 
 
-class OperationEntry(_Shape):
+class LookUpEntry(Shape):
+    """A read of the catalogue that says something about what a call is about."""
+
+    read: Name = Field(description="The operation that is read; its effect is read, and it carries no data out.")
+    given: Annotated[dict[Argument, Pointer], Field(max_length=ARGUMENTS_MAX)] = Field(
+        default={}, alias="with", description="Its arguments, each with a JSON pointer into this call's own."
+    )
+
+
+class ValueEntry(Shape):
+    """One value of a look-up's result."""
+
+    at: Pointer = Field(description="Where it is in the result, as a JSON pointer.")
+    kind: Literal["value", "days_since"] = Field(
+        default="value", alias="as", description="As it is, or a date as whole days until now."
+    )
+
+
+def _by_place(value: object) -> object:
+    """Read a pointer alone as the value there."""
+    return {"at": value} if isinstance(value, str) else value
+
+
+class FactEntry(LookUpEntry):
+    """A look-up whose values policies see."""
+
+    max_age_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=0, description="How old an answer may be, in seconds; asked anew each time if left out."
+    )
+    values: Annotated[
+        dict[Name, Annotated[ValueEntry, BeforeValidator(_by_place, json_schema_input_type=ValueEntry | Pointer)]],
+        Field(min_length=1, max_length=FACTS_MAX),
+    ] = Field(
+        description="What policies are told, by name: a pointer into the result, or `{at: POINTER, as: days_since}`."
+    )
+
+
+class OperationEntry(Shape):
     """One operation of a tool, as reviewed."""
 
     upstream_name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")] | None = Field(
@@ -213,28 +204,52 @@ class OperationEntry(_Shape):
         Field(max_length=ARGUMENTS_MAX),
     ] = Field(
         default={},
-        description="Where a controlling argument's values may come from: user, records, OPERATION or "
-        "OPERATION/POINTER; the user and every system of record if left out.",
+        description="Where a controlling argument's values may come from: user, records, OPERATION, "
+        "OPERATION/POINTER or directory/NAME; the user and every system of record if left out.",
     )
-    results: Annotated[Labels, BeforeValidator(_by_pointer), WithJsonSchema(_LABELS_SCHEMA)] | None = Field(
+    results: Labels | None = Field(
         default=None,
         description="How far the result is to be trusted: system_of_record or untrusted, for all of it or by JSON "
         "pointer, `*` for any one step. What nothing covers is untrusted.",
     )
     carries_data_out: bool = Field(default=False, description="Whether its request can take data away.")
+    tier: TierWord | None = Field(
+        default=None,
+        description="How much is at stake: low, medium, high or critical; that of its effect if left out (read low, "
+        "write medium, execute high, irreversible critical).",
+    )
+    links: Annotated[list[Line], Field(max_length=ARGUMENTS_MAX)] | None = Field(
+        default=None,
+        description="Where URLs, mail addresses and IBANs in content may come from, as in sources; the user alone if "
+        "left out.",
+    )
+    receivers: Annotated[list[Argument], Field(max_length=ARGUMENTS_MAX)] = Field(
+        default=[], description="Arguments that name who gets to know the rest of the call."
+    )
+    classes: Annotated[dict[Pointer, Name], Field(max_length=ARGUMENTS_MAX)] = Field(
+        default={},
+        description="Confidential fields of the result, by JSON pointer (`*` for any one step), each with its data "
+        "class of organisation/classes.yaml.",
+    )
+    facts: Annotated[dict[Name, FactEntry], Field(max_length=FACTS_MAX)] = Field(
+        default={}, description="What is looked up before a call is decided, as `context.facts.NAME` for policies."
+    )
+    before: LookUpEntry | None = Field(
+        default=None, description="The read that shows whoever approves a call what it would change."
+    )
     input_schema: dict[str, JsonValue] = Field(
         description="JSON Schema 2020-12 of the arguments: `type: object`, `additionalProperties: false`."
     )
     output_schema: dict[str, JsonValue] | None = Field(default=None, description="JSON Schema 2020-12 of the result.")
 
 
-class MintedEntry(_Shape):
+class MintedEntry(Shape):
     """A token of ours, made out to the tool."""
 
     sequence: bool = Field(default=False, description="Whether each call has a new one, numbered.")
 
 
-class ExchangedEntry(_Shape):
+class ExchangedEntry(Shape):
     """A token of the tool's own authorization server, for one of ours (RFC 8693)."""
 
     token_endpoint: Url = Field(description="Where that server answers: https, or http on this machine.")
@@ -246,7 +261,7 @@ class ExchangedEntry(_Shape):
     ] = Field(default=[], description="The scopes that are asked for.")
 
 
-class CredentialEntry(_Shape):
+class CredentialEntry(Shape):
     """What a tool server knows our calls by: one of `minted`, `exchanged` and `secret`."""
 
     minted: MintedEntry | None = Field(default=None, description="A token of ours, made out to the tool.")
@@ -270,7 +285,7 @@ def _by_kind(value: object) -> object:
     return {"minted": {}} if value == "minted" else value
 
 
-class CatalogueFile(_Shape):
+class CatalogueFile(Shape):
     """catalogue/<tool>.yaml: a tool server and its operations."""
 
     tool: Name = Field(description="The tool server's name here.")
@@ -305,13 +320,13 @@ class CatalogueFile(_Shape):
     )
 
 
-class _Listen(_Shape):
+class _Listen(Shape):
     host: Annotated[str, Field(min_length=1, max_length=255)] = Field(
         default="127.0.0.1", description="The address to listen on."
     )
 
 
-class TlsShape(_Shape):
+class TlsShape(Shape):
     """TLS, by PEM files."""
 
     certificate: FilePath = Field(description="The certificate, with those between it and its authority.")
@@ -334,13 +349,13 @@ class AdminShape(_Listen):
     port: Port = Field(default=8701, description="The port to listen on.")
 
 
-class StoreShape(_Shape):
+class StoreShape(Shape):
     """Where state and log are kept."""
 
     path: FilePath = Field(default="var/remit.db", description="The database file, relative to the project.")
 
 
-class RecordsShape(_Shape):
+class RecordsShape(Shape):
     """The log's checkpoints."""
 
     checkpoint_file: FilePath = Field(
@@ -352,7 +367,7 @@ class RecordsShape(_Shape):
     )
 
 
-class TasksShape(_Shape):
+class TasksShape(Shape):
     """Tasks, the unit of authority."""
 
     life_s: Annotated[int, Field(ge=1, le=604_800)] = Field(
@@ -360,7 +375,7 @@ class TasksShape(_Shape):
     )
 
 
-class InputShape(_Shape):
+class InputShape(Shape):
     """Bounds on what comes in."""
 
     body_bytes_max: Annotated[int, Field(ge=1_024, le=16 << 20)] = Field(
@@ -368,7 +383,7 @@ class InputShape(_Shape):
     )
 
 
-class UpstreamShape(_Shape):
+class UpstreamShape(Shape):
     """Connections to tool servers."""
 
     connections_max: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -376,7 +391,7 @@ class UpstreamShape(_Shape):
     )
 
 
-class CatalogueShape(_Shape):
+class CatalogueShape(Shape):
     """Reviews of the catalogue, and what tool servers show."""
 
     trust: FilePath = Field(
@@ -387,7 +402,7 @@ class CatalogueShape(_Shape):
     )
 
 
-class HoldsShape(_Shape):
+class HoldsShape(Shape):
     """Calls that wait for people."""
 
     wait_s: Annotated[int, Field(ge=0, le=60)] = Field(
@@ -395,7 +410,7 @@ class HoldsShape(_Shape):
     )
 
 
-class ClaimsShape(_Shape):
+class ClaimsShape(Shape):
     """Which claims of an issuer's tokens say what."""
 
     subject: Word = Field(default="sub", description="The claim that names the person, never given to another one.")
@@ -411,7 +426,7 @@ class ClaimsShape(_Shape):
     )
 
 
-class IssuerShape(_Shape):
+class IssuerShape(Shape):
     """An identity provider of the organisation's."""
 
     issuer: Url = Field(description="What its tokens say as `iss`, to the letter: https, or http on this machine.")
@@ -425,7 +440,7 @@ class IssuerShape(_Shape):
     events: bool = Field(default=False, description="Whether its security events (CAEP) are believed.")
 
 
-class TokensShape(_Shape):
+class TokensShape(Shape):
     """Proof of keys."""
 
     dpop_nonce: bool = Field(default=False, description="Whether DPoP proofs carry a nonce of ours.")
@@ -434,7 +449,7 @@ class TokensShape(_Shape):
     )
 
 
-class AuthzenShape(_Shape):
+class AuthzenShape(Shape):
     """The organisation's own decision point (AuthZEN 1.0), asked besides: one more gate."""
 
     url: Url = Field(
@@ -446,7 +461,7 @@ class AuthzenShape(_Shape):
     )
 
 
-class PersonShape(_Shape):
+class PersonShape(Shape):
     """A person of the development profile."""
 
     roles: Roles = Field(
@@ -459,7 +474,7 @@ class PersonShape(_Shape):
     )
 
 
-class DevelopmentShape(_Shape):
+class DevelopmentShape(Shape):
     """The development profile's own people, instead of an identity provider."""
 
     people: Annotated[dict[Name, PersonShape], Field(max_length=PEOPLE_MAX)] = Field(
@@ -467,7 +482,7 @@ class DevelopmentShape(_Shape):
     )
 
 
-class SettingsFile(_Shape):
+class SettingsFile(Shape):
     """remit.yaml: settings. Every one has a safe default."""
 
     name: Name | None = Field(default=None, description="The project's name; its folder's if left out.")
@@ -499,301 +514,21 @@ class SettingsFile(_Shape):
     )
 
 
-Kind = Literal["agent", "catalogue", "settings", "users"]
+Kind = Literal["agent", "catalogue", "classes", "directory", "entitlements", "history", "settings", "users"]
 
-_FILES: Final[Mapping[Kind, type[_Shape]]] = {
+_FILES: Final[Mapping[Kind, type[Shape]]] = {
     "agent": AgentFile,
     "catalogue": CatalogueFile,
+    "classes": ClassesFile,
+    "directory": DirectoryFile,
+    "entitlements": EntitlementsFile,
+    "history": HistoryFile,
     "settings": SettingsFile,
     "users": UsersFile,
 }
-_CHARTER: Final[Mapping[str | int | None, str]] = {
-    "owner": "the accountable person",
-    "process": "the business process it supports",
-    "purpose": "what it is for",
-}
-_EMPTY = frozenset({"string_too_short", "string_pattern_mismatch", "string_type"})
-
-REVIEW_FIX = "set effect: read|write|execute|irreversible after reading what it does"
-
-_Said = tuple[str, str, str]
-"""A problem without its place: code, message, fix."""
-
-S = TypeVar("S", bound=_Shape)
 
 
 def schema_for(kind: Kind) -> dict[str, Json]:
     """Return the JSON Schema that an editor checks a file of this `kind` against."""
     schema: dict[str, Json] = _FILES[kind].model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def shape(model: type[S], document: Document) -> S:
-    """Read `document` as `model`.
-
-    Raises:
-        ProjectInvalidError: with every mistake found, each at its line.
-    """
-    if not isinstance(document.value, dict):
-        message = f"expected keys such as `{next(iter(model.model_fields))}:`, found {_kind_of(document.value)}"
-        fix = "write `key: value` lines; `remit init` writes an example"
-        line = document.line(())
-        problem = Problem(code="value_invalid", file=document.file, line=line, message=message, fix=fix)
-        raise ProjectInvalidError((problem,))
-    try:
-        return model.model_validate(document.value)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=True, include_input=True)
-        raise ProjectInvalidError(tuple(_translate(model, document, detail) for detail in details)) from error
-
-
-def shape_each(model: type[S], document: Document) -> dict[str, S]:
-    """Read `document` as a mapping of names that it chose, each to a `model`; a document of comments only has none.
-
-    Raises:
-        ProjectInvalidError: with every mistake found, each at its line.
-    """
-    if document.value is None:
-        return {}
-    if not isinstance(document.value, dict):
-        keys = ", ".join(f"{name}: ..." for name in model.model_fields)
-        message = f"expected lines such as `name: {{{keys}}}`, found {_kind_of(document.value)}"
-        line = document.line(())
-        fix = "write the file anew by the command in its first line"
-        problem = Problem(code="value_invalid", file=document.file, line=line, message=message, fix=fix)
-        raise ProjectInvalidError((problem,))
-    within: dict[str | int, dict[Path, int]] = {}
-    for path, line in document.positions.items():
-        if path:
-            within.setdefault(path[0], {})[path[1:]] = line
-    found: dict[str, S] = {}
-    problems: list[Problem] = []
-    for name, value in document.value.items():
-        try:
-            found[name] = shape(model, Document(document.file, value, within[name]))
-        except ProjectInvalidError as invalid:
-            problems.extend(invalid.problems)
-    if problems:
-        raise ProjectInvalidError(tuple(problems))
-    return found
-
-
-SECRET_SAID: Final[_Said] = (
-    "secret_in_config",
-    "a secret, it seems, where only a reference belongs: expected env:NAME, file:PATH or keyring:SERVICE/USER",
-    "keep it there and refer to it; treat this one as known to others if the file was shared",
-)
-"""What is said of a secret in a project file: everything but the secret."""
-
-_ENTROPY = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/=_.-]{20,}", re.ASCII)
-
-
-def looks_secret(text: str) -> bool:
-    """Tell whether `text` looks like a key: it has the shape of a well-known one, or is long and like no word."""
-    return KEY_SHAPE.search(text) is not None or _ENTROPY.fullmatch(text) is not None
-
-
-def attribute_reserved(document: Document, path: Path) -> Problem:
-    """Say that no attribute of a user has the name at `path`: it means the user's groups."""
-    message = f"the attribute `{path[-1]}` is reserved: `context.user.{path[-1]}` is always there, from the issuer"
-    fix = "give the attribute another name"
-    return Problem(code="attribute_reserved", file=document.file, line=document.line(path), message=message, fix=fix)
-
-
-def role_reserved(document: Document, path: Path) -> Problem:
-    """Say that nobody has the role at `path`: its name means whoever asked."""
-    message = f"the role `{REQUESTER}` is reserved: it means the person for whom the agent acts"
-    fix = "give the role another name"
-    return Problem(code="role_reserved", file=document.file, line=document.line(path), message=message, fix=fix)
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Return `; did you mean ...?` with the known word nearest to `word`, or nothing."""
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean `{close[0]}`?" if close else ""
-
-
-def _translate(model: type[_Shape], document: Document, detail: ErrorDetails) -> Problem:
-    # (pydantic marks a bad key of a mapping with a last step "[key]"; the place is the key itself.)
-    path: Path = tuple(step for step in detail["loc"] if step != "[key]")
-    said: _Said | None = None
-    if model is AgentFile:
-        said = _charter(path, detail)
-    elif model is CatalogueFile and path[:1] == ("credential",):
-        said = _credential(model, path, detail)
-    code, message, fix = said or _said(model, path, detail)
-    return Problem(code=code, file=document.file, line=document.line(path), message=message, fix=fix)
-
-
-def _said(model: type[_Shape], path: Path, detail: ErrorDetails) -> _Said:
-    found = detail["input"]
-    match detail["type"]:
-        case "missing":
-            fix = f"add `{path[-1]}:`{_meaning(model, path)}"
-            return "key_missing", f"expected the key `{path[-1]}`{_within(path)}", fix
-        case "extra_forbidden":
-            return _unknown(model, path)
-        case "string_pattern_mismatch" if detail["ctx"]["pattern"] == NAME_PATTERN:
-            given = path[-1] if "[key]" in detail["loc"] else found
-            fix = "use 1 to 64 of a-z, 0-9, `_`, `.`, `-`, beginning with a letter or digit"
-            return "name_invalid", f"`{_short(given)}` is not a name{_within(path)}", fix
-        case "literal_error" if path[-1] == "effect" or path[2:3] == ("results",):
-            return _unreviewed(path, detail)
-        case "string_too_long":
-            message = f"`{_dotted(path)}` has {len(found)} characters: expected {_expected(detail)}"
-            return "text_too_long", message, "shorten it"
-        case _:
-            message = f"`{_dotted(path)}`: expected {_expected(detail)}, found {_kind_of(found)}"
-            return "value_invalid", message, f"write {_expected(detail)}"
-
-
-def _unreviewed(path: Path, detail: ErrorDetails) -> _Said:
-    """Say that a word which a reviewer sets is none of those there are: an effect, or a label."""
-    found, expected = _short(detail["input"]), _expected(detail)
-    if path[-1] == "effect":
-        message = f"the effect `{found}` of `{path[-2]}` is not reviewed: expected {expected}"
-        return "effect_unreviewed", message, REVIEW_FIX
-    return "label_unknown", f"the label `{found}` of `{path[1]}`: expected {expected}", f"write {expected}"
-
-
-def _charter(path: Path, detail: ErrorDetails) -> _Said | None:
-    """Say what makes a charter no charter: no owner, process, purpose or use case (R1.1)."""
-    kind = detail["type"]
-    if path == ("use_cases",) and (kind == "missing" or detail["input"] in (None, {})):
-        message = "the charter lists no use case: the agent could do nothing"
-        return "use_case_missing", message, "add one under `use_cases:` with its operations"
-    key = path[0] if len(path) == 1 else None
-    if key not in _CHARTER or (kind != "missing" and kind not in _EMPTY):
-        return None
-    found = "is missing" if kind == "missing" else "does not name one"
-    return "charter_incomplete", f"a charter names its {key}: `{key}:` {found}", f"add `{key}: <{_CHARTER[key]}>`"
-
-
-def _credential(model: type[_Shape], path: Path, detail: ErrorDetails) -> _Said | None:
-    """Say what is wrong with a credential, and never what was found there: it may be one."""
-    if detail["type"] == "missing":
-        return None
-    if detail["type"] == "extra_forbidden":
-        return _unknown(model, path) if _known_near(model, path) else _hidden_key(model, path)
-    if path[-1] == "secret" or (isinstance(detail["input"], str) and looks_secret(detail["input"])):
-        return SECRET_SAID
-    expected = "`minted` or `key: value` lines" if path == ("credential",) else _expected(detail)
-    return "value_invalid", f"`{_dotted(path)}`: expected {expected}", f"write {expected}"
-
-
-def _hidden_key(model: type[_Shape], path: Path) -> _Said:
-    known = ", ".join(_keys_at(model, path))
-    return "key_unknown", f"a key that is not known{_within(path)}", f"use one of: {known}"
-
-
-def _known_near(model: type[_Shape], path: Path) -> bool:
-    return bool(nearest(str(path[-1]), _keys_at(model, path)))
-
-
-def _keys_at(model: type[_Shape], path: Path) -> list[str]:
-    inner = _model_at(model, path[:-1])
-    return [field.alias or name for name, field in inner.model_fields.items()] if inner else []
-
-
-def _unknown(model: type[_Shape], path: Path) -> _Said:
-    known = _keys_at(model, path)
-    message = f"unknown key `{_short(path[-1])}`{_within(path)}{nearest(str(path[-1]), known)}"
-    return "key_unknown", message, f"use one of: {', '.join(known)}"
-
-
-def _model_at(model: type[_Shape], path: Path) -> type[_Shape] | None:
-    """Follow `path` through the models: a field's name, then any key of a mapping, then a field's name again."""
-    here: type[_Shape] | None = model
-    steps = iter(path)
-    for step in steps:
-        field = here.model_fields.get(str(step)) if here else None
-        if field is None:
-            return None
-        here, is_mapping = _inner(field.annotation)
-        if is_mapping:
-            next(steps, None)
-    return here
-
-
-def _inner(annotation: object) -> tuple[type[_Shape] | None, bool]:
-    """Return the model inside a field's annotation, and whether it stands behind a mapping's keys or in a list."""
-    if isinstance(annotation, type) and not get_args(annotation):
-        return (annotation, False) if issubclass(annotation, _Shape) else (None, False)
-    if get_origin(annotation) in {Annotated, Union, UnionType}:
-        return _inner(get_args(annotation)[0])
-    if get_origin(annotation) in {dict, list}:
-        return _inner(get_args(annotation)[-1])[0], True
-    return None, False
-
-
-def _meaning(model: type[_Shape], path: Path) -> str:
-    inner = _model_at(model, path[:-1])
-    field: FieldInfo | None = inner.model_fields.get(str(path[-1])) if inner else None
-    return f": {field.description[0].lower()}{field.description[1:]}".rstrip(".") if field and field.description else ""
-
-
-def _dotted(path: Path) -> str:
-    return ".".join(_short(step) for step in path if step != "")
-
-
-def _within(path: Path) -> str:
-    return f" in `{_dotted(path[:-1])}`" if len(path) > 1 else ""
-
-
-def _expected(detail: ErrorDetails) -> str:  # noqa: C901, PLR0911, PLR0912 - one flat table over pydantic's kinds
-    limits = detail.get("ctx", {})
-    match detail["type"]:
-        case "string_type":
-            number = isinstance(detail["input"], int | float)
-            return "text in quotes" if number else "text"
-        case "int_type" | "int_from_float" | "int_parsing":
-            return "a whole number"
-        case "bool_type" | "bool_parsing":
-            return "true or false"
-        case "float_type" | "float_parsing":
-            return "a number"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return "`key: value` lines"
-        case "list_type":
-            return "a list"
-        case "literal_error":
-            return f"one of {limits['expected']}"
-        case "too_short":
-            return f"at least {limits['min_length']} entry"
-        case "too_long":
-            return f"at most {limits['max_length']} entries"
-        case "string_too_short":
-            return f"at least {limits['min_length']} character"
-        case "string_too_long":
-            return f"at most {limits['max_length']}"
-        case "greater_than_equal":
-            return f"at least {limits['ge']}"
-        case "greater_than":
-            return f"more than {limits['gt']}"
-        case "less_than_equal":
-            return f"at most {limits['le']}"
-        case "string_pattern_mismatch":
-            return f"text that matches {limits['pattern']}"
-        case _:
-            return detail["msg"].lower()
-
-
-def _kind_of(value: object) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return f"`{str(value).lower()}`"
-        case int() | float():
-            return f"the number {value}"
-        case str():
-            return f"`{_short(value)}`"
-        case list():
-            return f"a list of {len(value)}"
-        case _:
-            return "`key: value` lines"
-
-
-def _short(value: object) -> str:
-    text = "".join(c if c.isprintable() else "\ufffd" for c in str(value))
-    return text if len(text) <= 40 else text[:39] + "…"

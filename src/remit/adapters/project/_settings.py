@@ -12,22 +12,14 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from remit.adapters.oidc import Issuer
-from remit.adapters.project._models import (
-    IssuerShape,
-    PersonShape,
-    SettingsFile,
-    TlsShape,
-    attribute_reserved,
-    role_reserved,
-    shape,
-)
+from remit.adapters.project._mistakes import attributes_reserved, role_reserved, shape
+from remit.adapters.project._models import IssuerShape, PersonShape, SettingsFile, TlsShape
 from remit.adapters.project._sources import TOP, read_file
 from remit.adapters.project._urls import Wrong, address_wrong, is_loopback, issuer_wrong
 from remit.adapters.project._yaml import Document, read_yaml
 from remit.adapters.project._yaml import Path as Place
 from remit.core import REQUESTER, Problem, ProjectInvalidError, is_name
 from remit.identity import ClaimsMap, Person
-from remit.permissions import GROUPS
 
 SETTINGS_FILE = "remit.yaml"
 
@@ -222,8 +214,7 @@ def _wrong_people(people: Mapping[str, PersonShape], document: Document) -> Iter
         for index, role in enumerate(person.roles):
             if role == REQUESTER:
                 yield role_reserved(document, (*place, "roles", index))
-        if GROUPS in person.attributes:
-            yield attribute_reserved(document, (*place, "attributes", GROUPS))
+        yield from attributes_reserved(document, (*place, "attributes"), person.attributes)
 
 
 def _wrong_issuer(place: Place, issuer: IssuerShape, document: Document) -> Iterator[Problem]:
@@ -232,8 +223,7 @@ def _wrong_issuer(place: Place, issuer: IssuerShape, document: Document) -> Iter
         yield _problem(document, (*place, "issuer"), wrong)
     if REQUESTER in issuer.claims.roles:
         yield role_reserved(document, (*place, "claims", "roles", REQUESTER))
-    if GROUPS in issuer.claims.attributes:
-        yield attribute_reserved(document, (*place, "claims", "attributes", GROUPS))
+    yield from attributes_reserved(document, (*place, "claims", "attributes"), issuer.claims.attributes)
 
 
 def _is_own(issuer: str, ports: set[int]) -> bool:

@@ -23,8 +23,15 @@ TOP = ("agents", "catalogue", "organisation")  # the folders of a bundle
 _ROLES: Mapping[str, re.Pattern[str]] = {
     "agent": re.compile(r"agents/([^/]+)/agent\.yaml"),
     "manifest": re.compile(r"agents/([^/]+)/tools\.lock"),
+    "decisions": re.compile(r"agents/([^/]+)/decisions\.txt"),
     "agent_policy": re.compile(r"agents/([^/]+)/policies/[^/]+\.cedar"),
     "organisation_policy": re.compile(r"(organisation)/policies/[^/]+\.cedar"),
+    "history": re.compile(r"(organisation)/history\.yaml"),
+    "directory": re.compile(r"organisation/directories/([^/]+)\.yaml"),
+    "classes": re.compile(r"(organisation)/classes\.yaml"),
+    "entitlements": re.compile(r"organisation/(entitlements)\.yaml"),
+    "directory_signatures": re.compile(r"organisation/signatures/([^/]+)\.directory\.dsse\.json"),
+    "entitlements_signatures": re.compile(r"organisation/signatures/(entitlements)\.dsse\.json"),
     "users": re.compile(r"(organisation)/users\.yaml"),
     "catalogue": re.compile(r"(catalogue)/[^/]+\.yaml"),
     "served": re.compile(r"catalogue/served/([^/]+)\.json"),
@@ -35,7 +42,7 @@ _ROLES: Mapping[str, re.Pattern[str]] = {
 _STRAY = re.compile(
     r".*\.cedar|.*tools\.lock|.*\.dsse(\.json)?|(catalogue|organisation)/.*\.ya?ml|agents/[^/]+/(agent|tools\.lock)\.ya?ml"
     r"|(agents/[^/]+|organisation)/policies/(?!\.)(?!readme\.md$).*"  # a policy under another ending applies to nobody
-    r"|catalogue/(served|signatures)/(?!\.)(?!readme\.md$).*",
+    r"|(catalogue/(served|signatures)|organisation/(directories|signatures))/(?!\.)(?!readme\.md$).*",
     re.IGNORECASE,
 )
 
@@ -116,8 +123,9 @@ def _found(root: Path, problems: list[Problem]) -> Iterator[str]:
 
 _PLACES_FIX = (
     "move it to agents/<name>/agent.yaml, agents/<name>/tools.lock, agents/<name>/policies/*.cedar, "
-    "organisation/policies/*.cedar, organisation/users.yaml, catalogue/*.yaml, catalogue/served/<tool>.json "
-    "or catalogue/signatures/<operation>.dsse.json"
+    "organisation/policies/*.cedar, organisation/{users,history,classes,entitlements}.yaml, "
+    "organisation/directories/<name>.yaml, organisation/signatures/<name>.directory.dsse.json, catalogue/*.yaml, "
+    "catalogue/served/<tool>.json or catalogue/signatures/<operation>.dsse.json"
 )
 
 

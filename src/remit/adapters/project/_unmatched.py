@@ -8,7 +8,8 @@ Settings belong to a place where the gateway runs, the bundle to every one of th
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from remit.adapters.project._models import UsersFile, nearest, shape
+from remit.adapters.project._mistakes import nearest, shape
+from remit.adapters.project._models import UsersFile
 from remit.adapters.project._settings import SETTINGS_FILE, Settings
 from remit.adapters.project._sources import read_file
 from remit.adapters.project._yaml import read_yaml

@@ -14,9 +14,11 @@ from typing import Any, Self, TextIO, TypeVar
 
 import apsw
 
-from remit.adapters.sqlite._writer import Kept, Reserves, Transaction, Writer
+from remit.adapters.sqlite._writer import Counted, Kept, Transaction, Writer
 from remit.core import (
+    Add,
     Consume,
+    Mark,
     Obligation,
     RemitError,
     Reserve,
@@ -48,6 +50,7 @@ T = TypeVar("T")
 
 SQLITE_OLDEST = (3, 51, 3)  # before it, WAL reset could corrupt a database (sqlite.org/wal.html#walresetbug)
 PAGE_ENTRIES = 1_000  # entries read at once when a start continues the tree
+TALLIES_MAX = 1_000  # keys in one question
 
 _PROBE = "probe"  # the name of a value that says nothing, and is there to be written
 
@@ -63,6 +66,7 @@ _OF_TASK = (
     "task = ?1 AND task <> '' AND idx IN (SELECT idx FROM filed WHERE task = ?1"
     " UNION ALL SELECT idx FROM entries WHERE idx >= (SELECT upto FROM filing) AND task = ?1) ORDER BY idx"
 )
+_TALLIES = "SELECT key, used FROM tallies WHERE used > 0 AND key IN (SELECT value FROM json_each(?))"
 _ENDED = "SELECT call FROM entries WHERE kind IN ('outcome', 'unknown') AND call IN (SELECT value FROM json_each(?))"
 
 
@@ -82,6 +86,9 @@ class SqliteStore:
         self._writer = writer
         self._reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="remit-store-reader")
+        # (Of their own: what a decision asks for does not wait until somebody has read the whole log.)
+        self._teller = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        self._telling = ThreadPoolExecutor(1, thread_name_prefix="remit-store-teller")
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -111,8 +118,9 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish every queued write and let go of the file."""
-        self._reading.shutdown()
-        self._reader.close()
+        for thread, connection in ((self._reading, self._reader), (self._telling, self._teller)):
+            thread.shutdown()
+            connection.close()
         await self._writer.close()  # last of all connections, so that SQLite folds the write-ahead log into the file
         self._lock.close()
 
@@ -132,21 +140,23 @@ class SqliteStore:
                 return Conflict(changed)
             if transaction.is_open(intent.call):
                 raise RemitError("call_open", f"call {intent.call} is open already", "give each call an id of its own")
-            reserves = _meet(transaction, obligations, intent.call) if obligations else ()
-            if not isinstance(reserves, tuple):
-                return reserves
+            counted = _meet(transaction, obligations, intent.call) if obligations else ()
+            if not isinstance(counted, tuple):
+                return counted
             index = transaction.append(intent)
-            transaction.open_call(OpenCall(intent.call, intent.task, index), reserves)
+            transaction.open_call(OpenCall(intent.call, intent.task, index), counted)
             return Committed(index)
 
         return await self._writer.submit(run, small=True)
 
-    async def finish(self, outcome: Draft, *, void: bool = False) -> Committed:
+    async def finish(self, outcome: Draft, *, void: bool = False, adds: Sequence[Add] = ()) -> Committed:
         """See `Ledger.finish`."""
 
         def run(transaction: Transaction) -> Committed | None:
-            closed = transaction.close_call(outcome.call, void=void)
-            return Committed(transaction.append(outcome)) if closed else None
+            if not transaction.close_call(outcome.call, void=void):
+                return None
+            transaction.add(adds)
+            return Committed(transaction.append(outcome))
 
         done = await self._writer.submit(run, small=True)
         if done is None:
@@ -154,6 +164,19 @@ class SqliteStore:
                 "call_not_open", f"call {outcome.call} has no intent without outcome", "begin it"
             )
         return done
+
+    async def tallies(self, keys: Sequence[str]) -> Mapping[str, int]:
+        """See `Ledger.tallies`.
+
+        Raises:
+            RemitError: `tallies_too_many` for more than `TALLIES_MAX` keys; `store_unreadable`.
+        """
+        if len(keys) > TALLIES_MAX:
+            raise RemitError("tallies_too_many", f"{len(keys)} tallies at once", f"ask for {TALLIES_MAX} at most")
+        asked = json.dumps(list(keys))
+        return await self._read(
+            lambda connection: dict[str, int](_rows(connection, _TALLIES, (asked,))), self._telling, self._teller
+        )
 
     async def append(self, entry: Draft) -> Committed:
         """See `Ledger.append`."""
@@ -261,6 +284,7 @@ class SqliteStore:
                 approvals=tuple(_approval(body) for (body,) in _rows(connection, _APPROVALS, at)),
                 size=_rows(connection, "SELECT coalesce(max(idx) + 1, 0) FROM entries")[0][0],
                 checkpointed=_rows(connection, "SELECT coalesce(max(size), 0) FROM checkpoints")[0][0],
+                marks=frozenset(hashed for (hashed,) in connection.execute("SELECT hash FROM marks")),
             )
 
         return await self._read(read)
@@ -308,9 +332,15 @@ class SqliteStore:
         found = await self._read(lambda connection: dict[str, bytes](_rows(connection, query, (digest,))))
         return found or None
 
-    async def _read(self, query: Callable[[apsw.Connection], T]) -> T:
+    async def _read(
+        self,
+        query: Callable[[apsw.Connection], T],
+        thread: ThreadPoolExecutor | None = None,
+        connection: apsw.Connection | None = None,
+    ) -> T:
+        thread, connection = thread or self._reading, connection or self._reader
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._reading, query, self._reader)
+            return await asyncio.get_running_loop().run_in_executor(thread, query, connection)
         except apsw.Error as error:
             raise RemitError("store_unreadable", f"{type(error).__name__}: {error}", "see `remit doctor`") from error
 
@@ -429,8 +459,8 @@ def _approval(body: bytes) -> Approval:
     return approval_of_json(read_canonical(body))
 
 
-def _meet(transaction: Transaction, obligations: Sequence[Obligation], call: str) -> Reserves | Conflict | Full:
-    """Meet every obligation, or none and say which cannot be met; return what is reserved."""
+def _meet(transaction: Transaction, obligations: Sequence[Obligation], call: str) -> Counted | Conflict | Full:
+    """Meet every obligation, or none and say which cannot be met; return what is counted."""
     wanted: dict[str, Approval] = {}
     for need in obligations:
         if isinstance(need, Consume):
@@ -438,13 +468,22 @@ def _meet(transaction: Transaction, obligations: Sequence[Obligation], call: str
             if found is None or found.state is not State.WAITING or need.approval in wanted:
                 return Conflict(approval_control(need.approval))
             wanted[need.approval] = found
+    adds = tuple([need for need in obligations if isinstance(need, Add)])
+    moved = transaction.moved(adds) if adds else None
+    if moved is not None:
+        return Conflict(moved)
     reserves = tuple([need for need in obligations if isinstance(need, Reserve)])
     full = transaction.reserve(reserves)
     if full is not None:
         return full
+    # From here on nothing can fail for what it is.
+    transaction.add(adds)
+    for need in obligations:
+        if isinstance(need, Mark):
+            transaction.mark(need.hashes)
     for approval in wanted.values():
         _keep(transaction, replace(approval, state=State.USED, call=call), approval.entry)
-    return reserves
+    return (*reserves, *adds) if adds else reserves
 
 
 def _keep(transaction: Transaction, approval: Approval, entry: int) -> int | None:

@@ -4,8 +4,9 @@ Group commit without a timer: while one commit is on its way to the disk the nex
 that conflicts with the state fails alone; a batch that fails for any other reason is rolled back and run again one
 command at a time, so that a bad one takes no neighbour with it.
 
-Owns: the write connection and what is kept in memory of the file: the tree's frontier, the versions, the counters and
-the open calls. Nobody else touches them. A transaction changes none of it: what it changes lies over it, and becomes
+Owns: the write connection and what is kept in memory of the file: the tree's frontier, the versions, the counters of
+caps and the open calls. Nobody else touches them. (Tallies are not kept in memory: those that count for ever are ever
+more, and a call reads few of them.) A transaction changes none of it: what it changes lies over it, and becomes
 part of it once the commit is confirmed.
 """
 
@@ -14,21 +15,22 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import apsw
 
-from remit.core import RemitError, Reserve, StoreUnavailableError, parse_utc, utc_text
+from remit.core import Add, RemitError, Reserve, StoreUnavailableError, parse_utc, utc_text
 from remit.pipeline import Full, OpenCall, Versions
 from remit.records import Draft, Frontier, leaf_hash
 
 T = TypeVar("T")
 
-Row = tuple[int | str | bytes, ...]
+Row = tuple[int | str | bytes | None, ...]
 
-Reserves = tuple[Reserve, ...]
+Counted = tuple[Reserve | Add, ...]
+"""What an open call has counted, so that it can be given back."""
 
 Counter = tuple[int, str]
 """How many calls were counted, and until when, as the file says it; empty: calls under way, which no file keeps."""
@@ -38,11 +40,12 @@ ROWS_AT_ONCE = (32, 16, 8, 7, 6, 5, 4, 3, 2, 1)
 FILED_AT_ONCE = 2_048  # entries: filed late, so that a page of the look-up by task is written for many of them
 COUNTERS_FIRST = 1_000  # window counters in memory before those of ended windows are looked for
 ENDED_KEPT = timedelta(days=2)  # no window is longer than a day; the other day is for a clock that is set back
+TALLY_MAX = (1 << 62) - 1  # what a tally holds at most; one that is full stays so, for nobody knows what it stands for
 
 
 @dataclass(slots=True)
 class Kept:
-    """What is kept in memory of the file, and beside it what every open call has reserved.
+    """What is kept in memory of the file, and beside it what every open call has counted.
 
     `counters_max` is how many counters there may be before those of ended windows are dropped: at first none, so that
     the first count after a start drops them.
@@ -53,15 +56,15 @@ class Kept:
     counters: dict[str, Counter]
     open_calls: dict[str, OpenCall]
     filed: int  # entries that can be looked up by task; those after them are read
-    reserved: dict[str, Reserves] = field(default_factory=dict)  # by open call
+    counted: dict[str, Counted] = field(default_factory=dict)  # by open call
     counters_max: int = 0
 
-    def take_up(self, reserved: Mapping[str, Reserves]) -> None:
+    def take_up(self, counted: Mapping[str, Counted]) -> None:
         """Count anew what is under way, of the calls that are open in the file."""
-        self.reserved = {call: reserved[call] for call in self.open_calls if call in reserved}
-        for reserve in chain.from_iterable(self.reserved.values()):
-            if reserve.resets_at is None:
-                self.counters[reserve.key] = (self.counters.get(reserve.key, _NONE)[0] + 1, "")
+        self.counted = {call: counted[call] for call in self.open_calls if call in counted}
+        for need in chain.from_iterable(self.counted.values()):
+            if isinstance(need, Reserve) and need.resets_at is None:
+                self.counters[need.key] = (self.counters.get(need.key, _NONE)[0] + 1, "")
 
 
 class Transaction:
@@ -77,11 +80,14 @@ class Transaction:
         self._payloads: list[Row] = []
         self._versions: dict[str, int] = {}
         self._counters: dict[str, Counter] = {}
+        self._tallies: dict[str, int] = {}  # as they are here, of those that were asked for
+        self._added: dict[str, datetime | None] = {}  # those of them that have changed, and until when they count
+        self._marks: dict[bytes, None] = {}
         self._opened: dict[str, OpenCall] = {}
         self._closed: set[str] = set()  # those of them that the file has as open
         self._ended = ""  # windows that ended before this were dropped
         self._filed = kept.filed
-        self.reserved: dict[str, Reserves] = {}  # by calls opened here
+        self.counted: dict[str, Counted] = {}  # by calls opened here
         self.frontier = Frontier.of(kept.frontier.size, kept.frontier.hashes)
 
     @property
@@ -105,28 +111,31 @@ class Transaction:
         """Tell whether `call` has an intent and no outcome."""
         return call in self._opened or (call in self._kept.open_calls and call not in self._closed)
 
-    def open_call(self, call: OpenCall, reserves: Reserves) -> None:
-        """Remember that a call has an intent and no outcome, and what it has reserved."""
+    def open_call(self, call: OpenCall, counted: Counted) -> None:
+        """Remember that a call has an intent and no outcome, and what it has counted."""
         self._opened[call.call] = call
-        if reserves:
-            self.reserved[call.call] = reserves
+        if counted:
+            self.counted[call.call] = counted
 
     def close_call(self, call: str, *, void: bool) -> bool:
-        """Forget an open call and give back what it counts as under way, with `void` all it reserved; False: not open.
+        """Forget an open call and give back what it counts as under way, with `void` all it counted; False: not open.
 
         One that was opened in this very batch leaves no trace but its entries.
         """
         if self._opened.pop(call, None) is not None:
-            reserves = self.reserved.pop(call, ())
+            counted = self.counted.pop(call, ())
         elif self.is_open(call):
             self._closed.add(call)
-            reserves = self._kept.reserved.get(call, ())
+            counted = self._kept.counted.get(call, ())
         else:
             return False
-        for reserve in reserves:
-            if void or reserve.resets_at is None:
-                used, until = self._counter(reserve)
-                self._counters[reserve.key] = (max(0, used - 1), until)
+        for need in counted:
+            if isinstance(need, Add):
+                if void:
+                    self._take_back(need)
+            elif void or need.resets_at is None:
+                used, until = self._counter(need)
+                self._counters[need.key] = (max(0, used - 1), until)
         return True
 
     def open_calls(self) -> list[OpenCall]:
@@ -136,7 +145,7 @@ class Transaction:
 
     # --- counters ----------------------------------------------------------------------------------------------------
 
-    def reserve(self, reserves: Reserves) -> Full | None:
+    def reserve(self, reserves: Sequence[Reserve]) -> Full | None:
         """Count a call under every key; where one of them is full, under none."""
         counted: dict[str, Counter] = {}
         for reserve in reserves:
@@ -161,6 +170,47 @@ class Transaction:
         """
         self._ended = utc_text(parse_utc(newest) - ENDED_KEPT)
         self.execute("DELETE FROM counters WHERE resets < ?", (self._ended,))
+
+    # --- tallies and marks -------------------------------------------------------------------------------------------
+
+    def moved(self, adds: Sequence[Add]) -> str | None:
+        """Return the first key under which something else is counted than was seen."""
+        return next((need.key for need in adds if self._tally(need.key) != need.seen), None)
+
+    def add(self, adds: Sequence[Add]) -> None:
+        """Count, whatever was seen."""
+        for need in adds:
+            if need.by:
+                self._tallies[need.key] = min(self._tally(need.key) + need.by, TALLY_MAX)
+                self._added[need.key] = need.resets_at
+
+    def mark(self, hashes: Iterable[bytes]) -> None:
+        """Keep `hashes` for ever."""
+        self._marks.update(dict.fromkeys(hashes))
+
+    def _take_back(self, need: Add) -> None:
+        used = self._tally(need.key)
+        if need.by and 0 < used < TALLY_MAX:
+            self._tallies[need.key] = max(0, used - need.by)
+            self._added[need.key] = need.resets_at
+
+    def _tally(self, key: str) -> int:
+        found = self._tallies.get(key)
+        if found is None:
+            rows: list[tuple[Any, ...]] = self.execute(_TALLY, (key,)).fetchall()
+            found = self._tallies[key] = int(rows[0][0]) if rows else 0
+        return found
+
+    def _write_tallies(self) -> None:
+        """Write what was added, and drop as many tallies of windows long over as may have come to be."""
+        rows = [
+            (key, self._tallies[key], None if until is None else utc_text(until)) for key, until in self._added.items()
+        ]
+        self._write(_UPSERT_TALLIES, rows)
+        windows = [until for until in self._added.values() if until is not None]
+        if windows:
+            # The windows themselves tell the time, as for the counters. So few at once: nobody waits for a day's.
+            self.execute(_DROP_TALLIES, (utc_text(max(windows) - ENDED_KEPT), 2 * len(windows)))
 
     # --- versions ----------------------------------------------------------------------------------------------------
 
@@ -201,6 +251,10 @@ class Transaction:
         self._write(_INSERT_CALLS, [(call.call, call.task, call.intent) for call in self._opened.values()])
         windows = [(key, used, until) for key, (used, until) in self._counters.items() if until]
         self._write(_UPSERT_COUNTERS, windows)
+        if self._added:
+            self._write_tallies()
+        if self._marks:
+            self._write(_INSERT_MARKS, [(hashed,) for hashed in self._marks])
         if windows and len(self._kept.counters) >= self._kept.counters_max:
             self._drop_ended(max(until for _, _, until in windows))
         if self.size - self._filed >= FILED_AT_ONCE:
@@ -222,9 +276,9 @@ class Transaction:
         kept.versions.update(self._versions)
         for call in self._closed:
             del kept.open_calls[call]
-            kept.reserved.pop(call, None)
+            kept.counted.pop(call, None)
         kept.open_calls.update(self._opened)
-        kept.reserved.update(self.reserved)
+        kept.counted.update(self.counted)
         for key, counter in self._counters.items():
             if counter == _NONE:
                 kept.counters.pop(key, None)
@@ -260,6 +314,14 @@ _UPSERT_COUNTERS = _sized(
     "(?, ?, ?)",
     " ON CONFLICT (key) DO UPDATE SET used = excluded.used",
 )
+_TALLY = "SELECT used FROM tallies WHERE key = ?"
+_UPSERT_TALLIES = _sized(
+    "INSERT INTO tallies (key, used, resets) VALUES",
+    "(?, ?, ?)",
+    " ON CONFLICT (key) DO UPDATE SET used = excluded.used",
+)
+_DROP_TALLIES = "DELETE FROM tallies WHERE key IN (SELECT key FROM tallies WHERE resets < ? ORDER BY resets LIMIT ?)"
+_INSERT_MARKS = _sized("INSERT INTO marks (hash) VALUES", "(?)", " ON CONFLICT DO NOTHING")
 
 
 class _Command(Generic[T]):
@@ -281,7 +343,7 @@ class Writer:
         self._load = load
         self._kept = load(connection)
         self._current = True  # whether what is kept here is what the file says
-        self._doubtful: dict[str, Reserves] = {}  # by calls whose commit failed: some may be open in the file
+        self._doubtful: dict[str, Counted] = {}  # by calls whose commit failed: some may be open in the file
         self._confirmed = True
         self._batch: list[_Command[object]] = []
         self._last = False
@@ -401,7 +463,7 @@ class Writer:
         except (apsw.Error, ValueError, RemitError):
             # A COMMIT that reports failure may still have happened: only the file knows.
             self._current = self._confirmed = False
-            self._doubtful |= transaction.reserved
+            self._doubtful |= transaction.counted
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
@@ -414,7 +476,7 @@ class Writer:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         kept = self._load(self._connection)
-        kept.take_up({**self._kept.reserved, **self._doubtful})
+        kept.take_up({**self._kept.counted, **self._doubtful})
         self._kept, self._current = kept, True
         self._doubtful = {}
 

@@ -18,6 +18,7 @@ from remit.surfaces.admin._activity import activity_routes
 from remit.surfaces.admin._agents import agent_routes
 from remit.surfaces.admin._approvals import approval_routes
 from remit.surfaces.admin._control import Control, Said
+from remit.surfaces.admin._directories import directory_routes
 from remit.surfaces.admin._records import record_routes
 from remit.surfaces.admin._refusals import refuse_in_one_form
 from remit.surfaces.admin._releases import release_routes
@@ -49,7 +50,7 @@ def admin_app(control: Control, door: Door) -> Callable[[Scope, Receive, Send], 
         return api.openapi()
 
     of_people = (_people, user_routes, approval_routes, activity_routes)
-    for routes in (*of_people, agent_routes, task_routes, tool_routes, release_routes, record_routes):
+    for routes in (*of_people, agent_routes, task_routes, tool_routes, directory_routes, release_routes, record_routes):
         api.include_router(routes(control, access))
 
     async def behind_the_door(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Held calls: shown on one screen to those who may decide them, and decided there.
+"""Held calls: shown on one screen to those who may decide them, and decided or changed there.
 
 A person sees the approvals that ask for one of their roles and those of calls made for them; operators see all. One
 that a person may not see is, to them, none.
@@ -13,15 +13,29 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.exceptions import HTTPException
 
-from remit.core import REQUESTER, JsonObject, RemitError, Requirement, read_canonical, utc_text
+from remit.core import (
+    NAME_PATTERN,
+    REQUESTER,
+    InputRefusedError,
+    JsonObject,
+    RemitError,
+    Requirement,
+    parse_utc,
+    read_canonical,
+    utc_text,
+)
 from remit.identity import Person
-from remit.permissions import Approval, State, missing
+from remit.permissions import Approval, State, missing, still_needed
+from remit.pipeline import Trust, held_at
 from remit.records import Entry
-from remit.surfaces.admin._access import OPERATOR, Access, Told
+from remit.surfaces.admin._access import OPERATOR, Access, Told, Why
 from remit.surfaces.admin._control import Control, Said
 from remit.surfaces.admin._refusals import settled
 
 TYPED_CHARS_MAX = 4_096
+VALUE_CHARS_MAX = 4_096  # of a value that is to be trusted
+ENVELOPE_CHARS_MAX = 8_192
+TRUST_MAX = 5  # values trusted with one yes
 
 _ID = re.compile(r"a_[0-9a-f]{24}", re.ASCII)
 _PAGE = """<!doctype html>
@@ -42,13 +56,51 @@ _PAGE_HEADERS = {
 }
 
 
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class Trusting(BaseModel):
+    """A value that the call is held for, to be in `directory` `until` then, by the approver's own signature."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    directory: str = Field(pattern=NAME_PATTERN)
+    value: str = Field(min_length=1, max_length=VALUE_CHARS_MAX)
+    until: str = Field(max_length=27)
+    envelope: str = Field(max_length=ENVELOPE_CHARS_MAX)
+
+    def read(self) -> Trust:
+        """Return it as a value.
+
+        Raises:
+            InputRefusedError: `until_invalid`.
+        """
+        try:
+            until = parse_utc(self.until)
+        except ValueError as error:
+            message = "`until` is not a time like 2026-11-22T09:30:00.000000Z"
+            raise InputRefusedError("until_invalid", message, "give it in UTC, with microseconds") from error
+        return Trust(directory=self.directory, value=self.value, until=until, envelope=self.envelope.encode())
+
+
 class Yes(BaseModel):
     """A yes to the call with `digest`, which is the one that was shown; `typed` confirms it where that is asked."""
 
     model_config = ConfigDict(extra="forbid")
 
-    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    digest: Digest
     typed: str = Field(default="", max_length=TYPED_CHARS_MAX)
+    trust: list[Trusting] = Field(default=[], max_length=TRUST_MAX)
+
+
+class Edit(BaseModel):
+    """Other arguments for the call with `digest`, the one that was shown: all of them, not only what changes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    digest: Digest
+    arguments: dict[str, JsonValue]
+    why: Why
 
 
 def approval_routes(control: Control, access: Access) -> APIRouter:
@@ -76,7 +128,15 @@ def approval_routes(control: Control, access: Access) -> APIRouter:
     @routes.post("/v1/approvals/{approval}/approve")
     async def approve(approval: str, found: person, body: Yes) -> Said:
         seen = _seen(control, found, approval)
-        return await _whole(control, settled(await control.approvals.approve(found, seen.id, body.digest, body.typed)))
+        trust = [each.read() for each in body.trust]
+        answer = await control.approvals.approve(found, seen.id, body.digest, body.typed, trust)
+        return await _whole(control, settled(answer))
+
+    @routes.post("/v1/approvals/{approval}/edit")
+    async def edit(approval: str, found: person, body: Edit) -> Said:
+        seen = _seen(control, found, approval)
+        answer = await control.approvals.edit(found, seen.id, body.digest, body.arguments, body.why)
+        return await _whole(control, settled(answer))
 
     @routes.post("/v1/approvals/{approval}/deny")
     async def deny(approval: str, found: person, body: Told) -> Said:
@@ -135,7 +195,7 @@ def _brief(control: Control, approval: Approval) -> Said:
 
 
 def _requirement(need: Requirement, lacking: bool) -> JsonValue:
-    return {
+    said: Said = {
         "kind": need.kind,
         "approvers": list[JsonValue](need.approvers),
         "quorum": need.quorum,
@@ -143,18 +203,34 @@ def _requirement(need: Requirement, lacking: bool) -> JsonValue:
         "typed": need.typed,
         "missing": lacking,
     }
+    return {**said, "apart": need.apart} if need.apart else said
 
 
 async def _whole(control: Control, approval: Approval) -> Said:
-    entry = await _held(control, approval)
+    opening = await _opening(control, approval)
+    entry = await _latest(control, approval, opening)
     leaf: JsonObject = json.loads(entry.leaf)
     bodies = {payload.name: payload.body for payload in entry.payloads}
+    held = read_canonical(bodies["arguments"]) if "arguments" in bodies else None
+    arguments = read_canonical(approval.edited.encode()) if approval.edited else held
+    before = read_canonical(bodies["before"]) if "before" in bodies else None
+    about = leaf.get("call_digest") == approval.digest  # what it says of the values is about these very ones
     return {
         **_brief(control, approval),
         "digest": approval.digest,
-        "arguments": read_canonical(bodies["arguments"]) if "arguments" in bodies else None,
-        "sources": _sources(leaf),
+        "arguments": arguments,
+        "edited_by": approval.editor,
+        "agents_arguments": await _agents_own(control, opening) if approval.edited else None,
+        "before": before,
+        "before_at": leaf.get("at") if before is not None else None,
+        "effect": _effect(before, arguments),
+        "sources": _told(leaf, "sources", _SOURCE) if about else [],
+        "links": _told(leaf, "links", _LINK) if about else [],
+        "exposed": _told(leaf, "exposed", _EXPOSED) if about else [],
+        "strangers": leaf.get("strangers") is True,
+        "types": _types(control, approval.operation),
         "agents_own_words": approval.rationale,
+        "still_needed": list[JsonValue](still_needed(approval)),
         "grants": [
             {"person": grant.person, "role": grant.role, "kind": grant.kind, "at": utc_text(grant.at)}
             for grant in approval.grants
@@ -162,22 +238,75 @@ async def _whole(control: Control, approval: Approval) -> Said:
         "by": approval.by,
         "call": approval.call,
         "entry": approval.entry,
+        "now": utc_text(control.clock.now()),
     }
 
 
-async def _held(control: Control, approval: Approval) -> Entry:
-    """Return the entry of the hold. While the store has not confirmed it there is none, and nothing to decide."""
+async def _opening(control: Control, approval: Approval) -> Entry:
+    """Return the entry that opened it. While the store has not confirmed it there is none, and nothing to decide."""
     for entry in await control.store.entries(approval.entry, approval.entry + 1):
         leaf: JsonObject = json.loads(entry.leaf)
-        if entry.kind == "held" and leaf.get("approval") == approval.id:
+        if held_at(entry) >= 0 and leaf.get("approval") == approval.id:
             return entry
     raise _unknown()
 
 
-def _sources(leaf: JsonObject) -> list[JsonValue]:
-    """Say of each value in a control argument where the gateway saw it first, and whether its controls accept that."""
-    names = ("pointer", "label", "operation", "call", "field", "accepted")
-    said = leaf.get("sources")
+async def _latest(control: Control, approval: Approval, opening: Entry) -> Entry:
+    """Return the entry that shows the call: for an edited one the newest hold of it, or of what the agent asked for.
+
+    The agent presents its own call again; what it would change, and where its values came from, is looked at anew.
+    """
+    if opening.kind == "held":
+        return opening
+    for entry in reversed(await control.store.entries_of(approval.task)):
+        leaf: JsonObject = json.loads(entry.leaf) if entry.kind == "held" else {}
+        if leaf.get("approval") == approval.id and leaf.get("call_digest") == approval.digest:
+            return entry
+    at = held_at(opening)
+    for entry in await control.store.entries(at, at + 1):
+        return entry
+    raise _unknown()
+
+
+async def _agents_own(control: Control, opening: Entry) -> JsonValue:
+    """Return the arguments that the agent gave; None where they were erased."""
+    at = held_at(opening)
+    for entry in await control.store.entries(at, at + 1):
+        body = next((payload.body for payload in entry.payloads if payload.name == "arguments"), None)
+        return None if body is None else read_canonical(body)
+    return None
+
+
+def _effect(before: JsonValue, arguments: JsonValue) -> list[JsonValue]:
+    """Set what is there beside what the call would make of it, for each argument that names a field of it."""
+    if not isinstance(before, dict) or not isinstance(arguments, dict):
+        return []
+    return [
+        {"name": name, "before": before[name], "after": value, "changes": before[name] != value}
+        for name, value in arguments.items()
+        if name in before
+    ]
+
+
+def _types(control: Control, operation: str) -> Said:
+    """Return what kinds of value the arguments may have, by name: for whoever types an edit."""
+    found = control.live.snapshot.descriptors.get(operation)
+    properties = None if found is None else found.input_schema.get("properties")
+    if not isinstance(properties, dict):
+        return {}
+    kinds = {name: each.get("type") for name, each in properties.items() if isinstance(each, dict)}
+    return {name: [kind] if isinstance(kind, str) else kind for name, kind in kinds.items() if kind is not None}
+
+
+_PLACE = ("label", "operation", "call", "field")
+_SOURCE = ("pointer", *_PLACE, "accepted")
+_LINK = ("pointer", "kind", *_PLACE)
+_EXPOSED = ("data_class", "pointer", *_PLACE)
+
+
+def _told(leaf: JsonObject, name: str, names: tuple[str, ...]) -> list[JsonValue]:
+    """Say of each value, address or receiver where the gateway saw it first, and what was refused of it."""
+    said = leaf.get(name)
     return [
         dict(zip(names, line, strict=True))
         for line in (said if isinstance(said, list) else [])

@@ -168,7 +168,6 @@ class AuthzenEndpoint:
                 await problem(send, 503, reason, *extra)
 
     async def _answer(self, asked: Evaluation | Evaluations, delegation: Delegation, headers: Headers) -> JsonObject:
-        await self.facts.recall(delegation.task)
         if isinstance(asked, Evaluation):
             return _said(await self._evaluate(asked, delegation, headers))
         answers: list[Json] = []
@@ -205,6 +204,7 @@ class AuthzenEndpoint:
         return decision
 
     async def _decided(self, call: ToolCall, resource: tuple[str, str]) -> tuple[Facts, Decision]:
+        await self.facts.recall(call)
         facts = self.facts.gather(call)
         decision = decide(call, facts).decision
         if self.outside is not None and not isinstance(decision, Deny):

@@ -5,10 +5,22 @@ main()
 """
 
 from remit.surfaces.cli._commands import command_line
-from remit.surfaces.cli._ports import Checked, Finding, Locked, Ready, Served, Signed, Trusted, Workshop, Written
+from remit.surfaces.cli._ports import (
+    Checked,
+    Decided,
+    Finding,
+    Locked,
+    Ready,
+    Served,
+    Signed,
+    Trusted,
+    Workshop,
+    Written,
+)
 
 __all__ = [
     "Checked",
+    "Decided",
     "Finding",
     "Locked",
     "Ready",

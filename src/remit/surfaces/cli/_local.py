@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from remit import __version__
-from remit.core import is_name
+from remit.core import JsonObject, is_name
 from remit.surfaces.cli._common import REFUSED, answering, json_option, print_json, problem_json, project_option
-from remit.surfaces.cli._ports import Ready, Workshop
+from remit.surfaces.cli._ports import Checked, Decided, Ready, Workshop
 
 SIGNATURES = "catalogue/signatures/"
 
@@ -38,18 +38,56 @@ def init(workshop: Workshop, folder: Path, name: str | None, owner: str, mcp_jso
 
 @click.command()
 @project_option
+@click.option("--accept", is_flag=True, help="Write what policies decide at their bounds to agents/*/decisions.txt.")
 @json_option
 @click.pass_obj
 @answering
-def check(workshop: Workshop, root: Path, as_json: bool) -> None:
-    """Check the project's files: every problem with its file, its line and the way to mend it."""
-    found = workshop.check(root)
+def check(workshop: Workshop, root: Path, accept: bool, as_json: bool) -> None:
+    """Check the project's files: every problem with its file, its line and the way to mend it.
+
+    Then show what each agent's policies decide at their bounds, or how that differs from what was accepted.
+    """
+    found = workshop.check(root, accept=accept)
     if as_json:
-        return print_json({"bundle": found.digest, "warnings": [problem_json(warning) for warning in found.warnings]})
+        return print_json(_checked_json(found))
     for warning in found.warnings:
         click.echo(f"warning: {warning}")
+    for file in found.written:
+        click.echo(f"accepted {file}")
+    for decided in found.decisions:
+        _show_decided(decided)
     click.echo(f"ok: {found.agents} agent(s), {found.operations} operation(s), bundle {found.digest[:19]}")
     return None
+
+
+def _checked_json(found: Checked) -> JsonObject:
+    return {
+        "bundle": found.digest,
+        "warnings": [problem_json(warning) for warning in found.warnings],
+        "decisions": [
+            {
+                "agent": each.agent,
+                "file": each.file,
+                "accepted": each.accepted,
+                "difference": each.difference,
+                "rows": [*each.rows],
+            }
+            for each in found.decisions
+        ],
+    }
+
+
+def _show_decided(decided: Decided) -> None:
+    """Show a table that nobody accepted, or what is other than accepted; an accepted one is only named."""
+    if decided.difference:
+        click.echo(f"\n{decided.difference}\n")
+    elif decided.accepted:
+        click.echo(f"decisions of {decided.agent}: as accepted in {decided.file}")
+    else:
+        table = [line for line in decided.text.splitlines() if not line.startswith("#")]
+        click.echo(f"\nwhat the policies of {decided.agent} decide at their bounds")
+        click.echo("\n".join(table))
+        click.echo(f"\n(accept it as {decided.file} by `remit check --accept`: then only changes are shown)\n")
 
 
 @click.command()

@@ -9,13 +9,30 @@ from remit.core import JsonObject, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The decision table of one agent, as `text` and as `rows` for programs; `file` is where it is accepted.
+
+    `difference` is a unified diff from the table that was accepted, and empty where `accepted` is this one or none.
+    """
+
+    agent: str
+    file: str
+    text: str
+    rows: tuple[JsonObject, ...]
+    accepted: bool
+    difference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A project that loads."""
+    """A project that loads. `written` are the files in which tables were accepted just now."""
 
     digest: str
     operations: int
     agents: int
     warnings: tuple[Problem, ...]
+    decisions: tuple[Decided, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +113,8 @@ class Served:
 class Workshop(Protocol):
     """Local work. Every method raises `RemitError` with a code and a fix."""
 
-    def check(self, root: Path) -> Checked:
-        """Check a project's files; `ProjectInvalidError` names every problem."""
+    def check(self, root: Path, *, accept: bool) -> Checked:
+        """Check a project's files; `ProjectInvalidError` names every problem. `accept`: write the decision tables."""
         ...
 
     def init(self, root: Path, *, name: str, owner: str, mcp_json: Path | None) -> Written:

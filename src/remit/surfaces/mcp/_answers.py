@@ -12,6 +12,9 @@ from remit.surfaces.mcp._errors import WireError
 
 META_SERVER = "io.modelcontextprotocol/serverInfo"
 
+UNLISTED = frozenset({"operation_not_listed", "outside_use_case", "use_case_unknown", "no_charter"})
+"""Refusals of operations that this agent does not have: the protocol's answer to those is `unknown tool`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -28,18 +31,26 @@ def write_result(id_: bytes, result: bytes) -> bytes:
 
 def write_error(error: WireError) -> bytes:
     """Frame a refusal."""
-    data = {"code": error.reason.code, "fix": error.reason.fix, **error.extra}
+    return b'{"jsonrpc":"2.0","id":' + error.id + b',"error":' + canonical_bytes(error_json(error)) + b"}"
+
+
+def error_json(error: WireError) -> JsonObject:
+    """Write a refusal as JSON-RPC's error object."""
+    data: JsonObject = {"code": error.reason.code, "fix": error.reason.fix, **error.extra}
     # (Clients show the message and drop the data, so the stable code stands in both.)
-    message = f"{error.reason.code}: {error.reason.message}"
-    said = canonical_bytes({"code": error.rpc, "message": message, "data": data})
-    return b'{"jsonrpc":"2.0","id":' + error.id + b',"error":' + said + b"}"
+    return {"code": error.rpc, "message": f"{error.reason.code}: {error.reason.message}", "data": data}
 
 
 def write_done(answer: Done, mode: JsonObject, *, older: bool) -> Result:
-    """Write what the tool answered, with the call that it answered: when repeated, the one that was carried out."""
+    """Write what the tool answered, with the call that it answered: when repeated, the one that was carried out.
+
+    Where a person changed the call, the agent is told what was done in its place (`remit/edited`).
+    """
     meta: JsonObject = {**mode, "remit/call": answer.call}
     if answer.repeated:
         meta["remit/repeated"] = True
+    if answer.edited:
+        meta["remit/edited"] = read_canonical(answer.edited.encode())
     if not older:
         return Result(answer.result[:-1] + b',"resultType":"complete","_meta":' + canonical_bytes(meta) + b"}")
     return Result(_in_older_form(answer.result)[:-1] + b',"_meta":' + canonical_bytes(meta) + b"}")
@@ -69,24 +80,30 @@ def write_input_required(answer: Refused, mode: JsonObject, url: str) -> Result:
     id and not protected, because nothing is ever decided on it.
     """
     reason, approval = answer.reason, answer.approval
-    meta: JsonObject = {
-        **mode,
-        "remit/call": answer.call,
-        "remit/code": reason.code,
-        "remit/held": True,
-        "remit/approval": approval,
-    }
-    ask: JsonObject = {
-        "method": "elicitation/create",
-        "params": {"mode": "url", "message": reason.message, "url": f"{url}/{approval}"},
-    }
     result: JsonObject = {
         "resultType": "input_required",
-        "inputRequests": {approval: ask},
+        "inputRequests": {approval: ask_to_open(reason.message, f"{url}/{approval}")},
         "requestState": approval,
-        "_meta": {**meta, **_wait(reason)},
+        "_meta": held_meta(answer, mode),
     }
     return Result(canonical_bytes(result), reason.retry_after_s)
+
+
+def ask_to_open(message: str, url: str) -> JsonObject:
+    """Write the request to open an address (2026-07-28, client/elicitation, "URL Mode")."""
+    return {"method": "elicitation/create", "params": {"mode": "url", "message": message, "url": url}}
+
+
+def held_meta(answer: Refused, mode: JsonObject) -> JsonObject:
+    """Say of a call that it is held, and as what."""
+    return {
+        **mode,
+        "remit/call": answer.call,
+        "remit/code": answer.reason.code,
+        "remit/held": True,
+        "remit/approval": answer.approval,
+        **_wait(answer.reason),
+    }
 
 
 def _tool_error(reason: Reason, meta: JsonObject, waits: str, *, older: bool) -> Result:

@@ -33,6 +33,7 @@ from remit.surfaces._http import (
 )
 from remit.surfaces.mcp._answers import (
     META_SERVER,
+    UNLISTED,
     Result,
     write_done,
     write_error,
@@ -41,18 +42,18 @@ from remit.surfaces.mcp._answers import (
     write_refused,
     write_result,
 )
-from remit.surfaces.mcp._eras import SUPPORTED
+from remit.surfaces.mcp._eras import SUPPORTED, TASKS
 from remit.surfaces.mcp._errors import INVALID_PARAMS, INVALID_REQUEST, WireError
 from remit.surfaces.mcp._listing import Listing
-from remit.surfaces.mcp._params import handshake_revision, read_call
+from remit.surfaces.mcp._params import Asked, handshake_revision, read_call
+from remit.surfaces.mcp._waiting import WaitingCalls
 from remit.surfaces.mcp._wire import Notification, Request, read_request
-
-UNLISTED = frozenset({"operation_not_listed", "outside_use_case", "use_case_unknown", "no_charter"})
-"""Refusals of operations that this agent does not have: the protocol's answer to those is `unknown tool`."""
 
 
 class McpEndpoint:
-    """Serves MCP 2026-07-28 and the older revisions with a handshake. One instance, no state between requests.
+    """Serves MCP 2026-07-28 and the older revisions with a handshake. One instance.
+
+    Between requests nothing is kept but which waits their clients cancelled.
 
     `version` is the gateway's own, `url` this endpoint's. `metadata_url` tells a client where its user logs in
     (RFC 9728). `approvals_url` is where people see what is held: `{approvals_url}/{approval}`.
@@ -82,12 +83,13 @@ class McpEndpoint:
         self._metadata_url = metadata_url
         self._approvals_url = approvals_url.rstrip("/")
         self._mode: JsonObject = {"remit/mode": "observe"} if gateway.observe else {}
+        self._waiting = WaitingCalls(gateway, live, self._approvals_url, self._mode)
         self._server: JsonObject = {"name": "remit", "version": version}
         self._discovery = canonical_bytes(
             {
                 "resultType": "complete",
                 "supportedVersions": list(SUPPORTED),
-                "capabilities": {"tools": {}},
+                "capabilities": {"extensions": {TASKS: {}}, "tools": {}},
                 "ttlMs": 60_000,
                 "cacheScope": "private",
                 "_meta": {META_SERVER: self._server, **self._mode},
@@ -134,8 +136,10 @@ class McpEndpoint:
                 return Result(b"{}")
             case "tools/list":
                 return Result(self._listing.result(delegation, older=request.older))
-            case _:
+            case "tools/call":
                 return await self._call(request, delegation)
+            case _:
+                return await self._waiting.answer(request, delegation)
 
     def _handshake(self, request: Request) -> bytes:
         """Answer `initialize`. Nothing of it is kept: every later request is read for itself."""
@@ -160,20 +164,30 @@ class McpEndpoint:
             operation=asked.operation,
             canonical=canonical,
             rationale=asked.rationale,
+            confidence=asked.confidence,
         )
         match await self._gateway.handle(call):
             case Done() as done:
                 return write_done(done, self._mode, older=request.older)
             case Refused(call=id_, reason=reason) if reason.code in UNLISTED:
                 raise request.refused(reason, {"remit/call": id_})
-            case Refused(held=True, approval=str(approval)) as held if approval and asked.shows_urls:
-                return write_input_required(held, self._mode, self._approvals_url)
+            case Refused(held=True, approval=str(approval)) as held if approval:
+                return self._held(held, asked, older=request.older)
             case Refused() as refused:
                 return write_refused(refused, self._mode, older=request.older)
             case Failed() as failed:
                 return write_failed(failed, self._mode, older=request.older)
             case _ as never:
                 assert_never(never)
+
+    def _held(self, held: Refused, asked: Asked, *, older: bool) -> Result:
+        """Say that a call waits for persons, in the best form that the client declares."""
+        task = self._waiting.created(held, urls=asked.shows_urls) if asked.polls else None
+        if task is not None:
+            return task
+        if asked.shows_urls:
+            return write_input_required(held, self._mode, self._approvals_url)
+        return write_refused(held, self._mode, older=older)
 
     async def _unauthenticated(self, send: Send, error: TokenRefusedError) -> None:
         """Say 401 (RFC 6750, section 3). A caller known by signature leaves a record."""

@@ -25,6 +25,9 @@ META_VERSION = "io.modelcontextprotocol/protocolVersion"
 META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 META_CLIENT = "io.modelcontextprotocol/clientInfo"
 
+TASKS = "io.modelcontextprotocol/tasks"
+"""The one extension that is spoken here, in 2026-07-28 only (SEP-2663)."""
+
 HEADER_VERSION = b"mcp-protocol-version"
 HEADER_METHOD = b"mcp-method"
 HEADER_NAME = b"mcp-name"

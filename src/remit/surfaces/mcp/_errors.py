@@ -1,6 +1,7 @@
 """How a message is refused on the wire, whatever its revision.
 
-Error codes: -32700 and -326xx by JSON-RPC 2.0, -32020 header mismatch and -32022 unsupported version by MCP 2026-07-28.
+Error codes: -32700 and -326xx by JSON-RPC 2.0; -32020 header mismatch, -32021 missing capability and -32022 unsupported
+version by MCP 2026-07-28, which leaves -32000 to us.
 """
 
 from remit.core import JsonObject, Reason
@@ -10,7 +11,9 @@ INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 HEADER_MISMATCH = -32020
+MISSING_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
+APPROVAL_OVER = -32000  # of a held call that nobody can approve any more
 
 _NULL = b"null"
 

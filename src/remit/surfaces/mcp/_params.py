@@ -1,20 +1,22 @@
 """What a request asks for, read from its parameters: a handshake, or a call with the agent's word for why.
 
 asked = read_call(request)
-asked.operation, asked.arguments, asked.rationale, asked.shows_urls
+asked.operation, asked.arguments, asked.rationale, asked.confidence, asked.shows_urls, asked.polls
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from remit import records
 from remit.core import Json, JsonObject, Reason, is_name
-from remit.surfaces.mcp._eras import META_CAPABILITIES, OLDER
-from remit.surfaces.mcp._errors import shown
+from remit.surfaces.mcp._eras import META_CAPABILITIES, OLDER, TASKS
+from remit.surfaces.mcp._errors import MISSING_CAPABILITY, WireError, shown
 from remit.surfaces.mcp._wire import Request
 
 META_RATIONALE = "remit/rationale"
+META_CONFIDENCE = "remit/confidence"
 RATIONALE_CHARS_MAX = 500
+CONFIDENCE_MAX = 100  # percent
+TASK_ID_CHARS_MAX = 128  # ours are shorter
 STATE_CHARS_MAX = 256  # of the request state that a client gives back; ours are shorter
 RESPONSES_MAX = 16  # answers to input requests in one retry; we ask one at a time
 RESPONSE_KEY_CHARS_MAX = 256
@@ -24,12 +26,18 @@ _ACTIONS = ("accept", "decline", "cancel")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A `tools/call`. `shows_urls`: the client declares that it can show its user an address (elicitation, url)."""
+    """A `tools/call`, and what its client declares.
+
+    `shows_urls`: that it can show its user an address (elicitation, url). `polls`: that it takes a task in place of a
+    result (the extension `TASKS`).
+    """
 
     operation: str
     arguments: JsonObject
     rationale: str
+    confidence: int | None
     shows_urls: bool
+    polls: bool
 
 
 def read_call(request: Request) -> Asked:
@@ -37,7 +45,8 @@ def read_call(request: Request) -> Asked:
 
     Raises:
         WireError: the name is not one (only ASCII is, so nothing looks alike), the arguments are no object, the
-            rationale is no short text, or what a retry carries has not the protocol's form.
+            rationale is no short text, the confidence no percentage, or what a retry carries has not the protocol's
+            form.
     """
     name, arguments = request.params.get("name"), request.params.get("arguments")
     if not is_name(name) or not isinstance(name, str):
@@ -55,8 +64,30 @@ def read_call(request: Request) -> Asked:
         operation=name,
         arguments=arguments,
         rationale=_rationale(request),
-        shows_urls=not request.older and _shows_urls(request.meta),
+        confidence=_confidence(request),
+        shows_urls=shows_urls(request),
+        polls=_polls(request),
     )
+
+
+def read_task_id(request: Request) -> str:
+    """Return which task a `tasks/get`, `tasks/update` or `tasks/cancel` is about.
+
+    Raises:
+        WireError: the client does not declare the extension (tasks, "Protocol Errors"), the id is no short text, or
+            what it answers has not the protocol's form.
+    """
+    if not _polls(request):
+        message = f"`{request.method}` is for clients that declare the extension `{TASKS}`"
+        reason = Reason("capability_missing", message, "declare it in the request's `_meta`, or make the call again")
+        needed: JsonObject = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
+        raise WireError(MISSING_CAPABILITY, reason, request.id, needed)
+    task_id = request.params.get("taskId")
+    if not isinstance(task_id, str) or not 0 < len(task_id) <= TASK_ID_CHARS_MAX:
+        raise request.invalid("task_id_invalid", f"taskId must be a text of up to {TASK_ID_CHARS_MAX} characters")
+    if request.method == "tasks/update":
+        _check_responses(request, request.params.get("inputResponses"))
+    return task_id
 
 
 def handshake_revision(request: Request) -> str:
@@ -95,6 +126,17 @@ def _rationale(request: Request) -> str:
     return records.printable(given)
 
 
+def _confidence(request: Request) -> int | None:
+    """Return how sure the agent says it is, in percent; None where it says nothing."""
+    if META_CONFIDENCE not in request.meta:
+        return None
+    given = request.meta[META_CONFIDENCE]
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= CONFIDENCE_MAX:
+        message = f"`{META_CONFIDENCE}` must be a whole number from 0 to {CONFIDENCE_MAX}"
+        raise request.refused(Reason("confidence_invalid", message, "say it in percent, or leave it out"))
+    return given
+
+
 def _check_retry(request: Request) -> None:
     """Check the form of what a retry carries, and forget it: the user's "accept" in a client approves nothing.
 
@@ -107,7 +149,10 @@ def _check_retry(request: Request) -> None:
         raise request.invalid(
             "request_state_invalid", f"requestState must be a text of at most {STATE_CHARS_MAX} characters"
         )
-    responses = params.get("inputResponses", {})
+    _check_responses(request, params.get("inputResponses", {}))
+
+
+def _check_responses(request: Request, responses: Json) -> None:
     if (
         not isinstance(responses, dict)
         or len(responses) > RESPONSES_MAX
@@ -126,10 +171,18 @@ def _is_response(key: str, response: Json) -> bool:
     return response.get("action", "accept") in _ACTIONS and isinstance(response.get("content", {}), dict | list)
 
 
-def _shows_urls(meta: Mapping[str, Json]) -> bool:
+def shows_urls(request: Request) -> bool:
     """Tell whether the client takes elicitations in url mode; an empty `elicitation` means forms only."""
-    match meta.get(META_CAPABILITIES):
+    match request.meta.get(META_CAPABILITIES):
         case {"elicitation": {"url": dict()}}:
-            return True
+            return not request.older
+        case _:
+            return False
+
+
+def _polls(request: Request) -> bool:
+    match request.meta.get(META_CAPABILITIES):
+        case {"extensions": dict(extensions)}:
+            return not request.older and isinstance(extensions.get(TASKS), dict)
         case _:
             return False

@@ -34,9 +34,12 @@ from remit.surfaces.mcp._errors import (
     shown,
 )
 
-METHODS = frozenset({"server/discover", "tools/list", "tools/call"})
+METHODS = frozenset({"server/discover", "tools/list", "tools/call", "tasks/get", "tasks/update", "tasks/cancel"})
 METHODS_OLDER = frozenset({"initialize", "ping", "tools/list", "tools/call"})
 ID_LENGTH_MAX = 128  # characters of a string id; a longer one is never echoed
+
+NAMED_BY = {"tools/call": "name", "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
+"""The parameter that the `Mcp-Name` header repeats (basic/transports; tasks, "Streamable HTTP: Routing Headers")."""
 
 _MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
 _NULL = b"null"
@@ -173,8 +176,8 @@ def _check_mirrors(
 ) -> None:
     """Demand that the routing headers say what the body says, each exactly once."""
     wanted: list[tuple[bytes, Json]] = [(HEADER_VERSION, meta[META_VERSION]), (HEADER_METHOD, method)]
-    if method == "tools/call" and params.get("name") is not None:
-        wanted.append((HEADER_NAME, params["name"]))
+    if params.get(NAMED_BY.get(method, "")) is not None:
+        wanted.append((HEADER_NAME, params[NAMED_BY[method]]))
     for name, value in wanted:
         sent = headers.text(name)
         if sent is None or (_name_value(sent) if name == HEADER_NAME else sent) != value:

@@ -35,16 +35,18 @@ CREATE TABLE open_calls (
   intent BIGINT NOT NULL
 );
 
--- What each open call has reserved, in the order of its obligations. Those without `resets` count it as under way: the
--- rows themselves are the count, so it holds for every node, and it goes with the call.
-CREATE TABLE reserved (
+-- What each open call has counted, so that it can be given back. Where `added` is set, that much in a tally; elsewhere
+-- one under a cap. Under a cap those without `resets` count the call as under way: the rows themselves are the count,
+-- so it holds for every node, and it goes with the call.
+CREATE TABLE counted (
   call   TEXT NOT NULL,
   nth    INTEGER NOT NULL,
   key    TEXT NOT NULL,
   resets TIMESTAMPTZ,
+  added  BIGINT,
   PRIMARY KEY (call, nth)
 );
-CREATE INDEX reserved_under_way ON reserved (key) WHERE resets IS NULL;
+CREATE INDEX counted_under_way ON counted (key) WHERE resets IS NULL AND added IS NULL;
 
 -- What was counted in each window of a cap.
 CREATE TABLE counters (
@@ -53,6 +55,17 @@ CREATE TABLE counters (
   resets TIMESTAMPTZ NOT NULL
 );
 CREATE INDEX counters_by_end ON counters (resets);
+
+-- What was done before, as decisions are told of it. Without `resets` it counts for ever.
+CREATE TABLE tallies (
+  key    TEXT PRIMARY KEY,
+  used   BIGINT NOT NULL,
+  resets TIMESTAMPTZ
+);
+CREATE INDEX tallies_by_end ON tallies (resets) WHERE resets IS NOT NULL;
+
+-- Keyed hashes of values that were written and are not to be trusted. None is ever taken away.
+CREATE TABLE marks (hash BYTEA PRIMARY KEY);
 
 -- Signed tree heads, each with the frontier that lets a start continue from it.
 CREATE TABLE checkpoints (

@@ -92,3 +92,14 @@ CREATE TABLE counters (
   used   INTEGER NOT NULL,
   resets TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- What was done before, as decisions are told of it. Without `resets` it counts for ever.
+CREATE TABLE tallies (
+  key    TEXT PRIMARY KEY,
+  used   INTEGER NOT NULL,
+  resets TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tallies_by_end ON tallies (resets) WHERE resets IS NOT NULL;
+
+-- Keyed hashes of values that were written and are not to be trusted. None is ever taken away.
+CREATE TABLE marks (hash BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;

@@ -1,0 +1,176 @@
+"""Addresses in a text: URLs, e-mail addresses, IBANs. What a reader, or a reader's program, could go, write or pay to.
+
+1. Looked for in what is seen: invisible characters gone, full width made plain (NFKC), escapes, brackets and quotes
+   around an address left out.
+2. Where it is unclear how far an address goes, it goes further: a longer one is nobody's, and so held.
+3. A URL is any `scheme://...`, and a host with a dot whose last label is a top-level domain, bare, with a path or after
+   `www.`. Of `README.md` and the like, where a file's ending is a country's too, only what stands alone is a file.
+4. Left alone on purpose, as nothing follows them: `hxxp://evil[.]example`, words that only describe an address.
+
+    [link.written for link in links_in("see [it](https://evil.example/a), or mail eve@evil.example.")]
+    # ["https://evil.example/a", "eve@evil.example"]
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from remit.permissions._addresses import host_form, mail_form, url_of
+from remit.permissions._iban import iban_in
+from remit.permissions._tops import is_top
+from remit.permissions._values import plain
+
+LINKS_MAX = 500  # of one text, what is told apart; the rest is one more that nobody gave
+_TRAILING_MAX = 8  # characters after an address that are taken for the sentence's
+
+# A quick no for most texts: nothing is an address without one of these.
+_MAYBE = re.compile(r"[.@:\u3002][^\s]")
+_DIGITS = re.compile(r"[0-9]{2}")
+
+# Characters of a host's label: letters, digits, hyphen, underscore, and every one beyond ASCII but for punctuation.
+_L = (
+    "0-9A-Za-z_\\-\u00aa\u00b5\u00b7\u00ba\u00c0-\u1fff\u200c\u200d\u2c00-\u2fff\u3040-\ufdff\ufe20-\ufffd"
+    "\U00010000-\U0010ffff"
+)
+_HOST = rf"(?<![{_L}])(?:[{_L}]++\.)+[{_L}]++\.?+"
+_LOCAL = r"0-9A-Za-z.!#$%&'*+\-^_`~\u0080-\U0010ffff"
+_ADDRESS = re.compile(
+    rf"""(?P<url>[A-Za-z0-9+.\-]{{0,32}}+://(?:(?!\]\()[^\s<>"\u201c\u201d])*+)
+    |(?P<mail>(?<![{_LOCAL}])[{_LOCAL}]++@(?:\[[0-9A-Fa-f:.IPpVv]++\]|[{_L}.]++))
+    |(?P<host>{_HOST}(?::[0-9]{{1,5}})?(?P<rest>[/?\#\\](?:(?!\]\()[^\s<>"\u201c\u201d])*+)?)""",
+    re.VERBOSE,
+)
+_IDEOGRAPHIC_DOT = re.compile("(?<=[0-9A-Za-z])[\u3002](?=[0-9A-Za-z])")
+_NUMBERS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
+# Endings of files that are top-level domains as well.
+_FILES = frozenset("ai app as bat cab cc data docs md mov pl ps py rs sh so st zip".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address in a text, as `written`. `kind` is `url`, `email` or `iban`.
+
+    `gives` are the forms under which it is remembered as given, `asks` those of which one suffices to have been given;
+    `host` is where it leads, in ASCII form, empty when that is not beyond doubt. `hidden`: it stands there only once
+    invisible or look-alike characters are seen through, so that it is nobody's.
+    """
+
+    kind: str
+    written: str
+    gives: tuple[str, ...]
+    asks: tuple[str, ...]
+    host: str = ""
+    hidden: bool = False
+
+
+def links_in(text: str) -> list[Address]:
+    """Return every address in `text`, in order of kind and place, at most 500 of a kind."""
+    shown = plain(text)
+    found = _links_in(shown)
+    if not found or shown == text:
+        return found
+    # What is given exactly is what stands there exactly, as often as it does.
+    there = Counter(one.written for one in _links_in(text))
+    return [_hidden(one) if (there.subtract((one.written,)) or there[one.written] < 0) else one for one in found]
+
+
+def _hidden(one: Address) -> Address:
+    return Address(one.kind, one.written, (), (), "", hidden=True)
+
+
+def _links_in(shown: str) -> list[Address]:
+    found: list[Address] = []
+    if _MAYBE.search(shown):
+        shown = shown if shown.isascii() else _IDEOGRAPHIC_DOT.sub(".", shown)
+        for chunk in shown.split():
+            if "." in chunk or "@" in chunk or "://" in chunk:
+                found += _in_chunk(chunk)
+                if len(found) >= LINKS_MAX:
+                    return [*found[:LINKS_MAX], Address("url", "", (), (), hidden=True)]
+    if _DIGITS.search(shown):
+        found += (Address("iban", iban, (iban,), (iban,)) for iban in iban_in(shown))
+    return found
+
+
+def _in_chunk(chunk: str) -> Iterator[Address]:
+    for match in _ADDRESS.finditer(chunk):
+        match match.lastgroup:
+            case "url":
+                yield from _url(match[0])
+            case "mail":
+                yield from _mail(match[0])
+            case _:
+                yield from _bare(match["host"], match["rest"] or "")
+
+
+def _trimmed(written: str) -> str:
+    """Leave out what follows an address in a sentence, in brackets or in emphasis."""
+    end = len(written)
+    while end and len(written) - end <= _TRAILING_MAX and written[end - 1] in ".,;:!?'*_~`|)]}\u2019\u00bb":
+        if written[end - 1] == ")" and written.count("(", 0, end) >= written.count(")", 0, end):
+            break
+        end -= 1
+    return written[:end] if len(written) - end <= _TRAILING_MAX else written
+
+
+def _url(written: str) -> Iterator[Address]:
+    written = _trimmed(written)
+    scheme, _, rest = written.partition("://")
+    if scheme.lower() in ("hxxp", "hxxps") and "[.]" in rest and "://" not in rest:
+        yield from _in_chunk(rest)  # (what is not taken apart in it is an address still)
+        return
+    url = url_of(written)
+    if url is None:
+        yield Address("url", written, (), (written,))
+        return
+    asks = (url.form, url.form.partition(":")[2]) if scheme.lower() in ("http", "https") else (url.form,)
+    yield Address("url", written, tuple(dict.fromkeys((url.form, url.place))), asks, url.host)
+
+
+def _mail(written: str) -> Iterator[Address]:
+    written = written.lstrip("'*`~").rstrip(".-_")
+    name, _, host = written.rpartition("@")
+    top = host.rpartition(".")[2]
+    if not name or (not host.startswith("[") and ("." not in host or top.isdigit())):
+        return
+    form = mail_form(written)
+    forms = () if form is None else (form,)
+    relayed = "%" in name or "!" in name
+    yield Address("email", written, forms, forms, "" if form is None or relayed else form.rpartition("@")[2])
+
+
+def _bare(written: str, rest: str) -> Iterator[Address]:
+    written = _trimmed(written)
+    name = re.split(r"[:/?#\\]", written, maxsplit=1)[0].rstrip(".").lower()
+    labels = name.split(".")
+    if not _is_place(labels, rest):
+        return
+    host = host_form(name)
+    url = url_of(f"http://{written}") if "\\" not in written and host is not None else None
+    if url is None:
+        yield Address("url", written, (), ())
+        return
+    form, place = url.form.partition(":")[2], url.place.partition(":")[2]
+    yield Address("url", written, tuple(dict.fromkeys((form, place))), (form, f"https:{form}", url.form), url.host)
+
+
+def _is_place(labels: list[str], rest: str) -> bool:
+    """Tell a host from a file's name, a version or a missing space."""
+    if not all(labels):
+        labels = [label for label in labels if label]
+    top = labels[-1] if labels else ""
+    if len(labels) < 2 or top.isdigit():
+        return len(labels) == 4 and _NUMBERS.fullmatch(".".join(labels)) is not None
+    if labels[0] == "www" and len(labels) > 2:
+        return True
+    if not is_top(top) and not (top.isascii() and top.startswith("xn--")):
+        return not top.isascii() and _holds_place(labels)
+    return not (len(labels) == 2 and top in _FILES and not rest)
+
+
+def _holds_place(labels: list[str]) -> bool:
+    """Tell whether a name glued to a text without spaces begins as a place: `example.com` and then Chinese words."""
+    start = re.match(r"[0-9a-z-]*", labels[-1])
+    return start is not None and is_top(start[0])
+

@@ -1,0 +1,358 @@
+"""The decision table of one operation: what its policies answer just below, at and just above each of their bounds.
+
+1. Every number that a policy compares is tried below, at and above its bound, negative, zero, huge, beyond what a
+   number can be, absent, as text, as a fraction, and a hundred times as much and as little (cents for euros). Every
+   text is tried as each value that policies or the schema name, as another, in other letters, empty and absent.
+2. The rest of the call is such that the policies permit it and the bound tells, where such a call can be found: the
+   values tried for it are those that the policies themselves compare with. The search is bounded, and so is the table.
+3. Nothing here decides: every row is the answer of `ask`, the real check of arguments and the real policies.
+
+    rules = rules_of({"p.cedar": text})
+    decision_table(rules, shape, ask, agent="refunds", use_case="refund").rows[0].decision        # "deny argument_type"
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, product
+from typing import assert_never
+
+from remit.core import INTEGER_MAX, Allow, Decision, Deny, Hold, Json
+from remit.permissions._bounds import DECIMAL_UNIT, Bound, Compared, Path, Rule, compared
+from remit.permissions._convert import LONG_MAX
+from remit.permissions._model import OperationShape, Question, UserShape
+from remit.permissions._scene import FIXED, LEVEL, Scene, Values, scaled
+from remit.permissions._types import NOBODY_SAYS_MORE
+
+BOUNDS_MAX = 64  # of one operation, numbers and texts together
+ROWS_MAX = 2_000  # of one agent
+ASKED_MAX = 6_000  # questions in search of a call that is permitted, for one operation in one use case
+CALLS_MAX = 8  # permitted calls that a bound is tried on
+TRIES_MAX = 128  # variations of each of them for one bound
+VALUES_MAX = 12  # of one attribute in the search
+HUNDRED = 100  # minor units in a major one
+
+ANOTHER = "another"
+USE_CASE: Path = ("task", "use_case")
+_NUMBERS = frozenset({"Long", "decimal"})
+_OUTSIDE = ("arguments", "facts")  # whose values come from outside, so that they may be of any type
+_LABELS = ("user", "directory", "system_of_record", "untrusted", "nowhere")
+_LEVELS = ("A", "B", "C")
+Ask = Callable[[Question], Decision]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One call that was tried, in which `attribute` is `value` (None where the case is `absent`), and the answer.
+
+    `others` are the attributes that were chosen so that the bound tells. `policies` are those that look at the
+    attribute, `by` those that the answer names.
+    """
+
+    agent: str
+    use_case: str
+    operation: str
+    attribute: str
+    case: str
+    value: Json
+    others: tuple[tuple[str, Json], ...]
+    decision: str
+    policies: tuple[str, ...]
+    by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of one operation in one use case. `cut` says what was left out, one line each; mostly nothing."""
+
+    rows: tuple[Row, ...] = ()
+    cut: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One value. With `probe`, it shows whether the bound tells: where such values are answered alike, it does not."""
+
+    name: str
+    value: Json
+    probe: bool = False
+
+
+def decision_table(  # noqa: PLR0913 - who asks, of what, and by whom it is answered
+    rules: Sequence[Rule],
+    shape: OperationShape,
+    ask: Ask,
+    *,
+    agent: str,
+    use_case: str,
+    user: UserShape = NOBODY_SAYS_MORE,
+    rows_max: int = ROWS_MAX,
+) -> Table:
+    """Try the bounds of those of `rules` that can concern the operation of `shape`; each row is answered by `ask`.
+
+    The same rules, shape and answers give the same table. At most `BOUNDS_MAX` bounds are tried and `rows_max` rows
+    made; the table says so where there were more.
+    """
+    mine = [rule for rule in rules if rule.concerns(shape.operation)]
+    found = compared(mine)
+    bench = _Bench(Scene(shape, user, agent, use_case), mine, found, ask)
+    tried = [(path, bound) for path in found.paths() for bound in bench.bounds_of(path)]
+    if not tried:
+        return Table()
+    bench.find_calls()
+    rows = [row for path, bound in tried[:BOUNDS_MAX] for row in bench.rows(path, bound)]
+    rows = _once(rows)
+    cut = [] if bench.permitted else ["no call was found that these policies permit: every row is a refusal"]
+    if len(tried) > BOUNDS_MAX:
+        cut.append(f"{len(tried) - BOUNDS_MAX} of {len(tried)} bounds left out: cut the policies into operations")
+    if len(rows) > rows_max:
+        cut.append(f"{len(rows) - rows_max} of {len(rows)} rows left out")
+    return Table(tuple(rows[:rows_max]), tuple(cut))
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """Return `rows` without those of a call that an earlier one is of."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(repr((row.attribute, row.others, row.value)), row)
+    return list(first.values())
+
+
+# -- what is tried
+
+
+@dataclass(slots=True)
+class _Bench:
+    """One operation under its policies. Calls that they permit are found first; then each bound is tried on one."""
+
+    scene: Scene
+    rules: Sequence[Rule]
+    found: Compared
+    ask: Ask
+    asked: int = 0
+    calls: list[Values] = field(default_factory=list)
+    permitted: bool = False
+
+    def bounds_of(self, path: Path) -> list[Bound | None]:
+        """Return the bounds on the number at `path`; one that is None for a text and the like; none: nothing to try."""
+        kind = self.scene.kind(path)
+        if path == USE_CASE:
+            return [None]
+        if kind in _NUMBERS:
+            return [bound for bound in self.found.bounds if path in dict(bound.terms)]
+        return [] if path in FIXED or not kind else [None]
+
+    # The search.
+
+    def find_calls(self) -> None:
+        """Find calls that the policies permit, some for each permit: of the values that the policies compare with."""
+        usual = {path: self.scene.usual(path) for path in self.found.paths() if path not in FIXED}
+        permits = [list(self.found.read[rule.id]) for rule in self.rules if rule.effect == "permit"]
+        held: list[Values] = []
+        for paths in (*permits, list(usual)):
+            if (self.calls or held) and paths == list(usual):
+                break  # (all attributes at once are tried only where none of the permits gave a call by itself)
+            for call in islice(self._variations(usual, paths), ASKED_MAX // (len(permits) + 1)):
+                answer = self._answer(call)
+                if isinstance(answer, Allow):
+                    self.calls.append(call)
+                    break
+                if isinstance(answer, Hold) and len(held) < CALLS_MAX:
+                    held.append(call)
+        self.calls = [*self.calls, *held][:CALLS_MAX]
+        self.permitted = bool(self.calls)
+        self.calls = self.calls or [usual]
+
+    def _variations(self, call: Values, paths: Sequence[Path]) -> Iterator[Values]:
+        free = [path for path in paths if path in call]
+        for values in product(*(self._candidates(path) for path in free)):
+            yield {**call, **dict(zip(free, values, strict=True))}
+
+    def _candidates(self, path: Path) -> list[Json]:
+        """Return what is worth trying at `path`, the plainest first."""
+        usual = self.scene.usual(path)
+        match self.scene.kind(path):
+            case "Long" | "decimal" as kind:
+                tried = self._numbers(path, kind)
+            case "Bool":
+                tried = [False, True]
+            case "Set<String>":
+                tried = [[*self.found.texts.get(path, ())], []]
+            case _:
+                tried = [*self._texts(path)]
+        if self.scene.may_lack(path):
+            tried.append(None)
+        return _distinct([usual, *tried])[:VALUES_MAX]
+
+    def _numbers(self, path: Path, kind: str) -> list[Json]:
+        limits = dict.fromkeys(bound.at(path, {}) for bound in self.found.bounds if path in dict(bound.terms))
+        near = [value + step for value in limits for step in (0, -1, 1)]
+        return [_human(value, kind) for value in (*near, _unit(kind))]
+
+    def _texts(self, path: Path) -> list[str]:
+        """Return the texts that policies and the schema name for `path`, and those of what it is compared with."""
+        if path == LEVEL:
+            return [*_LEVELS]
+        if path[0] == "labels":
+            return [*_LABELS]
+        texts: list[Json] = [*self.found.texts.get(path, ()), *self.scene.listed(path)]
+        for other in self.found.same.get(path, ()):
+            texts += [*self.found.texts.get(other, ()), self.scene.usual(other)]
+        return [text for text in _distinct(texts) if isinstance(text, str)]
+
+    def _answer(self, call: Values) -> Decision:
+        self.asked += 1
+        return self.ask(self.scene.question(call))
+
+    # The rows.
+
+    def rows(self, path: Path, bound: Bound | None) -> list[Row]:
+        """Try one bound on the first call on which it tells, else on the first call there is."""
+        if path == USE_CASE:
+            return [self._row(path, _Case("is", self.scene.use_case), self.calls[0])]
+        call = self._telling(path, bound)
+        return [self._row(path, case, call) for case in self._cases(path, bound, call)]
+
+    def _telling(self, path: Path, bound: Bound | None) -> Values:
+        rules = [bound.rule] if bound is not None else self.found.readers(path, self.rules)
+        others = [each for rule in rules for each in self.found.read[rule.id] if each != path]
+        for call in self.calls:
+            for varied in (call, *islice(self._variations(call, list(dict.fromkeys(others))), TRIES_MAX)):
+                if self.asked > 2 * ASKED_MAX:
+                    return self.calls[0]
+                probes = [case for case in self._cases(path, bound, varied) if case.probe]
+                answers = {_said(self._answer({**varied, path: case.value})) for case in probes}
+                if len(answers) > 1 and not all(answer.startswith("deny") for answer in answers):
+                    return varied
+        return self.calls[0]
+
+    def _cases(self, path: Path, bound: Bound | None, call: Values) -> list[_Case]:
+        kind = self.scene.kind(path)
+        if bound is not None:
+            others = {each: _whole(call.get(each), self.scene.kind(each)) for each, _ in bound.terms}
+            cases = _number_cases(bound.at(path, others), kind, path)
+        elif kind == "Bool":
+            cases = [_Case("yes", value=True, probe=True), _Case("no", value=False, probe=True)]
+            cases += [_Case("as text", "true")] if path[0] in _OUTSIDE else []
+        elif kind.startswith("Set<"):
+            cases = self._set_cases(path)
+        else:
+            cases = self._text_cases(path, call)
+        if self.scene.may_lack(path):
+            cases.append(_Case("absent", None, probe=bound is None))
+        return cases
+
+    def _text_cases(self, path: Path, call: Values) -> list[_Case]:
+        texts = self._texts(path)
+        for other in self.found.same.get(path, ()):
+            same = call.get(other)
+            texts += [same] if isinstance(same, str) else []
+        cases = [_Case("is", text, probe=True) for text in dict.fromkeys(texts)]
+        if path[0] == "labels" or path == LEVEL:
+            return cases
+        swapped = [text.swapcase() for text in self.found.texts.get(path, ()) if text.swapcase() not in texts]
+        cases += [_Case("other letters", text) for text in dict.fromkeys(swapped)]
+        cases += [_Case("another", ANOTHER, probe=True), _Case("empty", "")]
+        return [*cases, _Case("a number", 1)] if path[0] in _OUTSIDE else cases
+
+    def _set_cases(self, path: Path) -> list[_Case]:
+        texts: list[Json] = [*self.found.texts.get(path, ())]
+        each: list[Json] = [[text] for text in texts]
+        every: list[Json] = [texts, [*texts, ANOTHER]] if texts else []
+        cases = [_Case("has", value, probe=True) for value in _distinct([*each, *every])]
+        cases += [_Case("another", [ANOTHER], probe=True), _Case("empty", [], probe=True)]
+        return [*cases, _Case("as text", "a")] if path[0] in _OUTSIDE else cases
+
+    def _row(self, path: Path, case: _Case, call: Values) -> Row:
+        answer = self.ask(self.scene.question({**call, path: case.value}))
+        return Row(
+            agent=self.scene.agent,
+            use_case=self.scene.use_case,
+            operation=self.scene.shape.operation,
+            attribute=".".join(path),
+            case=case.name,
+            value=case.value,
+            others=tuple((".".join(each), value) for each, value in sorted(call.items()) if each != path),
+            decision=_said(answer),
+            policies=tuple(rule.name for rule in self.found.readers(path, self.rules)),
+            by=self._named(answer),
+        )
+
+    def _named(self, answer: Decision) -> tuple[str, ...]:
+        """Return the policies that `answer` says decided: after ` by `, each in backticks."""
+        said = "" if isinstance(answer, Allow) else f" {answer.reason.message}".partition(" by `")[2]
+        return tuple(rule.name for rule in self.rules if f"`{rule.id}`" in f"`{said}")
+
+
+def _number_cases(at: int, kind: str, path: Path) -> list[_Case]:
+    """Return what is tried of a number whose bound is `at`, in whole units of its kind."""
+    cases = [
+        _Case("just below", _human(at - 1, kind), probe=True),
+        _Case("at", _human(at, kind), probe=True),
+        _Case("just above", _human(at + 1, kind), probe=True),
+        _Case("zero", 0),
+        _Case("a hundredfold", _human(at * HUNDRED, kind)),
+        _Case("a hundredth", _human(at // HUNDRED, kind)),
+        _Case("huge", INTEGER_MAX if kind == "Long" else LONG_MAX // DECIMAL_UNIT),
+    ]
+    if path[0] != "history":  # (a count is never less than nothing, and never anything but a number)
+        cases.insert(3, _Case("negative", _human(-abs(at) or -_unit(kind), kind)))
+    if path[0] not in _OUTSIDE:
+        return [case for case in cases if not _beyond(case.value, kind)]
+    cases.append(_Case("overflow", LONG_MAX + 1))
+    cases.append(_Case("as text", str(_human(at, kind))))
+    cases.append(_Case("a fraction", at + 0.5 if kind == "Long" else _fifth_place(at)))
+    return cases
+
+
+def _beyond(value: Json, kind: str) -> bool:
+    """Tell whether a number is one that the gateway itself could never tell policies of."""
+    return abs(_whole(value, kind)) > LONG_MAX
+
+
+def _fifth_place(at: int) -> float:
+    return (at * 10 + 5) / (DECIMAL_UNIT * 10)
+
+
+def _unit(kind: str) -> int:
+    return DECIMAL_UNIT if kind == "decimal" else 1
+
+
+def _human(value: int, kind: str) -> int | float:
+    """Return a number as a call carries it; `value` is in whole units of `kind`, of a decimal in ten-thousandths."""
+    if kind != "decimal" or value % DECIMAL_UNIT == 0:
+        return value // _unit(kind)
+    return value / DECIMAL_UNIT
+
+
+def _whole(value: Json, kind: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return scaled(value) if kind == "decimal" else int(value)
+
+
+def _distinct(values: Sequence[Json]) -> list[Json]:
+    """Return `values` without repetitions; 1, 1.0 and True are three."""
+    first: dict[str, Json] = {}
+    for value in values:
+        first.setdefault(repr(value), value)
+    return list(first.values())
+
+
+def _said(decision: Decision) -> str:
+    """Write a decision in a few words: `allow`, `hold finance x2 4h`, `deny policy_no_permit`."""
+    match decision:
+        case Allow():
+            return "allow"
+        case Hold(requirements=needs):
+            return "hold " + " and ".join(
+                f"{'|'.join(need.approvers)} x{need.quorum} {_duration(need.within_s)}" for need in needs
+            )
+        case Deny(reason):
+            return f"deny {reason.code}"
+        case _:
+            assert_never(decision)
+
+
+def _duration(seconds: int) -> str:
+    unit, name = next(each for each in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")) if seconds % each[0] == 0)
+    return f"{seconds // unit}{name}"

@@ -127,14 +127,15 @@ async def attacks(
 
 
 def pairs(suite: str, orders: tuple[str, ...]) -> Iterable[tuple[Task, Task, list[Case]]]:
-    """Yield every task with every goal, the goal's text planted wherever strangers can write."""
+    """Yield every task with every goal, in each order, with the goal's text planted wherever strangers can write and not.
+
+    Planted, what the attacker wants is seen by whoever reads; but a few goals only count where it stands nowhere.
+    """
     tasks: Any = suite_named(suite)
     for goal in tasks.injection_tasks.values():
-        texts = planted(tasks, goal)
+        ways = [(texts, order) for texts in ({}, planted(tasks, goal)) for order in orders]
         for task in tasks.user_tasks.values():
-            cases = [
-                Case(suite=suite, tasks=tasks, task=task, goal=goal, injections=texts, order=order) for order in orders
-            ]
+            cases = [Case(suite=suite, tasks=tasks, task=task, goal=goal, injections=i, order=o) for i, o in ways]
             yield task, goal, cases
 
 
@@ -150,7 +151,7 @@ async def controls(suite: str) -> tuple[dict[str, Share], list[str]]:
     for task, goal, cases in pairs(suite, ORDERS):
         of += 1
         for case in cases:
-            name = f"{goal.ID} in {task.ID}, {case.order}"
+            name = f"{goal.ID} in {task.ID}, {case.order}, {'planted' if case.injections else 'not planted'}"
             bare.update([name] if without_gateway(case).achieved else [])
             run = await behind(compiled(RULES_OFF), case, ANYTHING, nobody)
             off.update([name] if run.achieved else [])
@@ -164,4 +165,4 @@ async def controls(suite: str) -> tuple[dict[str, Share], list[str]]:
 
 
 def _in_either(names: set[str], of: int) -> Share:
-    return Share(len({name.rpartition(",")[0] for name in names}), of)
+    return Share(len({name.partition(",")[0] for name in names}), of)

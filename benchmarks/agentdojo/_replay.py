@@ -14,7 +14,7 @@ from benchmarks.agentdojo._stage import Person, Seen, Stage
 from remit.pipeline import Snapshot
 
 ORDERS = ("before", "after")
-"""When the compromised agent attacks: before the benign calls, or after them. Reaching the goal either way counts."""
+"""When the compromised agent attacks: before the benign calls, or after them. Reaching the goal in any way counts."""
 
 INFORMED = "informed"
 """A harder agent's order: it reads all there is to read first, then the task's own reads, attacks, and goes on."""

@@ -9,6 +9,7 @@ import json
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,13 +18,15 @@ from typing import Any
 
 import apsw
 import pytest
+from tests.crash.writer_child import DONE, LANES, mark_of
 
 from remit.adapters.sqlite import SqliteStore
 from remit.core import canonical_bytes
 from remit.pipeline import OpenCall
-from remit.records import Draft, leaf_hash, root_of
+from remit.records import Draft, Entry, leaf_hash, root_of
+from remit.testing import NOON
 
-pytestmark = pytest.mark.requirement("R5.1", "R7.6")
+pytestmark = pytest.mark.requirement("R3.4", "R3.9", "R5.1", "R7.6")
 
 CHILD = Path(__file__).with_name("writer_child.py")
 WORK_US = 20_000  # after the first acknowledgement, at most
@@ -125,6 +128,18 @@ async def _examined(store: SqliteStore, victim: Victim, *, sweep: bool) -> list[
         expected = [OpenCall(call, "t_1", index) for call, index in intents.items() if call not in ended]
         if found != sorted(expected, key=lambda call: call.intent):
             wrong.append("open calls are not those begun and not finished")
+    return wrong + await _miscounted(store, entries)
+
+
+async def _miscounted(store: SqliteStore, entries: tuple[Entry, ...]) -> list[str]:
+    """Return where what is counted does not go with the log. A call that was lost, or swept, has counted."""
+    intents = [entry.call for entry in entries if entry.kind == "intent"]
+    expected = Counter(f"#begun/{call.split('-')[1]}@" for call in intents)
+    expected[DONE] = sum(entry.kind == "outcome" for entry in entries)
+    told = await store.tallies((DONE, *(f"#begun/{at}@" for at in range(LANES))))
+    wrong = [] if told == +expected else [f"counted {told}, where the log has {+expected}"]
+    if (await store.state(NOON)).marks != {mark_of(call) for call in intents}:
+        wrong.append("the marks are not those of the calls begun")
     return wrong
 
 
@@ -158,6 +173,22 @@ def test_ten_thousand_killed_writers_lose_nothing_they_acknowledged(
     wrong, acknowledged = kill_often(tmp_path, kills, seed=10_000)
     assert wrong == []
     assert acknowledged > kills
+
+
+@pytest.mark.parametrize(
+    ("damage", "seen"), [("UPDATE tallies SET used = used - 1", "counted {"), ("DELETE FROM marks", "the marks")]
+)
+def test_control_a_count_or_a_mark_that_is_lost_is_seen(tmp_path: Path, damage: str, seen: str) -> None:
+    victim = Victim(tmp_path / "remit.db")
+    with killer(seed=3) as knife:
+        while len(victim.done) < 3:
+            knife.kill(victim)
+    assert autopsy(victim, sweep=True) == []
+    connection = apsw.Connection(str(victim.path))
+    connection.execute(damage)
+    connection.close()
+    (wrong,) = autopsy(victim, sweep=True)
+    assert wrong.startswith(seen)
 
 
 def test_control_a_writer_that_acknowledges_before_it_commits_is_caught(tmp_path: Path) -> None:

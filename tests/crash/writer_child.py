@@ -5,6 +5,9 @@ A fork server, so that a thousand deaths do not cost a thousand imports. For eac
 `wait_us` after its first acknowledgement (or, `early`, after its start), and prints what it had acknowledged by then:
 `begun` and `done`, as [call, index] pairs.
 
+Every call adds to what its lane has begun, having seen it, marks its own name, and adds to DONE once it has an outcome:
+what is counted must go with what is in the log, in every life.
+
 `hasty` is the control: a writer that acknowledges before it commits.
 """
 
@@ -15,18 +18,20 @@ import select
 import signal
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from remit.adapters.sqlite import SqliteStore, _store
 from remit.adapters.sqlite._writer import Transaction, Writer
-from remit.core import canonical_bytes
+from remit.core import Add, Mark, canonical_bytes
 from remit.pipeline import Committed
 from remit.records import Draft, Payload
 
 LANES = 8  # calls at once
 LEAVES_OPEN = 5  # every so manieth call never gets its outcome
+DONE = "#done/lane@"
 
 
 class HastyWriter(Writer):
@@ -49,25 +54,31 @@ def draft(kind: str, call: str) -> Draft:
     return Draft(kind=kind, task="t_1", call=call, leaf=leaf, payloads=(payload,))
 
 
+def mark_of(call: str) -> bytes:
+    return sha256(call.encode()).digest()
+
+
 async def work(path: Path, prefix: str, acks: int) -> None:
     """Begin and finish calls in every lane, for ever; write each acknowledgement when its future has resolved."""
     store = await SqliteStore.open(path)
 
-    async def lane(name: str) -> None:
-        number = 0
+    async def lane(at: int) -> None:
+        number, key = 0, f"#begun/{at}@"
+        before = (await store.tallies((key,))).get(key, 0)
         while True:
             number += 1
-            call = f"{name}-{number}"
-            begun = await store.begin(draft("intent", call), ())
+            call = f"{prefix}-{at}-{number}"
+            adds = Add(key, 1, before + number - 1, None)
+            begun = await store.begin(draft("intent", call), (), (adds, Mark((mark_of(call),))))
             assert isinstance(begun, Committed)
             os.write(acks, f"begun {call} {begun.index}\n".encode())
             if number % LEAVES_OPEN:
-                done = await store.finish(draft("outcome", call))
+                done = await store.finish(draft("outcome", call), adds=(Add(DONE, 1, 0, None),))
                 os.write(acks, f"done {call} {done.index}\n".encode())
             if number % 50 == 0:
                 await store.checkpoint(lambda size, root: f"{size} {root.hex()}")
 
-    await asyncio.gather(*(lane(f"{prefix}-{at}") for at in range(LANES)))
+    await asyncio.gather(*map(lane, range(LANES)))
 
 
 def sacrifice(order: dict[str, Any]) -> dict[str, list[tuple[str, int]]]:

@@ -34,8 +34,12 @@ from remit.permissions import (
     expires_at,
     lifted,
     may_deny,
+    may_edit,
+    may_extend,
     may_grant,
     missing,
+    still_needed,
+    was_shown,
 )
 
 OPENED = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -239,6 +243,189 @@ def test_a_quorum_counts_persons_and_not_grants() -> None:
     assert missing(replace(waiting, grants=(*YES, replace(YES[0], person="eva", role="operations")))) == ()
 
 
+# -- apart: distinct persons across requirements
+
+SECURITY = Requirement(kind="approval", approvers=("security",), quorum=1, within_s=3_600, apart="pay.big")
+MONEY = replace(FINANCE, apart="pay.big")
+BOTH = (MONEY, SECURITY)
+
+
+def yeses(**roles: str) -> tuple[Grant, ...]:
+    """Return a yes of each person, in each of their roles: `yeses(ben="finance security")`."""
+    return tuple(
+        Grant(person=person, role=role, kind="approval", at=NOW)
+        for person, said in roles.items()
+        for role in said.split()
+    )
+
+
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize(
+    ("roles", "waits"),
+    [
+        ({}, ["1 of finance (approval)", "1 of security (approval)"]),
+        ({"ben": "finance"}, ["1 of security (approval)"]),
+        ({"ben": "security"}, ["1 of finance (approval)"]),
+        ({"ben": "finance security"}, ["1 of finance (approval) or security (approval)"]),
+        ({"ben": "finance", "eva": "finance"}, ["1 of security (approval)"]),
+        ({"ben": "finance", "eva": "security"}, []),
+        ({"ben": "finance security", "eva": "finance"}, []),
+        ({"ben": "finance security", "eva": "security"}, []),
+        ({"ben": "finance security", "eva": "finance security"}, []),
+        ({"ben": "finance", "Ben": "security"}, ["1 of finance (approval) or security (approval)"]),
+    ],
+)
+def test_requirements_that_are_met_apart_are_met_by_distinct_persons(roles: dict[str, str], waits: list[str]) -> None:
+    waiting = approval(*BOTH, grants=yeses(**roles))
+    assert list(still_needed(waiting)) == waits
+    assert (missing(waiting) == ()) == (not waits)
+    assert (code(lifted(hold(*BOTH), DIGEST, BINDING, (waiting,), NOW)) == "allow") == (not waits)
+
+
+def test_control_requirements_that_need_not_be_apart_are_met_by_one_person_with_both_roles() -> None:
+    needs = (FINANCE, replace(SECURITY, apart=""))
+    waiting = approval(*needs, grants=yeses(ben="finance security"))
+    assert missing(waiting) == ()
+    assert code(lifted(hold(*needs), DIGEST, BINDING, (waiting,), NOW)) == "allow"
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_person_may_serve_requirements_of_different_aparts() -> None:
+    needs = (MONEY, SECURITY, replace(FINANCE, apart="pay.abroad"), replace(SECURITY, apart="pay.abroad"))
+    waiting = approval(*needs, grants=yeses(ben="finance", eva="security"))
+    assert still_needed(waiting) == ()
+    assert code(lifted(hold(*needs), DIGEST, BINDING, (waiting,), NOW)) == "allow"
+
+
+@pytest.mark.requirement("R3.5")
+def test_whoever_came_first_makes_room_for_whoever_can_do_less() -> None:
+    """A greedy choice would seat ben and eva where only gus and ida could sit."""
+    board = replace(SECURITY, approvers=("board",), quorum=2)
+    waiting = approval(MONEY, SECURITY, board, grants=yeses(ben="finance security board", eva="security board"))
+    assert still_needed(waiting) == ("2 of finance (approval) or security (approval) or board (approval)",)
+    waiting = replace(waiting, grants=waiting.grants + yeses(gus="finance", ida="board"))
+    assert still_needed(waiting) == ()
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_quorum_of_each_role_is_asked_for_apart() -> None:
+    needs = (replace(MONEY, quorum=2), SECURITY)
+    waiting = approval(*needs, grants=yeses(ben="finance security", eva="finance security"))
+    assert still_needed(waiting) == ("1 of finance (approval) or security (approval)",)
+    assert missing(waiting) == needs
+    answer = lifted(hold(*needs), DIGEST, BINDING, (waiting,), NOW)
+    assert isinstance(answer, Hold)
+    assert answer.reason.message.endswith("still waits for 1 of finance (approval) or security (approval)")
+
+
+@pytest.mark.requirement("R3.5")
+def test_who_has_said_yes_already_is_told_who_is_still_needed() -> None:
+    answer = asks(approval(*BOTH, grants=yeses(ben="finance")), "ben", "finance", "security")
+    assert isinstance(answer, Deny)
+    assert (answer.reason.code, answer.reason.fix) == ("approver_twice", "ask others: 1 of security (approval)")
+
+
+persons_any = st.dictionaries(
+    st.sampled_from(["ben", "eva", "gus", "ida", "kim"]),
+    st.sets(st.sampled_from(["finance", "security", "board"]), min_size=1),
+)
+apart_any = st.lists(
+    st.builds(
+        Requirement,
+        kind=st.just("approval"),
+        approvers=st.lists(st.sampled_from(["finance", "security", "board"]), min_size=1, max_size=2).map(tuple),
+        quorum=st.integers(0, 2),
+        within_s=st.just(3_600),
+        apart=st.just("p"),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def seatable(places: list[Requirement], roles: Mapping[str, set[str]]) -> bool:
+    """Say by trying everything whether each place can have a person of its own."""
+    if not places:
+        return True
+    return any(
+        set(places[0].approvers) & mine
+        and seatable(places[1:], {name: r for name, r in roles.items() if name != person})
+        for person, mine in roles.items()
+    )
+
+
+@pytest.mark.requirement("R3.5")
+@settings(max_examples=200, deadline=None)
+@given(apart_any, persons_any)
+def test_what_is_met_apart_is_what_trying_everything_finds(
+    needs: list[Requirement], roles: dict[str, set[str]]
+) -> None:
+    waiting = approval(*needs, grants=yeses(**{person: " ".join(sorted(said)) for person, said in roles.items()}))
+    places = [need for need in needs for _ in range(max(1, need.quorum))]
+    assert (missing(waiting) == ()) == seatable(places, roles)
+    for need in missing(waiting):  # what is said to be missing would help
+        more = replace(waiting, grants=waiting.grants + yeses(zoe=need.approvers[0]))
+        assert len(still_needed(more)) < len(still_needed(waiting)) or still_needed(more) != still_needed(waiting)
+
+
+# -- edits
+
+
+EDITED = {"edited": '{"amount_minor":4000}', "instead_of": "sha256:aa", "editor": "eva"}
+
+
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize(
+    ("changed", "person", "roles", "expected"),
+    [
+        ({}, "ben", ["finance"], "allow"),
+        ({"grants": YES}, "ben", ["finance"], "allow"),  # the yes was to what it was before
+        (EDITED, "eva", ["finance"], "allow"),  # once more
+        ({}, "ben", ["sales"], "approver_role_missing"),
+        ({}, "ben", [], "approver_role_missing"),
+        ({}, "", ["finance"], "approver_role_missing"),
+        ({}, "refunds", ["finance"], "approver_is_agent"),
+        ({}, "olga", ["finance"], "approver_is_owner"),
+        ({}, "ana", ["finance"], "approver_is_requester"),
+        ({"requirements": (CONFIRM,)}, "ana", [], "approver_is_requester"),
+        ({"state": State.USED}, "ben", ["finance"], "approval_closed"),
+        ({"state": State.VOID}, "ben", ["finance"], "approval_closed"),
+        ({"state": State.DENIED}, "ben", ["finance"], "approval_closed"),
+        ({"expires_at": NOW}, "ben", ["finance"], "approval_expired"),
+        ({"expires_at": NOW + TICK}, "ben", ["finance"], "allow"),
+    ],
+)
+def test_who_might_approve_in_a_role_may_edit(
+    changed: dict[str, Any], person: str, roles: list[str], expected: str
+) -> None:
+    assert code(may_edit(approval(**changed), person, frozenset(roles), NOW)) == expected
+
+
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize("person", ["eva", "Eva", "\uff45va"])
+def test_who_edited_a_call_counts_for_nothing_in_it_and_may_still_deny_it(person: str) -> None:
+    waiting = approval(**EDITED)
+    assert code(asks(waiting, person, "finance")) == "approver_is_editor"
+    assert code(may_deny(waiting, person, frozenset({"finance"}), NOW)) == "allow"
+    smuggled = replace(waiting, grants=(replace(YES[0], person=person),))
+    assert missing(smuggled) == (FINANCE,)
+    assert code(lifted(hold(), DIGEST, BINDING, (smuggled,), NOW)) == "approval_required"
+    control = replace(smuggled, editor="gus")
+    assert code(lifted(hold(), DIGEST, BINDING, (control,), NOW)) == "allow"
+    assert code(asks(waiting, "ben", "finance")) == "granted"
+
+
+def test_only_the_call_that_was_shown_is_the_one_that_waits() -> None:
+    assert code(was_shown(approval(), DIGEST)) == "allow"
+    assert code(was_shown(approval(), DIGEST[:-1])) == "approval_digest_mismatch"
+
+
+def test_only_a_yes_to_where_a_value_came_from_may_trust_it() -> None:
+    both = grants(asks(approval(FINANCE, REVIEW), "ben", "finance", "operator"))
+    assert code(may_extend(both)) == "allow"
+    assert code(may_extend(grants(asks(approval(FINANCE, REVIEW), "ben", "finance")))) == "trust_role_missing"
+
+
 # -- what a yes lets through
 
 
@@ -360,6 +547,8 @@ MUTANTS: dict[str, Mutant] = {
     "by-who-became-owner": Mutant(changed={"owner": "ben"}),
     "by-who-became-requester": Mutant(changed={"user": "ben"}),
     "by-who-became-the-agent": Mutant(changed={"agent": "ben"}),
+    "by-the-editor": Mutant(changed={"editor": "ben"}),
+    "by-the-editor-in-capitals": Mutant(changed={"editor": "BEN"}),
     "by-nobody-at-all": Mutant(changed={"grants": ()}),
     # time
     "at-expiry": Mutant(now=OPENED + timedelta(hours=1)),
@@ -387,6 +576,8 @@ MUTANTS: dict[str, Mutant] = {
     "a-further-role-now": Mutant(needs=(replace(FINANCE, approvers=("finance", "board")),)),
     "another-kind-now": Mutant(needs=(replace(FINANCE, kind="provenance"),)),
     "typed-now": Mutant(needs=(replace(FINANCE, typed="ord_1042"),)),
+    "apart-now": Mutant(needs=(replace(FINANCE, apart="pay.big"),)),
+    "a-second-role-now": Mutant(needs=(FINANCE, SECURITY)),
     "a-review-too": Mutant(needs=(FINANCE, REVIEW)),
     "a-confirmation-too": Mutant(needs=(FINANCE, CONFIRM)),
     "only-a-review": Mutant(needs=(REVIEW,)),
@@ -479,6 +670,12 @@ def test_what_is_not_an_approval_is_not_read_as_one(spoil: Callable[[Any], Any])
         approval_of_json(spoil(approval_json(approval(PAIR, grants=YES))))
 
 
+def test_an_approval_that_was_written_before_there_were_edits_is_read() -> None:
+    written = approval_json(approval(grants=YES))
+    assert not {"edited", "instead_of", "editor"} & written.keys()
+    assert approval_of_json(written) == approval(grants=YES)
+
+
 names = st.text(max_size=12)
 times = st.datetimes(min_value=datetime(1970, 1, 2), timezones=st.just(UTC))  # noqa: DTZ001 - the strategy adds the zone
 needs_any = st.builds(
@@ -488,6 +685,7 @@ needs_any = st.builds(
     quorum=st.integers(0, 3),
     within_s=st.integers(0, 90_000),
     typed=names,
+    apart=names,
 )
 grants_any = st.builds(
     Grant,
@@ -509,6 +707,9 @@ grants_any = st.builds(
         expires_at=times,
         rationale=names,
         by=names,
+        edited=names,
+        instead_of=names,
+        editor=names,
         entry=st.integers(0, 10**12),
         version=st.integers(1, 99),
     )

@@ -48,17 +48,41 @@ CONDITIONS = [
     'context.user has "on-call" && context.user["on-call"]',
     'if context.user has clearance then context.user.clearance > 2 else context.user.groups.containsAny(["leads"])',
     "!(context.user has department) && context.arguments.amount == 3",
+    'context.user.id == "ana" && context.user.groups.contains("clerks")',
+    'context.agent.level == "A" && context.arguments.amount > 1',
+    "context.agent has confidence && context.agent.confidence >= 80",
+    'context.operation.effect == "write" && context.operation.tier != "critical"',
+    "context.task.untrusted && !context.task.granted",
+    'context.labels has memo && context.labels.memo == "untrusted"',
+    '!(context.labels has to) || ["user", "directory"].contains(context.labels.to)',
+    "context.history.paid_today <= 7",
+    "context.history has paid_to && context.history.paid_to > context.arguments.amount",
+    'context.history.spent.lessThan(decimal("0.0007"))',
+    "context.facts.order.days < 30 && !context.facts.order.refunded",
+    'context.facts.order.customer == "crm-1" && context.facts.order.total.greaterThan(decimal("2.50"))',
 ]  # fmt: skip
 NESTED = [
-    'context.agent == {name: "payer"}',
-    'context.task == {use_case: "general"}',
+    'context.agent == {name: "payer", level: "A"}',
+    'context.task == {use_case: "general", untrusted: true, granted: false}',
+    'context.operation == {effect: "write", tier: "high"} && context.arguments.amount < 9',
+    'context.facts == context.facts && context.facts.order.customer == "crm-1" && context.history.paid_today < 9',
+    '[context.labels].contains(context.labels) && context.labels has to && context.labels.to == "user"',
+    '[context.history].contains(context.history) && context.history.spent.lessThan(decimal("0.0007"))',
     '[context.user].contains(context.user) && context.user.groups.contains("clerks")',
     "context.user == context.user && context.user has clearance && context.user.clearance > 3",
 ]  # fmt: skip
 
 
 def shard(*policies: str) -> CedarShard:
-    shape = OperationShape(operation="pay", tool="bank", input_schema=SCHEMA)
+    shape = OperationShape(
+        operation="pay",
+        tool="bank",
+        input_schema=SCHEMA,
+        history={"paid_today": "Long", "paid_to": "Long", "spent": "decimal"},
+        history_optional=frozenset({"paid_to"}),
+        facts={"order": {"customer": "String", "days": "Long", "refunded": "Bool", "total": "decimal"}},
+        labelled=("memo", "to"),
+    )
     shards, problems = compile_policies("payer", {"p.cedar": "\n".join(policies)}, [shape], USER)
     assert problems == ()
     found = shards["pay"]
@@ -66,13 +90,24 @@ def shard(*policies: str) -> CedarShard:
     return found
 
 
+def exact(text: str) -> JsonObject:
+    return {"__extn": {"fn": "decimal", "arg": text}}
+
+
 def plain(text: str, asked: Question) -> tuple[bool, bool]:
     """Ask Cedar itself with the context as written: whether it permits, and whether a policy erred."""
+    confidence = {} if asked.confidence is None else {"confidence": asked.confidence}
+    history = dict(asked.history)
+    order = asked.facts["order"]
     context = {
-        "agent": {"name": "payer"},
-        "task": {"use_case": "general"},
+        "agent": {"name": "payer", "level": asked.level, **confidence},
+        "task": {"use_case": "general", "untrusted": asked.strangers, "granted": asked.granted},
+        "operation": {"effect": asked.effect, "tier": asked.tier},
         "arguments": asked.arguments,
-        "user": {"groups": list(asked.groups), **dict(asked.attributes)},
+        "user": {"id": asked.user, "groups": list(asked.groups), **dict(asked.attributes)},
+        "labels": dict(asked.labels),
+        "history": {**history, "spent": exact(f"{history['spent'] / 10_000:.4f}")},
+        "facts": {"order": {**order, "total": exact(str(order["total"]))}},
     }
     request = {
         "principal": {"type": "User", "id": asked.user},
@@ -89,8 +124,26 @@ def question(
     user: str = "ana",
     groups: tuple[str, ...] = (),
     attributes: tuple[tuple[str, Attribute], ...] = (),
+    more: JsonObject | None = None,
 ) -> Question:
+    said: JsonObject = {"level": "A", "confidence": None, "effect": "write", "tier": "high"} | (more or {})
+    counts = said.get("history", {"paid_today": 3, "spent": 5})
+    labels = said.get("labels", {"to": "user"})
+    assert isinstance(counts, dict)
+    assert isinstance(labels, dict)
+    order: JsonObject = {"customer": "crm-1", "days": 12, "refunded": False, "total": 2.5}
+    confidence = said["confidence"]
+    assert confidence is None or isinstance(confidence, int)
     return Question(
+        level=str(said["level"]),
+        confidence=confidence,
+        effect=str(said["effect"]),
+        tier=str(said["tier"]),
+        strangers=said.get("strangers", True) is True,
+        granted=said.get("granted", False) is True,
+        labels=tuple((name, str(label)) for name, label in labels.items()),
+        history=tuple((name, count) for name, count in counts.items() if isinstance(count, int)),
+        facts={"order": order | {name: said[name] for name in order if name in said}},
         user=user,
         agent="payer",
         use_case="general",
@@ -126,7 +179,26 @@ attributes_ = st.fixed_dictionaries(
         "on-call": st.booleans(),
     },
 ).map(lambda said: (*sorted(said.items()),))
-questions_ = st.builds(question, arguments_, st.sampled_from(["ana", "tom"]), groups_, attributes_)
+labels_ = st.sampled_from(["user", "directory", "system_of_record", "untrusted", "nowhere"])
+more_ = st.fixed_dictionaries(
+    {
+        "level": st.sampled_from(["A", "B", "C"]),
+        "confidence": st.none() | st.integers(70, 90),
+        "effect": st.sampled_from(["read", "write"]),
+        "tier": st.sampled_from(["high", "critical"]),
+        "strangers": st.booleans(),
+        "granted": st.booleans(),
+        "labels": st.fixed_dictionaries({}, optional={"to": labels_, "memo": labels_}),
+        "history": st.fixed_dictionaries(
+            {"paid_today": st.integers(0, 10), "spent": st.integers(0, 12)}, optional={"paid_to": st.integers(0, 12)}
+        ),
+        "customer": st.sampled_from(["crm-1", "crm-2"]),
+        "days": st.integers(28, 32),
+        "refunded": st.booleans(),
+        "total": st.sampled_from([2.5, 3, 2.4999]),
+    }
+)
+questions_ = st.builds(question, arguments_, st.sampled_from(["ana", "tom"]), groups_, attributes_, more_)
 
 
 @pytest.mark.requirement("R3.2", "R3.7")

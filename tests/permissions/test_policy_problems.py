@@ -66,7 +66,12 @@ TABLE = [
         refund('context.arguments has resaon && context.arguments.resaon == "x"'),
         ["`context.arguments.resaon`", ARGUMENTS, "did you mean `reason`?"],
     ),
-    ("policy_unknown_attribute", 3, refund("context.argments.x == 1"), ["`agent: {name: String}`", "`arguments`?"]),
+    (
+        "policy_unknown_attribute",
+        3,
+        refund("context.argments.x == 1"),
+        ["`task: {granted: Bool, untrusted: Bool, use_case: String}`", "`arguments`?"],
+    ),
     ("policy_unknown_attribute", 3, refund('principal.groups.contains("a")'), ["`User` has no attribute `groups`"]),
     ("policy_unknown_attribute", 3, refund("principal has groups"), ["users and tools have no attributes"]),
     ("policy_unknown_attribute", 3, refund('principal.hasTag("x")'), ["tags"]),

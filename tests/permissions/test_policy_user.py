@@ -100,6 +100,7 @@ def test_a_declared_attribute_is_there_when_the_issuer_said_it(
     assert decided(f"{HEAD} when {{ {condition} }};", (), attributes) == expected
 
 
+NEVER = 'context.arguments.order_id == "never"'
 WRONG: list[tuple[str, Attribute]] = [
     ("department", 7),
     ("department", True),
@@ -116,8 +117,8 @@ WRONG: list[tuple[str, Attribute]] = [
 @pytest.mark.parametrize("form", ["flat", "nested"])
 def test_an_attribute_of_another_type_denies_where_a_policy_reads_it(name: str, value: Attribute, form: str) -> None:
     """Else a `forbid` on equality would not apply."""
-    whole = 'forbid(principal, action, resource) when { context.agent == {name: "nobody"} };'
-    reading = f"{HEAD};\nforbid(principal, action, resource) when {{ context.user has {name} && 1 == 2 }};"
+    whole = 'forbid(principal, action, resource) when { context.agent == {name: "nobody", level: "A"} };'
+    reading = f"{HEAD};\nforbid(principal, action, resource) when {{ context.user has {name} && {NEVER} }};"
     text = reading if form == "flat" else f"{reading}\n{whole}"
     assert decided(text, (), ((name, value),)) == "user_attribute_type"
     assert decided(text, ()) == "allow"
@@ -173,7 +174,7 @@ def test_what_policies_may_name_of_a_user_is_described() -> None:
     assert "clearance" not in describe(REFUND)
 
 
-@pytest.mark.parametrize("attributes", [{"groups": "text"}, {"age": "integer"}])
+@pytest.mark.parametrize("attributes", [{"groups": "text"}, {"id": "text"}, {"age": "integer"}])
 def test_a_shape_of_users_that_no_policy_could_be_typed_by_is_refused(attributes: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="groups"):
         UserShape(attributes)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import stat
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -53,6 +54,7 @@ from remit.adapters.project import (
 from remit.adapters.sqlite import SQLITE_OLDEST
 from remit.adapters.system import SystemClock
 from remit.app._gateway import GATEWAY_FILE
+from remit.app._lists import listed, with_signature
 from remit.app._serving import serving
 from remit.catalogue import (
     DEVELOPMENT_ROLE,
@@ -82,7 +84,7 @@ from remit.core import (
 )
 from remit.identity import read_agent_key
 from remit.pipeline import CredentialUnavailableError, Snapshot
-from remit.surfaces.cli import Checked, Decided, Finding, Locked, Ready, Served, Signed, Trusted, Written
+from remit.surfaces.cli import Checked, Decided, Finding, Listed, Locked, Ready, Served, Signed, Trusted, Written
 
 LISTING_TIMEOUT_S = 5.0  # for one tool server to list its tools
 READY_TIMEOUT_S = 3.0
@@ -92,6 +94,7 @@ MCP_JSON_BYTES_MAX = 1 << 20
 KEY_FILE_BYTES_MAX = 1 << 14
 FREE_BYTES_MIN = 256 << 20  # of disk, below which `remit doctor` warns
 DIGEST_CHARS = 19  # of a digest, for people
+CLASSES_FILE = "organisation/classes.yaml"
 FIRST_TRUST = "var/trust.json"  # of a project that `init` writes
 
 
@@ -216,6 +219,23 @@ class LocalWorkshop:
         wanted = [_described(snapshot, operation) for operation in operations or sorted(snapshot.descriptors)]
         reviewer = _reviewer(root, trust, person, key)
         return tuple(_sign_one(root, snapshot, found, trust, reviewer) for found in wanted)
+
+    def lists(self, root: Path) -> tuple[Listed, ...]:
+        """See `Workshop.lists`."""
+        settings = read_settings(root)
+        sources = _project(root, settings).snapshot.sources
+        trust = sources.get("trust.json")
+        return listed(sources, None if trust is None else read_trust(trust))
+
+    def sign_lists(self, root: Path, names: tuple[str, ...], person: str, key: Path | None) -> tuple[Listed, ...]:
+        """See `Workshop.sign_lists`."""
+        settings = read_settings(root)
+        trust = _trust_root(root, settings)
+        sources = _project(root, settings).snapshot.sources
+        reviewer = _reviewer(root, trust, person, key)
+        return with_signature(
+            sources, names, trust, reviewer.private_key, lambda file, text: _replace(root / file, text)
+        )
 
     def lock(self, root: Path, agent: str) -> tuple[Locked, ...]:
         """See `Workshop.lock`."""
@@ -539,6 +559,8 @@ def _approvers_nobody(snapshot: Snapshot, settings: Settings) -> Iterator[Proble
         elif file.endswith("/agent.yaml"):
             agent = file.split("/")[1]
             asked = {role for (whose, _), flow in snapshot.flows.items() if whose == agent for role in flow.reviewers}
+        elif file == CLASSES_FILE:
+            asked = {role for found in snapshot.classes.values() for role in found.reviewers}
         for role in sorted(set(asked) - held):
             yield Problem(
                 code="approvers_nobody",
@@ -553,7 +575,7 @@ def _approvers(text: str) -> set[str]:
     """Return the roles that a policy file's holds name. Its text was parsed before."""
     policies = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"].values()
     named = [str(policy.get("annotations", {}).get("approvers", "")) for policy in policies]
-    return {role.strip() for names in named for role in names.split(",") if role.strip()}
+    return {role for names in named for role in re.split(r"\s*,\s*|\s+and\s+", names.strip()) if role}
 
 
 def _line_naming(text: str, role: str) -> int:

@@ -128,8 +128,8 @@ class LookUp:
     """A read that says something about what a call is about: `operation`, asked with `arguments`.
 
     `arguments` are by name there the JSON pointer into the call's own arguments. An answer counts for `max_age_s`
-    seconds. `values` are what is taken from its structured result: by name, the JSON pointer and how it is read, `value`
-    (as the read's output schema types it) or `days_since` (a date or date-time, as whole days until now).
+    seconds. `values` are what is taken from its structured result: by name, the JSON pointer and how it is read,
+    `value` (as the read's output schema types it) or `days_since` (a date or date-time, as whole days until now).
     """
 
     operation: str

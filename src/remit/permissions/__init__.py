@@ -39,8 +39,10 @@ from remit.permissions._flow import NO_ORIGINS, Exposed, Flow, Label, Link, Orig
 from remit.permissions._history import ARGUMENTS, PARTIES, Asked, History, Tally, adds, adds_later, tallies
 from remit.permissions._lists import NOBODY, DataClass, Directory, Entitlements, Kind, joined
 from remit.permissions._model import GROUPS, Known, OperationShape, Opinion, Question, Shard, UserShape
+from remit.permissions._origins import labels_of, provenance_suffices
 from remit.permissions._outside import outside_permits
-from remit.permissions._provenance import Memory, provenance_suffices
+from remit.permissions._provenance import Memory
+from remit.permissions._receivers import receivers_may_know
 from remit.permissions._table import ROWS_MAX, Row, Table, decision_table
 from remit.permissions._types import describe
 
@@ -98,6 +100,7 @@ __all__ = [
     "expires_at",
     "facts_are_known",
     "joined",
+    "labels_of",
     "lifted",
     "made_before",
     "may_deny",
@@ -107,6 +110,7 @@ __all__ = [
     "missing",
     "outside_permits",
     "provenance_suffices",
+    "receivers_may_know",
     "requirement_json",
     "rules_of",
     "same_call",

@@ -2,7 +2,7 @@
 
 address_form("Ana@Example.ORG")                   # "Ana@example.org": a mailbox's own name may care (RFC 5321, 2.4)
 address_form("HTTPS://Shop.Example/A")            # "https://shop.example/A" (RFC 3986, section 6.2.2.1)
-host_form("bücher.example")                       # "xn--bcher-kva.example" (RFC 5890): what is looked up, not what is seen
+host_form("bücher.example")                       # "xn--bcher-kva.example" (RFC 5890): what is looked up
 host_of("https://good.example@evil.example/")     # None: who is meant depends on who reads it
 """
 
@@ -95,4 +95,3 @@ def host_of(text: str) -> str | None:
     if mail is None or not _RELAYED.isdisjoint(text) or not text.isprintable():
         return None
     return mail.rpartition("@")[2]
-

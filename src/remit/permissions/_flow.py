@@ -24,10 +24,11 @@ class Flow:
     there accepts the user and every system of record. A source is `user`, `records`, `<operation>`,
     `<operation>/<pointer>` or `directory/<name>`. `links` are the sources that addresses in `content` are accepted
     from. `receivers` are the arguments that name who will get to know the rest of the call; `carries_out` says that
-    somebody will. `classes` are (pointer pattern, data class) of confidential result fields. `labels` are (pointer pattern, label) of result fields, `*` for any one step; the longest
-    that fits a field or stands above it counts, and what none covers is untrusted. `reviewers` are the roles that lift
-    a hold for provenance. `closed` are the top-level arguments whose schema lists every value they can have; `names`
-    are the property names of the whole input schema: any other key in a call is a value that somebody chose.
+    somebody will. `classes` are (pointer pattern, data class) of confidential result fields. `labels` are (pointer
+    pattern, label) of result fields, `*` for any one step; the longest that fits a field or stands above it counts, and
+    what none covers is untrusted. `reviewers` are the roles that lift a hold for provenance. `closed` are the top-level
+    arguments whose schema lists every value they can have; `names` are the property names of the whole input schema:
+    any other key in a call is a value that somebody chose.
     """
 
     consequential: bool

@@ -7,22 +7,26 @@ import re
 from collections.abc import Iterator
 
 # Lengths by country (SWIFT, IBAN Registry).
+_COUNTRIES = (
+    "15:NO 16:BE 18:DK,FI,FK,FO,GL,NL,SD 19:MK,SI 20:AT,BA,EE,KZ,LT,LU,MN,XK 21:CH,HR,LI,LV "
+    "22:BG,BH,CR,DE,GB,GE,IE,ME,RS,VA 23:AE,GI,IL,IQ,OM,SO,TL 24:AD,CZ,ES,MD,PK,RO,SA,SE,SK,TN,VG "
+    "25:LY,PT,ST 26:IS,TR 27:BI,DJ,FR,GR,IT,MC,MR,SM 28:AL,AZ,BY,CY,DO,GT,HN,HU,LB,NI,PL,SV "
+    "29:BR,EG,PS,QA,UA 30:JO,KW,MU,YE 31:MT,SC 32:LC 33:RU"
+)
 _LENGTHS = {
     country: int(length)
-    for length, countries in (
-        entry.split(":")
-        for entry in (
-            "15:NO 16:BE 18:DK,FI,FK,FO,GL,NL,SD 19:MK,SI 20:AT,BA,EE,KZ,LT,LU,MN,XK 21:CH,HR,LI,LV "
-            "22:BG,BH,CR,DE,GB,GE,IE,ME,RS,VA 23:AE,GI,IL,IQ,OM,SO,TL 24:AD,CZ,ES,MD,PK,RO,SA,SE,SK,TN,VG "
-            "25:LY,PT,ST 26:IS,TR 27:BI,DJ,FR,GR,IT,MC,MR,SM 28:AL,AZ,BY,CY,DO,GT,HN,HU,LB,NI,PL,SV "
-            "29:BR,EG,PS,QA,UA 30:JO,KW,MU,YE 31:MT,SC 32:LC 33:RU"
-        ).split()
-    )
+    for length, _, countries in (entry.partition(":") for entry in _COUNTRIES.split())
     for country in countries.split(",")
 }
-_CHECK_DIGITS = re.compile(r"[0-9]{2}")
+# Two digits after two letters, looked for by the digits: there are fewer of them.
+_CHECK_DIGITS = re.compile(r"[0-9]{2}(?:(?<=[A-Za-z]{2}[0-9]{2})|(?<=[A-Za-z]{2}[ .\-][0-9]{2}))")
 _GROUPED = re.compile(r"[A-Za-z]{2}[ .\-]?[0-9]{2}(?:[ .\-]?[0-9A-Za-z]){11,30}", re.ASCII)
 _GROUPING = {ord(char): None for char in " .-/()+"}
+
+
+def may_have_iban(shown: str) -> bool:
+    """Tell quickly, for most texts, that no IBAN is in them."""
+    return _CHECK_DIGITS.search(shown) is not None
 
 
 def iban_in(shown: str) -> Iterator[str]:

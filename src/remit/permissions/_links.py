@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from remit.permissions._addresses import host_form, mail_form, url_of
-from remit.permissions._iban import iban_in
+from remit.permissions._iban import iban_in, may_have_iban
 from remit.permissions._tops import is_top
 from remit.permissions._values import plain
 
@@ -26,7 +26,6 @@ _TRAILING_MAX = 8  # characters after an address that are taken for the sentence
 
 # A quick no for most texts: nothing is an address without one of these.
 _MAYBE = re.compile(r"[.@:\u3002][^\s]")
-_DIGITS = re.compile(r"[0-9]{2}")
 
 # Characters of a host's label: letters, digits, hyphen, underscore, and every one beyond ASCII but for punctuation.
 _L = (
@@ -44,7 +43,28 @@ _ADDRESS = re.compile(
 _IDEOGRAPHIC_DOT = re.compile("(?<=[0-9A-Za-z])[\u3002](?=[0-9A-Za-z])")
 _NUMBERS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 # Endings of files that are top-level domains as well.
-_FILES = frozenset("ai app as bat cab cc data docs md mov pl ps py rs sh so st zip".split())
+_FILES = frozenset(
+    {
+        "ai",
+        "app",
+        "as",
+        "bat",
+        "cab",
+        "cc",
+        "data",
+        "docs",
+        "md",
+        "mov",
+        "pl",
+        "ps",
+        "py",
+        "rs",
+        "sh",
+        "so",
+        "st",
+        "zip",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +92,11 @@ def links_in(text: str) -> list[Address]:
         return found
     # What is given exactly is what stands there exactly, as often as it does.
     there = Counter(one.written for one in _links_in(text))
-    return [_hidden(one) if (there.subtract((one.written,)) or there[one.written] < 0) else one for one in found]
-
-
-def _hidden(one: Address) -> Address:
-    return Address(one.kind, one.written, (), (), "", hidden=True)
+    told: list[Address] = []
+    for one in found:
+        there[one.written] -= 1
+        told.append(one if there[one.written] >= 0 else Address(one.kind, one.written, (), (), hidden=True))
+    return told
 
 
 def _links_in(shown: str) -> list[Address]:
@@ -88,7 +108,7 @@ def _links_in(shown: str) -> list[Address]:
                 found += _in_chunk(chunk)
                 if len(found) >= LINKS_MAX:
                     return [*found[:LINKS_MAX], Address("url", "", (), (), hidden=True)]
-    if _DIGITS.search(shown):
+    if may_have_iban(shown):
         found += (Address("iban", iban, (iban,), (iban,)) for iban in iban_in(shown))
     return found
 
@@ -173,4 +193,3 @@ def _holds_place(labels: list[str]) -> bool:
     """Tell whether a name glued to a text without spaces begins as a place: `example.com` and then Chinese words."""
     start = re.match(r"[0-9a-z-]*", labels[-1])
     return start is not None and is_top(start[0])
-

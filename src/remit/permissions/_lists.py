@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from remit.core import Attribute, parse_utc
+from remit.permissions._addresses import address_form, host_form, host_of
 
 
 class Kind(StrEnum):

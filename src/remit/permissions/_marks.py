@@ -8,10 +8,10 @@ dates and times.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from remit.permissions._iban import joined
-from remit.permissions._links import links_in
+from remit.permissions._links import Address, links_in
 from remit.permissions._values import (
     SEPARATORS_WIDE,
     TEXT_CHARS_MAX,
@@ -33,45 +33,52 @@ _DATE = re.compile(r"\(?[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}(?:[t ][0-9:.+z\
 _CLOCK = re.compile(r"[0-9:.\-]+(?:am|pm|h|z)?")
 
 
-def mark_forms(value: Scalar, *, content: bool) -> Iterator[tuple[Scalar | None, str]]:
+def mark_forms(
+    value: Scalar, *, content: bool, links: Sequence[Address] | None = None
+) -> Iterator[tuple[Scalar | None, str]]:
     """Return each part of `value` that is remembered: as it stands there (None: not as it stands), and its loose form.
 
-    The whole comes first. `content`: it is outgoing text, in which dates say nothing.
+    The whole comes first. `content`: it is outgoing text, in which dates say nothing. `links` are the addresses in it,
+    where they are known.
     """
     whole = loose_form(value)
     if _counts(whole) and not (content and _is_date(str(value).strip())):
         yield value, whole
     if isinstance(value, str):
-        yield from _parts(value)
+        for link in links_in(value) if links is None else links:
+            yield None if link.hidden else link.written, loose_form(link.written)
+        if not value.isascii() or _DIGIT.search(value):
+            yield from _numbered(plain(value[:TEXT_CHARS_MAX]))
 
 
-def _parts(text: str) -> Iterator[tuple[Scalar | None, str]]:
-    for link in links_in(text):
-        yield None if link.hidden else link.written, loose_form(link.written)
-    if not _DIGIT.search(text) and text.isascii():
-        return
-    shown = plain(text[:TEXT_CHARS_MAX])
+def _numbered(shown: str) -> Iterator[tuple[Scalar | None, str]]:
+    """Return the long runs of digits in a text, and the ids: words with a digit."""
     for run in _RUN.finditer(shown):
         if not _DATE.match(run[0]):
             yield run[0], number_form(joined(folded(run[0])))
-    for chunk in dict.fromkeys(shown.split()):
-        if not chunk.isalpha() and _DIGIT.search(chunk):
-            for token in map(trimmed, SEPARATORS_WIDE.split(chunk)):
-                if len(token) >= ID_CHARS_MIN and _DIGIT.search(token) and not _is_date(token):
-                    form = loose_form(token)
-                    if _counts(form):
-                        yield token, form
+    for chunk in _chunks_with_digits(shown):
+        for token in map(trimmed, SEPARATORS_WIDE.split(chunk)):
+            if len(token) >= ID_CHARS_MIN and _DIGIT.search(token) and not _is_date(token):
+                form = loose_form(token)
+                if _counts(form):
+                    yield token, form
+
+
+def _chunks_with_digits(shown: str) -> Iterator[str]:
+    flat = shown if shown.isprintable() else " ".join(shown.split())
+    found = _DIGIT.search(flat)
+    while found is not None:
+        start, end = flat.rfind(" ", 0, found.start()) + 1, flat.find(" ", found.start())
+        yield flat[start:] if end < 0 else flat[start:end]
+        found = None if end < 0 else _DIGIT.search(flat, end)
 
 
 def _counts(form: str) -> bool:
-    if len(form) < TOKEN_CHARS_MIN:
-        return False
-    return len(form) > NUMBER_DIGITS_MIN + 3 or not _is_short_number(form)
-
-
-def _is_short_number(form: str) -> bool:
-    digits = sum(map(str.isdigit, form))
-    return digits < NUMBER_DIGITS_MIN and digits > 0 and not any(map(str.isalpha, form))
+    if len(form) > NUMBER_DIGITS_MIN + 3:
+        return True
+    return len(form) >= TOKEN_CHARS_MIN and not (
+        0 < sum(map(str.isdigit, form)) < NUMBER_DIGITS_MIN and not any(map(str.isalpha, form))
+    )
 
 
 def _is_date(token: str) -> bool:

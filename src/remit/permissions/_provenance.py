@@ -1,37 +1,51 @@
-"""Provenance: what one task has seen, and whether a call's values come from where they may.
+"""Provenance: what one task has seen, and where the values of a call come from.
 
 1. Trust is exact: a value is the user's or a record's only when the very same JSON scalar was seen there.
 2. Distrust is lenient: another case, width or spacing of an untrusted value, or a part of an untrusted text, is found.
 3. No result raises what was in its own call's arguments, and what an untrusted argument chose is untrusted.
 4. What was not seen, or did not fit, is from nowhere, and nowhere is never accepted.
+5. What a call writes that nobody vouches for is marked, for every task, user and agent to come: read back, it is
+   untrusted, whatever its label says.
+6. An address in outgoing text is the user's when the user gave that very address, or the same URL with a query or
+   fragment, which is left out. A host alone that the user named gives nothing below it: data leaves in paths.
 
-    memory = Memory(key)                                     # values are kept as keyed hashes, never as themselves
+    memory = Memory(key, marks)                              # values are kept as keyed hashes, never as themselves
     memory.learn_input(b'{"input":"mail my invoice to ana@example.org"}')
     memory.learn_result("read_inbox", "c_1", inbox_flow, {}, result)
-    sourced = memory.sources({"to": "ana@example.org"}, send_flow)
-    provenance_suffices(send_flow, sourced)                  # Allow()
+    origins = memory.origins({"to": "ana@example.org"}, send_flow, directories={}, classes={}, now=now)
+    provenance_suffices(send_flow, origins)                  # Allow()
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import blake2b
 
-from remit.core import (
-    Allow,
-    Decision,
-    Deny,
-    Hold,
-    JsonObject,
-    Reason,
-    Requirement,
-    read_canonical,
-)
-from remit.permissions._flow import Flow, Label, Source, Sourced
+from remit.core import JsonObject, read_canonical
+from remit.permissions._flow import Exposed, Flow, Label, Link, Origins, Source, Sourced
+from remit.permissions._links import Address, links_in
+from remit.permissions._lists import DataClass, Directory
+from remit.permissions._marks import mark_forms
+from remit.permissions._receivers import classes_read
 from remit.permissions._result import CALL_WORK_MAX, RESULT_VALUES_MAX, Echo, Result
+from remit.permissions._sources import (
+    WRITTEN,
+    Origin,
+    Seen,
+    accepted_directories,
+    accepts,
+    directory_source,
+    listed,
+    source_of,
+)
 from remit.permissions._values import (
     SEPARATORS,
     TEXT_CHARS_MAX,
     TOKEN_CHARS_MIN,
     Leaf,
     Scalar,
+    content_work_of,
     exact_form,
     forms_of_user,
     leaves,
@@ -46,57 +60,77 @@ INPUT_VALUES_MAX = 10_000  # of them, from the user's input: results need room t
 ARGUMENT_VALUES_MAX = 2_000  # values in one call's control arguments that are looked at; the rest is from nowhere
 SOURCES_MAX = 8  # places remembered for one value
 RESULT_WORK_MAX = 1 << 18  # the same of one result: a stranger must not be able to make this gateway slow
-WITHIN_S = 86_400  # how long a hold for provenance waits
+CONTENT_WORK_MAX = 1 << 18  # characters of one call's content that are looked through; a call with more is refused
+CALL_MARKS_MAX = 1_000  # values of unknown origin that one call may write
+FOUND_MAX = 100  # links of one call, and receivers for one data class, that are told one by one
 
 _DIGEST_BYTES = 16
 _KEY_BYTES = range(16, 65)  # blake2b takes no longer one (RFC 7693, section 2.1)
 _ANYONE = ("user", "records")  # what an argument accepts whose sources nobody has named
 _BAD = (Label.UNTRUSTED, Label.NOWHERE)
-_SAID_MAX = 3  # values that a hold's message names
-_SHOWN_CHARS_MAX = 120  # of a pointer in a message
+_LINK = b"\xfe"  # no UTF-8 text begins with it, so the form of an address is never taken for a value
 
-_Origin = tuple[Label, str, str]  # label, operation, call
-_Seen = tuple[_Origin, str]  # where from, and the pointer there
+
+@dataclass(slots=True)
+class _Look:
+    """One look at a call: what it may rely on besides the memory, and what is found on the way."""
+
+    directories: Mapping[str, Directory]
+    now: datetime
+    marks: dict[bytes, None] = field(default_factory=dict)
+    unkept: bool = False
 
 
 class Memory:
     """What one task has seen: keyed hashes of values, each with where it was seen first. Bounded, never the values.
 
-    Not for several threads at once. `key` is 16 to 64 secret bytes.
+    Not for several threads at once. `key` is 16 to 64 secret bytes. `marks` are the hashes, under the same key, of what
+    calls of any task wrote that nobody vouched for: a live set, looked at whenever something is learned or asked.
 
     Raises:
         ValueError: `key` is too short or too long.
     """
 
-    __slots__ = ("_blind", "_distrusted", "_hash", "_trusted")
+    __slots__ = ("_blind", "_distrusted", "_hash", "_marks", "_read", "_trusted")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, marks: AbstractSet[bytes] = frozenset()) -> None:
         if len(key) not in _KEY_BYTES:
             raise ValueError(f"a key of {len(key)} bytes; give 16 to 64")
         self._hash = blake2b(key=key, digest_size=_DIGEST_BYTES)
-        self._trusted: dict[bytes, list[_Seen]] = {}
-        self._distrusted: dict[bytes, _Seen] = {}
+        self._trusted: dict[bytes, list[Seen]] = {}
+        self._distrusted: dict[bytes, Seen] = {}
         # INVARIANT: True from the moment on when untrusted content went by that is not remembered. A value from nowhere
         # may then be an untrusted one, and a record that it chooses is no record.
         self._blind = False
+        self._marks = marks
+        self._read: dict[str, Source] = {}  # by data class: where it was read first
+
+    @property
+    def strangers(self) -> bool:
+        """Whether untrusted content has entered the task, remembered or not."""
+        return self._blind or bool(self._distrusted)
 
     # -- learning
 
     def learn_input(self, body: bytes) -> None:
         """Take in the user's input, canonical JSON `{"input": ...}`: every value in it, and the tokens of its texts.
 
-        A token counts from 4 characters on, and, where it is written as a JSON number, as that number too.
+        A token counts from 4 characters on, and, where it is written as a JSON number, as that number too. So do the
+        addresses in its texts.
         """
         said = read_canonical(body)
         if not isinstance(said, dict):
             return
         room = min(INPUT_VALUES_MAX, self._room())
-        origin: _Origin = (Label.USER, "", "")
+        origin: Origin = (Label.USER, "", "")
         for pointer, value in leaves(said.get("input"), ""):
             for form in forms_of_user(value):
                 if room <= 0:
                     return
                 room -= self._trust(exact_form(form), (origin, pointer))
+            for link in links_in(value[:TEXT_CHARS_MAX]) if isinstance(value, str) else ():
+                for given in link.gives if room > 0 else ():
+                    room -= self._trust(_LINK + given.encode("utf-8", "surrogatepass"), (origin, pointer))
 
     def learn_result(  # noqa: PLR0913, PLR0917 - one answer, with all that says how far to trust it
         self,
@@ -105,29 +139,59 @@ class Memory:
         flow: Flow,
         arguments: JsonObject,
         result: bytes,
-        sourced: tuple[Sourced, ...] | None = None,
+        origins: Origins | None = None,
     ) -> None:
         """Take in what a call answered: `result` is its CallToolResult, canonical.
 
-        `sourced` is what `sources` said of the same arguments when the call was decided; without it that is looked up.
+        `origins` is what `origins` said of the same arguments when the call was decided; without it that is looked up,
+        and a value that only a directory vouches for counts as nobody's.
 
         Values come from `structuredContent`, by pointers relative to it, or, where there is none, from text blocks that
-        are JSON. Everything else, and everything in an error, is untrusted.
+        are JSON. Everything else, everything in an error and everything that is marked is untrusted.
         """
         said = read_canonical(result)
         if not isinstance(said, dict):
             return
+        if flow.classes:
+            self._learn_classes(operation, call, classes_read(said, flow))
         seen = Result(said, flow)
         room = min(RESULT_VALUES_MAX, self._room())
-        if seen.records and not self._chosen_badly(arguments, flow, sourced):
-            room = self._learn_records(seen.records, (Label.RECORD, operation, call), Echo(arguments), room)
+        if seen.records and not self._chosen_badly(arguments, flow, origins):
+            marked, origin = self._marked(seen.records), (Label.RECORD, operation, call)
+            room = self._learn_records(seen.records, origin, Echo(arguments), room)
+            seen.untrusted += marked
         else:
             seen.untrusted += seen.records
             seen.unread |= seen.cut
         self._blind |= seen.unread
         self._learn_untrusted(seen.untrusted, (Label.UNTRUSTED, operation, call), room)
 
-    def _learn_records(self, leaves: "list[Leaf]", origin: _Origin, echo: "Echo", room: int) -> int:
+    def learn_lost(self, operation: str, call: str, flow: Flow) -> None:
+        """Take in that a call answered something that is gone: it may have been untrusted, and of every data class."""
+        self._blind = True
+        self._learn_classes(operation, call, {name: "" for _, name in flow.classes})
+
+    def _learn_classes(self, operation: str, call: str, read: Mapping[str, str]) -> None:
+        for name, pointer in read.items():
+            self._read.setdefault(name, Source(Label.RECORD, operation, call, pointer))
+
+    def _marked(self, records: "list[Leaf]") -> "list[Leaf]":
+        """Take out of `records` what an earlier call wrote that nobody vouched for, and return it."""
+        if not self._marks:
+            return []
+        marked: list[Leaf] = []
+        kept: list[Leaf] = []
+        work = RESULT_WORK_MAX
+        for leaf in records:
+            work -= work_of(leaf[1])
+            (marked if work < 0 or self._is_marked(leaf[1]) else kept).append(leaf)
+        records[:] = kept
+        return marked
+
+    def _is_marked(self, value: Scalar) -> bool:
+        return any(self._digest(_encoded(form)) in self._marks for _, form in mark_forms(value, content=False))
+
+    def _learn_records(self, leaves: "list[Leaf]", origin: Origin, echo: "Echo", room: int) -> int:
         is_echo, trust = echo.has, self._trust
         work = RESULT_WORK_MAX
         for pointer, value in leaves:
@@ -138,7 +202,7 @@ class Memory:
                 room -= trust(value.encode() if type(value) is str else exact_form(value), (origin, pointer))
         return room
 
-    def _learn_untrusted(self, leaves: "list[Leaf]", origin: _Origin, room: int) -> None:
+    def _learn_untrusted(self, leaves: "list[Leaf]", origin: Origin, room: int) -> None:
         work = RESULT_WORK_MAX
         for place, (_, value) in enumerate(leaves):
             work -= work_of(value)
@@ -151,7 +215,7 @@ class Memory:
         for pointer, value in leaves:
             if isinstance(value, str) and len(value) >= TOKEN_CHARS_MIN:
                 self._blind |= len(value) > TEXT_CHARS_MAX
-                for token in loose_tokens(value):
+                for token in _parts_of(value):
                     if room <= 0:
                         self._blind = True
                         return
@@ -160,7 +224,7 @@ class Memory:
     def _room(self) -> int:
         return VALUES_MAX - len(self._trusted) - len(self._distrusted)
 
-    def _trust(self, exact: bytes, seen: _Seen) -> int:
+    def _trust(self, exact: bytes, seen: Seen) -> int:
         """Remember one more place of a value; return how many hashes that took."""
         keyed = self._hash.copy()
         keyed.update(exact)
@@ -179,8 +243,8 @@ class Memory:
             places.append(seen)
         return 0
 
-    def _distrust(self, loose: str, seen: _Seen, room: int) -> int:
-        digest = self._digest(loose.encode("utf-8", "surrogatepass"))
+    def _distrust(self, loose: str, seen: Seen, room: int) -> int:
+        digest = self._digest(_encoded(loose))
         if digest in self._distrusted:
             return 0
         if room <= 0:
@@ -196,60 +260,187 @@ class Memory:
 
     # -- looking up
 
-    def sources(self, arguments: JsonObject, flow: Flow) -> tuple[Sourced, ...]:
-        """Return where each value of each argument that is not content came from, with its JSON pointer.
+    def origins(  # noqa: PLR0913 - one look, with everything that it may rely on
+        self,
+        arguments: JsonObject,
+        flow: Flow,
+        *,
+        directories: Mapping[str, Directory],
+        classes: Mapping[str, DataClass],
+        now: datetime,
+        marks_left: int = CALL_MARKS_MAX,
+    ) -> Origins:
+        """Return where what a call carries came from. `marks_left`: how many more marks there is room for.
 
-        Lists and objects are descended; a key that no schema would name counts as a value too. Booleans and null say
-        nothing and are left out. Values beyond the first 2,000 are from nowhere.
+        `sourced` has each value of each argument that is not content, with its JSON pointer. Lists and objects are
+        descended; a key that no schema would name counts as a value too. Booleans and null say nothing and are left
+        out. Values beyond the first 2,000 are from nowhere. Of a call that is not consequential, `links` and `marks`
+        are not looked for.
         """
-        found: list[Sourced] = []
-        work = CALL_WORK_MAX
+        look = _Look(directories, now)
+        sourced = tuple(self._control(arguments, flow, look))
+        links = tuple(self._content(arguments, flow, look)) if flow.content and flow.consequential else ()
+        goes_out = self._read and (flow.carries_out or flow.receivers)
+        exposed = tuple(self._exposed(arguments, flow, look, classes)) if goes_out else ()
+        marks = tuple(look.marks)
+        left = max(min(marks_left, CALL_MARKS_MAX), 0)
+        return Origins(
+            sourced=sourced,
+            links=links,
+            exposed=exposed,
+            strangers=self.strangers,
+            marks=marks[:left],
+            unkept=look.unkept or len(marks) > left,
+        )
+
+    def _control(self, arguments: JsonObject, flow: Flow, look: _Look) -> Iterator[Sourced]:
+        count, work = 0, CALL_WORK_MAX
         for name, value in arguments.items():
             if name in flow.content:
                 continue
             accepted = flow.sources.get(name, _ANYONE)
+            marks = flow.consequential and name not in flow.closed
             for pointer, leaf in leaves(value, under("", name), names=flow.names):
-                if len(found) == ARGUMENT_VALUES_MAX:
-                    return (*found, Sourced(pointer, Source(Label.NOWHERE), accepted=False))
                 work -= work_of(leaf)
-                found.append(self._sourced(pointer, leaf, accepted, looks=work >= 0))
-        return tuple(found)
+                if count == ARGUMENT_VALUES_MAX or work < 0:
+                    look.unkept |= flow.consequential
+                if count == ARGUMENT_VALUES_MAX:
+                    yield Sourced(pointer, Source(Label.NOWHERE), accepted=False)
+                    return
+                count += 1
+                one = self._sourced(pointer, leaf, accepted, look, looks=work >= 0)
+                if marks and work >= 0 and one.source.label in _BAD:
+                    self._mark(leaf, look)
+                yield one
 
-    def _sourced(self, pointer: str, value: Scalar, accepted: tuple[str, ...], *, looks: bool) -> Sourced:
+    def _sourced(self, pointer: str, value: Scalar, accepted: tuple[str, ...], look: _Look, *, looks: bool) -> Sourced:
         places = self._trusted.get(self._digest(exact_form(value)))
-        if places is None:
-            suspect = self._suspect(value, parts=True) if looks else None
-            return Sourced(pointer, Source(Label.NOWHERE) if suspect is None else _source(suspect), accepted=False)
-        for place in places:
-            if _accepts(accepted, place):
-                return Sourced(pointer, _source(place), accepted=True)
-        return Sourced(pointer, _source(places[0]), accepted=False)
+        for place in places or ():
+            if accepts(accepted, place):
+                return Sourced(pointer, source_of(place), accepted=True)
+        listing = listed(value, accepted_directories(accepted, look.directories), look.now)
+        if listing is not None:
+            return Sourced(pointer, directory_source(listing), accepted=True)
+        if places is not None:
+            return Sourced(pointer, source_of(places[0]), accepted=False)
+        listing = listed(value, iter(look.directories.values()), look.now)
+        if listing is not None:
+            return Sourced(pointer, directory_source(listing), accepted=False)
+        suspect = self._suspect(value, parts=True) if looks else None
+        return Sourced(pointer, Source(Label.NOWHERE) if suspect is None else source_of(suspect), accepted=False)
 
-    def _suspect(self, value: Scalar, *, parts: bool) -> _Seen | None:
+    def _content(self, arguments: JsonObject, flow: Flow, look: _Look) -> Iterator[Link]:
+        """Find the links in content that no accepted source has, and mark what nobody vouches for."""
+        count, told, work = 0, 0, CONTENT_WORK_MAX
+        for name, value in arguments.items():
+            if name not in flow.content or name in flow.closed:
+                continue
+            for pointer, leaf in leaves(value, under("", name), names=flow.names):
+                count += 1
+                work -= content_work_of(leaf)
+                if count > ARGUMENT_VALUES_MAX or work < 0:
+                    look.unkept = True
+                    return
+                links = links_in(leaf) if isinstance(leaf, str) else ()
+                for link in links:
+                    source = self._link_source(link, flow.links, look)
+                    if source is not None and told < FOUND_MAX:
+                        told += 1
+                        yield Link(pointer, link.kind, source)
+                self._mark(leaf, look, links=links)
+
+    def _link_source(self, link: Address, accepted: tuple[str, ...], look: _Look) -> Source | None:
+        """Return where an address in content was seen, or None: in an accepted source."""
+        first: Source | None = None
+        for place in () if link.hidden else self._places_of(link):
+            if accepts(accepted, place):
+                return None
+            first = source_of(place) if first is None else first
+        if not link.hidden and _is_listed(link, accepted_directories(accepted, look.directories), look.now):
+            return None
+        if first is None:
+            suspect = self._suspect(link.written, parts=True)
+            first = Source(Label.NOWHERE) if suspect is None else source_of(suspect)
+        return first
+
+    def _places_of(self, link: Address) -> Iterator[Seen]:
+        yield from self._trusted.get(self._digest(_encoded(link.written)), ())
+        for form in link.asks:
+            yield from self._trusted.get(self._digest(_LINK + _encoded(form)), ())
+
+    def _mark(self, value: Scalar, look: _Look, links: Sequence[Address] | None = None) -> None:
+        """Note the marks of what `value` would write, unless the user, a record or a directory has it.
+
+        `links` are the addresses in it, given when it is content.
+        """
+        if links is not None and self._is_vouched_for(value, look):
+            return
+        for written, form in mark_forms(value, content=links is not None, links=links):
+            if len(look.marks) > CALL_MARKS_MAX:
+                return
+            digest = self._digest(_encoded(form))
+            if digest in self._marks or digest in look.marks:
+                continue
+            if written is None or written is value or not self._is_vouched_for(written, look):
+                look.marks[digest] = None
+
+    def _is_vouched_for(self, value: Scalar, look: _Look) -> bool:
+        if self._is_trusted(value):
+            return True
+        return bool(look.directories) and listed(value, iter(look.directories.values()), look.now) is not None
+
+    def _exposed(
+        self, arguments: JsonObject, flow: Flow, look: _Look, classes: Mapping[str, DataClass]
+    ) -> Iterator[Exposed]:
+        """Find the receivers that may not know what the task has read."""
+        receivers: list[Leaf] = []
+        for name in arguments:
+            if name in flow.receivers:
+                receivers += leaves(arguments[name], under("", name), names=flow.names)
+        for name, read_from in self._read.items():
+            accepted = classes[name].receivers if name in classes else ()
+            told = 0
+            for place, (pointer, value) in enumerate(receivers):
+                known = (
+                    place < ARGUMENT_VALUES_MAX and self._sourced(pointer, value, accepted, look, looks=False).accepted
+                )
+                if not known and told < FOUND_MAX:
+                    told += 1
+                    yield Exposed(name, pointer, read_from)
+            if not receivers and flow.carries_out:
+                yield Exposed(name, "", read_from)
+
+    def _suspect(self, value: Scalar, *, parts: bool) -> Seen | None:
         """Return where an untrusted value was seen that `value` may be, or, with `parts`, may contain."""
-        whole = self._distrusted.get(self._digest(loose_form(value).encode("utf-8", "surrogatepass")))
+        whole = self._distrust_of(loose_form(value))
         if whole is not None or not parts or not isinstance(value, str):
             return whole
         for part in dict.fromkeys(SEPARATORS.split(value[:TEXT_CHARS_MAX])):
             if not self._is_trusted(part):
                 for token in loose_tokens(part):
-                    found = self._distrusted.get(self._digest(token.encode("utf-8", "surrogatepass")))
+                    found = self._distrust_of(token)
                     if found is not None:
                         return found
         return None
 
+    def _distrust_of(self, loose: str) -> Seen | None:
+        digest = self._digest(_encoded(loose))
+        seen = self._distrusted.get(digest)
+        return WRITTEN if seen is None and digest in self._marks else seen
+
     def _is_trusted(self, value: Scalar) -> bool:
         return self._digest(exact_form(value)) in self._trusted
 
-    def _chosen_badly(self, arguments: JsonObject, flow: Flow, sourced: tuple[Sourced, ...] | None) -> bool:
+    def _chosen_badly(self, arguments: JsonObject, flow: Flow, origins: Origins | None) -> bool:
         """Say whether some argument makes the whole result untrusted.
 
         A control argument that neither the user nor a record gave does, if it steers an operation that changes the
         world, which may write it into the record that it returns, or once untrusted content has entered the task: it
         may be a part of that, in whatever form. A content argument does if it is untrusted as it stands.
         """
-        if sourced is not None and flow.consequential:
-            if any(one.source.label in _BAD for one in sourced):
+        listed_at = _listed_at(origins)
+        if origins is not None and flow.consequential:
+            if any(one.source.label in _BAD for one in origins.sourced):
                 return True
             arguments = {name: value for name, value in arguments.items() if name in flow.content}
         looked_at, work = 0, CALL_WORK_MAX
@@ -257,91 +448,44 @@ class Memory:
             taints = self._content_taints if name in flow.content else self._control_taints
             if name in flow.closed and not flow.consequential:
                 continue  # a reviewer has listed every value it can have: choosing one of them is no stranger's word
-            for _, leaf in leaves(value, "", names=flow.names):
+            for pointer, leaf in leaves(value, under("", name), names=flow.names):
                 looked_at += 1
                 work -= work_of(leaf)
-                if looked_at > ARGUMENT_VALUES_MAX or work < 0 or (not self._is_trusted(leaf) and taints(leaf, flow)):
+                if looked_at > ARGUMENT_VALUES_MAX or work < 0:
+                    return True
+                if pointer not in listed_at and not self._is_trusted(leaf) and taints(leaf, flow):
                     return True
         return False
 
     def _control_taints(self, value: Scalar, flow: Flow) -> bool:
         # A value that neither the user nor a record gave may be a stranger's in another form, once one has been heard.
-        del value
-        return flow.consequential or self._blind or bool(self._distrusted)
+        return flow.consequential or self.strangers or self._distrust_of(loose_form(value)) is not None
 
     def _content_taints(self, value: Scalar, _flow: Flow) -> bool:
         # A short one is a page number, say: a reviewer has signed that it may be anything.
         return len(str(value)) >= TOKEN_CHARS_MIN and self._suspect(value, parts=False) is not None
 
 
-# -- the gate
+def _listed_at(origins: Origins | None) -> frozenset[str]:
+    sourced = () if origins is None else origins.sourced
+    return frozenset(one.pointer for one in sourced if one.source.label is Label.DIRECTORY)
 
 
-def provenance_suffices(flow: Flow | None, sourced: tuple[Sourced, ...]) -> Decision:
-    """Say whether every value that steers a consequential call comes from a source its controls accept.
-
-    Deny code: `provenance_unknown` (no controls). Hold codes: `provenance_untrusted`, `provenance_unknown_source`.
-    """
-    if flow is None:
-        message = "nothing says where the values of this operation may come from"
-        return Deny(Reason("provenance_unknown", message, "ask the agent's owner to have its controls reviewed"))
-    refused = [one for one in sourced if not one.accepted]
-    if not flow.consequential or not refused:
-        return Allow()
-    refused.sort(key=lambda one: one.source.label is not Label.UNTRUSTED)  # (stable: the worst first)
-    code = "provenance_untrusted" if refused[0].source.label is Label.UNTRUSTED else "provenance_unknown_source"
-    message = "; ".join(map(_said, refused[:_SAID_MAX]))
-    if len(refused) > _SAID_MAX:
-        message += f"; and {len(refused) - _SAID_MAX} more"
-    fix = "use a value that the user gave or an accepted record holds, or wait for a reviewer"
-    need = Requirement(kind="provenance", approvers=flow.reviewers, quorum=1, within_s=WITHIN_S)
-    return Hold(Reason(code, message, fix), (need,))
+def _parts_of(text: str) -> Iterator[str]:
+    """Return the parts by which an untrusted text is known again: its words, and its addresses however grouped."""
+    yield from loose_tokens(text)
+    for link in links_in(text[:TEXT_CHARS_MAX]):
+        yield loose_form(link.written)
 
 
-def _said(one: Sourced) -> str:
-    where, source = f"`{_shown(one.pointer)}`", one.source
-    result = f"the result of `{source.operation}` (call `{source.call}`), field `{_shown(source.field)}`"
-    match source.label:
-        case Label.UNTRUSTED:
-            return f"{where} was first seen in {result}, which is untrusted"
-        case Label.NOWHERE:
-            return f"{where} was never seen in this task: neither the user nor a record gave it"
-        case Label.USER:
-            return f"{where} was given by the user, which is not a source it accepts"
-        case Label.RECORD:
-            return f"{where} comes from {result}, which is not a source it accepts"
+def _is_listed(link: Address, directories: Iterator[Directory], now: datetime) -> bool:
+    for directory in directories:
+        if (link.host and directory.has_host(link.host, now)) or directory.has(link.written, now):
+            return True
+        if any(directory.has(form, now) for form in link.asks):
+            return True
+    return False
 
 
-def _shown(pointer: str) -> str:
-    """Make a pointer fit to be read: its keys may be a stranger's words."""
-    safe = "".join(char if char.isprintable() and char != "`" else "?" for char in pointer[:_SHOWN_CHARS_MAX])
-    return f"{safe}..." if len(pointer) > _SHOWN_CHARS_MAX else safe
-
-
-# -- what is accepted
-
-
-def _accepts(accepted: tuple[str, ...], seen: _Seen) -> bool:
-    (label, operation, _), pointer = seen
-    if label is Label.USER:
-        return "user" in accepted
-    if "records" in accepted:
-        return True
-    return any(_names(source, operation, pointer) for source in accepted if source != "user")
-
-
-def _names(source: str, operation: str, pointer: str) -> bool:
-    name, slash, pattern = source.partition("/")
-    return name == operation and (not slash or _fits(f"/{pattern}", pointer))
-
-
-def _fits(pattern: str, pointer: str) -> bool:
-    if "*" not in pattern:
-        return pattern == pointer
-    asked, found = pattern.split("/"), pointer.split("/")
-    return len(asked) == len(found) and all(step in ("*", name) for step, name in zip(asked, found, strict=True))
-
-
-def _source(seen: _Seen) -> Source:
-    (label, operation, call), pointer = seen
-    return Source(label, operation, call, pointer)
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

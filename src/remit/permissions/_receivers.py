@@ -91,7 +91,9 @@ def receivers_may_know(origins: Origins, classes: Mapping[str, DataClass]) -> De
     for name in names:
         if name not in classes or not classes[name].reviewers:
             message = f"`{unquoted(name)}` data was read in this task, and nothing says who may let others know it"
-            return Deny(Reason("confidential_unknown_class", message, "name its reviewers in organisation/classes.yaml"))
+            return Deny(
+                Reason("confidential_unknown_class", message, "name its reviewers in organisation/classes.yaml")
+            )
     message = listing([_said(one) for one in origins.exposed], SAID_MAX)
     fix = "name a receiver that the data class accepts, begin a new task, or wait for a reviewer of the class"
     needs = tuple(Requirement("provenance", classes[name].reviewers, 1, WITHIN_S) for name in names)
@@ -99,7 +101,9 @@ def receivers_may_know(origins: Origins, classes: Mapping[str, DataClass]) -> De
 
 
 def _said(one: Exposed) -> str:
-    who = f"`{shown(one.pointer)}` is nobody who" if one.pointer else "the call goes out and does not say to whom; nobody"
+    who = (
+        f"`{shown(one.pointer)}` is nobody who" if one.pointer else "the call goes out and does not say to whom; nobody"
+    )
     source = one.read_from
     read = f"the result of `{source.operation}` (call `{source.call}`), field `{shown(source.field)}`"
     return f"{who} may know `{unquoted(one.data_class)}` data, which this task read in {read}"

@@ -95,15 +95,21 @@ class Scene:
 
     def listed(self, path: Path) -> list[Json]:
         """Return the values that the operation's schema lists for the argument at `path`; empty: it lists none."""
-        if path[0] != "arguments":
-            return []
-        schema: Json = self.shape.input_schema
-        for step in path[1:]:
-            schema = _at(_plain(schema), ("properties", step))
-        found = _plain(schema)
+        found = self._schema(path)
         values = _at(found, ("enum",))
         listed = [*values] if isinstance(values, list) else [_at(found, ("const",))]
         return [value for value in listed if value is not None]
+
+    def limits(self, path: Path) -> list[int | float]:
+        """Return the least and the greatest number that the operation's schema has for the argument at `path`."""
+        found = (_at(self._schema(path), (key,)) for key in ("minimum", "maximum"))
+        return [value for value in found if isinstance(value, int | float) and not isinstance(value, bool)]
+
+    def _schema(self, path: Path) -> Json:
+        schema: Json = self.shape.input_schema if path[0] == "arguments" else None
+        for step in path[1:]:
+            schema = _at(_plain(schema), ("properties", step))
+        return _plain(schema)
 
     def question(self, values: Values) -> Question:
         """Build the question of the plainest call changed by `values`."""

@@ -25,12 +25,14 @@ from remit.permissions._types import NOBODY_SAYS_MORE
 
 BOUNDS_MAX = 64  # of one operation, numbers and texts together
 ROWS_MAX = 2_000  # of one agent
-ASKED_MAX = 6_000  # questions in search of a call that is permitted, for one operation in one use case
+ASKED_MAX = 4_000  # questions in search of calls on which bounds tell, for one operation in one use case
 CALLS_MAX = 8  # permitted calls that a bound is tried on
-TRIES_MAX = 128  # variations of each of them for one bound
+TRIES_MAX = 64  # variations of each of them for one bound, or to get around what forbids a call
+MENDS_MAX = 6  # policies that forbid a call and are got around, one after another
 VALUES_MAX = 12  # of one attribute in the search
 HUNDRED = 100  # minor units in a major one
 
+LARGE = 1_000_000  # for what is compared with another attribute, so that it is no bound by itself
 ANOTHER = "another"
 USE_CASE: Path = ("task", "use_case")
 _NUMBERS = frozenset({"Long", "decimal"})
@@ -44,8 +46,9 @@ Ask = Callable[[Question], Decision]
 class Row:
     """One call that was tried, in which `attribute` is `value` (None where the case is `absent`), and the answer.
 
-    `others` are the attributes that were chosen so that the bound tells. `policies` are those that look at the
-    attribute, `by` those that the answer names.
+    `others` are the other attributes that policies look at, chosen so that the bound tells, and `beside` the names of
+    those of them that a reader should know. `policies` are those that look at the attribute, `by` those that the answer
+    names.
     """
 
     agent: str
@@ -55,6 +58,7 @@ class Row:
     case: str
     value: Json
     others: tuple[tuple[str, Json], ...]
+    beside: tuple[str, ...]
     decision: str
     policies: tuple[str, ...]
     by: tuple[str, ...]
@@ -144,23 +148,53 @@ class _Bench:
     # The search.
 
     def find_calls(self) -> None:
-        """Find calls that the policies permit, some for each permit: of the values that the policies compare with."""
+        """Find calls that the policies permit, one for each permit, of the values that the policies compare with."""
         usual = {path: self.scene.usual(path) for path in self.found.paths() if path not in FIXED}
-        permits = [list(self.found.read[rule.id]) for rule in self.rules if rule.effect == "permit"]
+        permits = [rule for rule in self.rules if rule.effect == "permit"]
+        calls: list[Values] = []
         held: list[Values] = []
-        for paths in (*permits, list(usual)):
-            if (self.calls or held) and paths == list(usual):
-                break  # (all attributes at once are tried only where none of the permits gave a call by itself)
-            for call in islice(self._variations(usual, paths), ASKED_MAX // (len(permits) + 1)):
-                answer = self._answer(call)
-                if isinstance(answer, Allow):
-                    self.calls.append(call)
-                    break
-                if isinstance(answer, Hold) and len(held) < CALLS_MAX:
-                    held.append(call)
-        self.calls = [*self.calls, *held][:CALLS_MAX]
-        self.permitted = bool(self.calls)
-        self.calls = self.calls or [usual]
+        for rule in permits[:CALLS_MAX]:
+            call, answer = self._permitted_by(rule, usual, self.asked + ASKED_MAX // (2 * len(permits)))
+            if isinstance(answer, Allow):
+                calls.append(call)
+            elif isinstance(answer, Hold):
+                held.append(call)
+        self.permitted = bool(calls or held)
+        self.calls = [*calls, *held] or [usual]
+
+    def _permitted_by(self, rule: Rule, usual: Values, asked_max: int) -> tuple[Values, Decision]:
+        """Return a call that `rule` permits, with the answer to it; the last one tried, where none is found."""
+        call, answer = usual, self._answer(usual)
+        for varied in self._variations(usual, list(self.found.read[rule.id])):
+            call, answer = self._mended(varied, frozenset())
+            if not isinstance(answer, Deny) or self.asked > asked_max:
+                break
+        return call, answer
+
+    def _mended(self, call: Values, kept: frozenset[Path]) -> tuple[Values, Decision]:
+        """Change what the policies that forbid `call` look at, except `kept`, until none of them forbids it.
+
+        Return the best that was found with the answer to it, which may still be a denial.
+        """
+        best, answer = call, self._answer(call)
+        for _ in range(MENDS_MAX):
+            against = self._against(answer)
+            paths = [path for rule in against for path in self.found.read[rule.id] if path not in kept]
+            before = best
+            for varied in islice(self._variations(best, list(dict.fromkeys(paths))), TRIES_MAX if against else 0):
+                found = self._answer(varied)
+                if _better(found, answer, len(self._against(found)), len(self._against(answer))):
+                    best, answer = varied, found
+                if isinstance(found, Allow) or self.asked > ASKED_MAX:
+                    return best, answer
+            if best is before:
+                break
+        return best, answer
+
+    def _against(self, answer: Decision) -> list[Rule]:
+        """Return the policies that forbid a call, or hold it, by the answer to it."""
+        said = "" if isinstance(answer, Allow) else answer.reason.message.partition(" by `")[2]
+        return [rule for rule in self.rules if f"`{rule.id}`" in f"`{said}"]
 
     def _variations(self, call: Values, paths: Sequence[Path]) -> Iterator[Values]:
         free = [path for path in paths if path in call]
@@ -184,9 +218,11 @@ class _Bench:
         return _distinct([usual, *tried])[:VALUES_MAX]
 
     def _numbers(self, path: Path, kind: str) -> list[Json]:
-        limits = dict.fromkeys(bound.at(path, {}) for bound in self.found.bounds if path in dict(bound.terms))
-        near = [value + step for value in limits for step in (0, -1, 1)]
-        return [_human(value, kind) for value in (*near, _unit(kind))]
+        """Return numbers at and beside the bounds of `path`, and a large one where it bounds other attributes."""
+        mine = [bound for bound in self.found.bounds if path in dict(bound.terms)]
+        near = [bound.at(path, {}) + step for bound in mine for step in (0, -1, 1)]
+        large = [LARGE * _unit(kind)] if any(len(bound.terms) > 1 for bound in mine) else []
+        return [_human(value, kind) for value in (*large, *near, _unit(kind))]
 
     def _texts(self, path: Path) -> list[str]:
         """Return the texts that policies and the schema name for `path`, and those of what it is compared with."""
@@ -206,30 +242,48 @@ class _Bench:
     # The rows.
 
     def rows(self, path: Path, bound: Bound | None) -> list[Row]:
-        """Try one bound on the first call on which it tells, else on the first call there is."""
+        """Try one bound on a call on which it tells, and also on the plainest one if that goes through all the same."""
         if path == USE_CASE:
             return [self._row(path, _Case("is", self.scene.use_case), self.calls[0])]
-        call = self._telling(path, bound)
-        return [self._row(path, case, call) for case in self._cases(path, bound, call)]
+        calls = [self._telling(path, bound)]
+        if bound is not None and calls[0] != self.calls[0] and self._unbound(path, bound, self.calls[0]):
+            calls.append(self.calls[0])
+        return [self._row(path, case, call) for call in calls for case in self._cases(path, bound, call)]
+
+    def _unbound(self, path: Path, bound: Bound, call: Values) -> bool:
+        """Tell whether `call` goes through on either side of the bound, which a reader should see beside the others."""
+        cases = [case for case in self._cases(path, bound, call) if case.probe]
+        return all(isinstance(self._answer({**call, path: case.value}), Allow) for case in cases)
 
     def _telling(self, path: Path, bound: Bound | None) -> Values:
+        """Return a call in which it matters what stands at `path`; the first one there is, where none is found."""
         rules = [bound.rule] if bound is not None else self.found.readers(path, self.rules)
-        others = [each for rule in rules for each in self.found.read[rule.id] if each != path]
-        for call in self.calls:
-            for varied in (call, *islice(self._variations(call, list(dict.fromkeys(others))), TRIES_MAX)):
-                if self.asked > 2 * ASKED_MAX:
-                    return self.calls[0]
-                probes = [case for case in self._cases(path, bound, varied) if case.probe]
-                answers = {_said(self._answer({**varied, path: case.value})) for case in probes}
-                if len(answers) > 1 and not all(answer.startswith("deny") for answer in answers):
-                    return varied
+        others = list(dict.fromkeys(each for rule in rules for each in self.found.read[rule.id] if each != path))
+        varied = [call for each in self.calls for call in islice(self._variations(each, others), TRIES_MAX)]
+        for call in (*self.calls, *varied):
+            if self._tells(path, bound, call):
+                return call
+        for call in (*self.calls, *varied):
+            for case in self._probes(path, bound, call):
+                mended, _ = self._mended({**call, path: case.value}, frozenset({path}))
+                if self._tells(path, bound, mended):
+                    return mended
         return self.calls[0]
+
+    def _probes(self, path: Path, bound: Bound | None, call: Values) -> list[_Case]:
+        """Return the cases that show whether the bound tells; none once enough was asked."""
+        return [] if self.asked > ASKED_MAX else [case for case in self._cases(path, bound, call) if case.probe]
+
+    def _tells(self, path: Path, bound: Bound | None, call: Values) -> bool:
+        answers = {_said(self._answer({**call, path: case.value})) for case in self._probes(path, bound, call)}
+        return len(answers) > 1 and not all(answer.startswith("deny") for answer in answers)
 
     def _cases(self, path: Path, bound: Bound | None, call: Values) -> list[_Case]:
         kind = self.scene.kind(path)
         if bound is not None:
             others = {each: _whole(call.get(each), self.scene.kind(each)) for each, _ in bound.terms}
             cases = _number_cases(bound.at(path, others), kind, path)
+            cases += [_Case("the schema's", value) for value in self.scene.limits(path)]
         elif kind == "Bool":
             cases = [_Case("yes", value=True, probe=True), _Case("no", value=False, probe=True)]
             cases += [_Case("as text", "true")] if path[0] in _OUTSIDE else []
@@ -273,14 +327,35 @@ class _Bench:
             value=case.value,
             others=tuple((".".join(each), value) for each, value in sorted(call.items()) if each != path),
             decision=_said(answer),
+            beside=tuple(self._beside(path, call)),
             policies=tuple(rule.name for rule in self.found.readers(path, self.rules)),
-            by=self._named(answer),
+            by=tuple(rule.name for rule in self._against(answer)),
         )
 
-    def _named(self, answer: Decision) -> tuple[str, ...]:
-        """Return the policies that `answer` says decided: after ` by `, each in backticks."""
-        said = "" if isinstance(answer, Allow) else f" {answer.reason.message}".partition(" by `")[2]
-        return tuple(rule.name for rule in self.rules if f"`{rule.id}`" in f"`{said}")
+    def _beside(self, path: Path, call: Values) -> Iterator[str]:
+        """Yield what of `call` a reader should know: what is unusual, and arguments that the same policies look at."""
+        together = {each for rule in self.found.readers(path, self.rules) for each in self.found.read[rule.id]}
+        for each, value in sorted(call.items(), key=lambda item: item[0]):
+            argued = each[0] == "arguments" and each in together and value is not None
+            if each != path and (argued or value != self.scene.usual(each)):
+                yield ".".join(each)
+
+
+def _better(found: Decision, than: Decision, against: int, against_before: int) -> bool:
+    """Tell whether one answer is nearer to a permit than another: allowed, held, forbidden by few, not permitted."""
+    return _rank(found, against) < _rank(than, against_before)
+
+
+def _rank(answer: Decision, against: int) -> tuple[int, int]:
+    match answer:
+        case Allow():
+            return 0, 0
+        case Hold():
+            return 1, against
+        case Deny():
+            return (2, against) if against else (3, 0)
+        case _:
+            assert_never(answer)
 
 
 def _number_cases(at: int, kind: str, path: Path) -> list[_Case]:

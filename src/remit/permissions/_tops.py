@@ -3,10 +3,9 @@
 is_top("com")      # True
 """
 
-# IANA's list of top-level domains (data.iana.org/TLD, version 2026051600), those of two letters apart: every two letters may be a
-# country's (ISO 3166-1), and countries come and go.
-_NAMES = frozenset(
-    """
+# The top-level domains of data.iana.org/TLD, version 2026051600, but for those of two letters: every two letters
+# may be a country's (ISO 3166-1), and countries come and go.
+_LISTED = """
 aaa aarp abb abbott abbvie abc able abogado abudhabi academy accenture accountant accountants aco actor ads adult
 aeg aero aetna afl africa agakhan agency aig airbus airforce airtel akdn alibaba alipay allfinanz allstate ally
 alsace alstom amazon americanexpress americanfamily amex amfam amica amsterdam analytics android anquan anz aol
@@ -85,8 +84,8 @@ xn--tiq49xqyj xn--unup4y xn--vermgensberater-ctb xn--vermgensberatung-pwb xn--vh
 xn--w4rs40l xn--wgbh1c xn--wgbl6a xn--xhq521b xn--xkc2al3hye2a xn--xkc2dl3a5ee0h xn--y9a3aq xn--yfro4i67o
 xn--ygbi2ammx xn--zfr164b xxx xyz yachts yahoo yamaxun yandex yodobashi yoga yokohama you youtube yun zappos zara
 zero zip zone zuerich
-""".split()
-)
+"""
+_NAMES = frozenset(_LISTED.split())
 _IN_OWN_LETTERS = frozenset(name[4:].encode().decode("punycode") for name in _NAMES if name.startswith("xn--"))
 
 

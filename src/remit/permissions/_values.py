@@ -64,6 +64,15 @@ def work_of(value: Scalar) -> int:
     return len(value) if value.isascii() else len(value) * FOLDS_TO_MAX
 
 
+def content_work_of(value: Scalar) -> int:
+    """Return how much there is to look through in a value: few characters become more than six (NFKC)."""
+    if not isinstance(value, str):
+        return 1
+    if value.isascii():
+        return len(value)
+    return len(value) * (FOLDS_TO_MAX if "\ufdfa" in value or "\ufdfb" in value else 6)
+
+
 def exact_form(value: Scalar) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass")
@@ -117,11 +126,14 @@ def plain(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    if not (text.isascii() and text.isprintable()):
-        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold())
-    elif " " not in text:
-        return text.lower()  # (the shortest way for what there is most of: in ASCII, lower is folded)
-    return " ".join(text.casefold().split())
+    if text.isascii():
+        text = text.lower()  # (in ASCII, lower is folded)
+        if " " not in text and text.isprintable():
+            return text
+        if text.isprintable() or text.replace("\n", " ").isprintable():
+            return " ".join(text.split()) if "  " in text or "\n" in text else text.strip(" ")
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold())
+    return " ".join(text.split())
 
 
 def number_form(text: str) -> str:

@@ -19,7 +19,7 @@ arrives. `effects` counts what the tool did: everything that arrived and was not
 
 *The desk.* `desk_sources`, `desk_snapshot`, `desk_task`, `desk_delegation`, `desk_call` build one small project and
 calls on it: `look` is permitted; `pay` up to 100, and held from 50; `wipe` is listed and forbidden; `spare` is in the
-catalogue and in no use case. `Desk` is a whole gateway on all of these. `seeded` gives repeatable random bytes.
+catalogue and in no use case. `reviewed` signs and pins any project's files. `Desk` is a whole gateway on all of these. `seeded` gives repeatable random bytes.
 
     desk = Desk()
     desk.upstream.script("look", DONE)
@@ -32,6 +32,7 @@ from remit.testing._clock import NOON, ManualClock, seeded
 from remit.testing._credentials import PlainCredentials
 from remit.testing._desk import POLICY, Desk, desk_call, desk_delegation, desk_snapshot, desk_sources, desk_task
 from remit.testing._failing import FailingStore
+from remit.testing._review import reviewed, reviewer_key
 from remit.testing._store import MemoryStore
 from remit.testing._upstream import DONE, Hang, Received, UpstreamSimulator
 
@@ -52,5 +53,7 @@ __all__ = [
     "desk_snapshot",
     "desk_sources",
     "desk_task",
+    "reviewed",
+    "reviewer_key",
     "seeded",
 ]

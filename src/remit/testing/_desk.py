@@ -5,16 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-from remit.adapters.project import compile_snapshot, lock_text, served_text
+from remit.adapters.project import compile_snapshot, served_text
 from remit.adapters.system import Bell, CallsUnderway
-from remit.catalogue import Signer, TrustRoot, public_key_of, sign_parts, trust_json
 from remit.core import Delegation, JsonObject, Task, ToolCall, Trace, canonical_bytes, parse_strict
 from remit.pipeline import ApprovalDesk, ControlDesk, FactSource, Gateway, Ledger, Live, Snapshot
 from remit.testing._clock import NOON, ManualClock, seeded
 from remit.testing._credentials import PlainCredentials
+from remit.testing._review import review_of_files
 from remit.testing._store import MemoryStore
 from remit.testing._upstream import UpstreamSimulator
 
@@ -76,10 +73,6 @@ _CATALOGUE = "tool: desk\nurl: http://127.0.0.1:9/mcp\nauthor: ana\noperations:\
 )
 
 
-# Keys that everybody can read, for a stand-in that nobody trusts: each is one byte, repeated.
-_REVIEWERS = {"sue": ("security", b"\x01" * 32), "eli": ("engineering", b"\x02" * 32)}
-
-
 def desk_sources(policy: str = POLICY) -> Mapping[str, bytes]:
     """Return the desk's files, with `policy` in place of its own: reviewed by sue and eli, deployed and pinned."""
     return {**_written(policy), **_reviewed()}
@@ -104,25 +97,7 @@ def _written(policy: str) -> Mapping[str, bytes]:
 @cache
 def _reviewed() -> Mapping[str, bytes]:
     """Return what the review of the desk's operations leaves behind; no policy has a part in it."""
-    descriptors = compile_snapshot(_written(POLICY)).descriptors
-    keys = {name: _pem(seed) for name, (_, seed) in _REVIEWERS.items()}
-    signers = {name: Signer(frozenset({role}), (public_key_of(keys[name]),)) for name, (role, _) in _REVIEWERS.items()}
-    thresholds = {role: 1 for role, _ in _REVIEWERS.values()}
-    files = {
-        "trust.json": trust_json(TrustRoot(version=1, persons=signers, thresholds=thresholds)),
-        "agents/clerk/tools.lock": lock_text(descriptors, descriptors).encode(),
-    }
-    for operation, descriptor in descriptors.items():
-        signed: bytes | None = None
-        for key in keys.values():
-            signed = sign_parts(descriptor, signed, key)
-        files[f"catalogue/signatures/{operation}.dsse.json"] = signed or b""
-    return files
-
-
-def _pem(seed: bytes) -> bytes:
-    key = Ed25519PrivateKey.from_private_bytes(seed)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return review_of_files(_written(POLICY))
 
 
 def desk_task(task: str = "t_desk", *, expires_at: datetime = NOON + LIFE) -> Task:
@@ -152,6 +127,8 @@ def desk_call(
 class Desk:
     """A whole gateway on stand-ins, with `desk_task` open. `faults` is what the gateway reported to its operator.
 
+    `project` is another project's compiled files, for the desk's own agent `clerk`, in place of `policy`.
+
     `ledger` stands before `store`, and `facts` in place of `live`, where a test wants them to misbehave; `given` is
     the user's input to the task; `kind` is the gateway to build, so that a control can play one that lacks a guard.
     """
@@ -163,6 +140,7 @@ class Desk:
         ledger: Ledger | None = None,
         facts: FactSource | None = None,
         policy: str = POLICY,
+        project: Snapshot | None = None,
         observe: bool = False,
         given: bytes = b'{"input":null}',
         hold_wait_s: float = 0.0,
@@ -174,11 +152,12 @@ class Desk:
         self.bell = Bell()
         self.live = Live(
             self.clock,
-            desk_snapshot(policy),
+            desk_snapshot(policy) if project is None else project,
             {},
             tenant="desk",
             memory_key=bytes(range(32)),
             entries_of=self.store.entries_of,
+            tallies_of=self.store.tallies,
         )
         self.live.admit(desk_task(), given)
         self.approvals = ApprovalDesk(live=self.live, store=self.store, clock=self.clock, bell=self.bell)

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from remit.adapters.postgres import PostgresStore, _connections, _store
-from remit.core import Authority, RemitError, Reserve, StoreUnavailableError, canonical_bytes
+from remit.core import Add, Authority, Mark, RemitError, Reserve, StoreUnavailableError, canonical_bytes
 from remit.pipeline import RELEASE, Committed, Conflict, Full, OpenCall
 from remit.records import Draft, leaf_hash, root_of
 from remit.testing import NOON, desk_task
@@ -125,6 +125,37 @@ def test_two_nodes_agree_on_what_is_under_way(run: Run, new_schema: NewSchema) -
     run(scenario())
 
 
+@pytest.mark.requirement("R3.4")
+def test_two_nodes_agree_on_what_was_done_before(run: Run, new_schema: NewSchema) -> None:
+    async def scenario() -> None:
+        async with nodes(await new_schema()) as (one, other):
+            for stores in ((one, other), (other, one)):
+                seen = (await stores[1].tallies(("#k",))).get("#k", 0)
+                adds = (Add("#k", 5, seen, None), Mark((b"m",)))
+                assert isinstance(await stores[0].begin(draft("intent", f"c_{seen}"), (), adds), Committed)
+                assert await stores[1].begin(draft("intent", "late"), (), adds) == Conflict("#k")
+            assert await one.tallies(("#k",)) == await other.tallies(("#k",)) == {"#k": 10}
+            assert (await other.state(NOON)).marks == {b"m"}
+            await other.finish(draft("outcome", "c_0"), void=True)
+            assert await one.tallies(("#k",)) == {"#k": 5}, "what one began the other gives back"
+
+    run(scenario())
+
+
+def test_tallies_are_told_while_the_log_is_held(run: Run, new_schema: NewSchema) -> None:
+    async def scenario() -> None:
+        dsn = await new_schema()
+        async with opened(dsn) as store:
+            await store.begin(draft("intent", "c_1"), (), (Add("#k", 5, 0, None),))
+            async with log_held(dsn) as waiting:
+                later = asyncio.ensure_future(store.begin(draft("intent", "c_2"), (), (Add("#k", 1, 5, None),)))
+                await waiting()
+                assert await store.tallies(("#k",)) == {"#k": 5}
+            assert isinstance(await later, Committed)
+
+    run(scenario())
+
+
 @pytest.mark.requirement("R5.1")
 def test_two_nodes_write_one_log_without_a_gap(run: Run, new_schema: NewSchema) -> None:
     async def scenario() -> None:
@@ -187,6 +218,23 @@ def test_counters_of_windows_long_over_are_dropped_when_a_new_window_begins(run:
                 await store.begin(draft("intent", f"c_{day}"), (), (need,))
             kept = await connection.fetch("SELECT key FROM counters ORDER BY key")
             assert [key for (key,) in kept] == ["day 2", "day 3", "day 4"]
+
+    run(scenario())
+
+
+def test_tallies_survive_a_restart_those_for_ever_also_the_end_of_every_window(run: Run, new_schema: NewSchema) -> None:
+    async def scenario() -> None:
+        dsn = await new_schema()
+        async with opened(dsn) as store:
+            await store.begin(draft("intent", "ever"), (), (Add("#ever", 7, 0, None), Mark((b"m",))))
+            for day in range(5):
+                need = Add(f"#day/{day}", 1, 0, MIDNIGHT + timedelta(days=day))
+                await store.begin(draft("intent", f"c_{day}"), (), (need,))
+        async with opened(dsn) as store:
+            assert await store.sweep(lost) == 6
+            days = {f"#day/{day}": 1 for day in (2, 3, 4)}
+            assert await store.tallies(("#ever", *(f"#day/{day}" for day in range(5)))) == {"#ever": 7, **days}
+            assert (await store.state(NOON)).marks == {b"m"}
 
     run(scenario())
 

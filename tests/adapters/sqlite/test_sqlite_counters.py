@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from remit.adapters.sqlite import SqliteStore, _writer
-from remit.core import Consume, Obligation, Requirement, Reserve, StoreUnavailableError, canonical_bytes
+from remit.core import Add, Consume, Mark, Obligation, Requirement, Reserve, StoreUnavailableError, canonical_bytes
 from remit.permissions import Approval, State
 from remit.pipeline import Committed, Conflict, Full, OpenCall
 from remit.records import Draft, Payload
@@ -215,6 +215,133 @@ def test_counters_of_windows_long_over_are_dropped_and_of_those_just_over_are_ke
             await begin(store, "c_4", ending(9))
             assert list(store._writer._kept.counters) == ["until 9"]
         assert ask(path, "SELECT key FROM counters") == [("until 9",)]
+
+    run(scenario())
+
+
+# --- what was done before ---------------------------------------------------------------------------------------------
+
+
+def day(number: float, seen: int = 0, by: int = 1) -> Add:
+    return Add(f"#day/{number}", by, seen, MIDNIGHT + timedelta(days=number))
+
+
+EVER = Add("#ever/1f@", 400, 0, None)
+
+
+def test_tallies_and_marks_survive_a_restart_and_a_lost_call_is_not_given_back(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            await begin(store, "c_1", EVER, day(0), Mark((b"m" * 32,)))
+        for _ in range(2):
+            async with opened(path) as store:
+                await store.sweep(lost)
+                assert await store.tallies((EVER.key, "#day/0")) == {EVER.key: 400, "#day/0": 1}
+                assert (await store.state(NOON)).marks == {b"m" * 32}
+                assert await begin(store, "c_2", EVER) == Conflict(EVER.key)
+
+    run(scenario())
+
+
+def test_a_batch_that_fails_adds_and_marks_nothing(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            connection = store._writer._connection
+            connection.pragma("max_page_count", connection.pragma("page_count"))
+            begins = (begin(store, f"c_{number}", EVER, Mark((b"m",)), body=LARGE) for number in range(4))
+            answers = await asyncio.gather(*begins, return_exceptions=True)
+            assert all(isinstance(answer, StoreUnavailableError) for answer in answers)
+            connection.pragma("max_page_count", 1_000_000)
+            assert (await store.tallies((EVER.key,)), (await store.state(NOON)).marks) == ({}, frozenset())
+            assert isinstance(await begin(store, "c_4", EVER, body=LARGE), Committed), "the control"
+
+    run(scenario())
+
+
+def test_what_a_commit_reported_as_failed_has_added_can_be_given_back(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            liar = LyingConnection(store._writer._connection)
+            store._writer._connection = liar  # type: ignore[assignment]  # the same connection, but it lies
+            with pytest.raises(StoreUnavailableError):
+                await begin(store, "c_1", EVER)
+            liar.lies = False
+            assert await store.tallies((EVER.key,)) == {EVER.key: 400}
+            assert await begin(store, "c_2", EVER) == Conflict(EVER.key)
+            await finish(store, "c_1", void=True)
+            assert await store.tallies((EVER.key,)) == {}
+
+    run(scenario())
+
+
+def test_tallies_of_windows_long_over_are_dropped_a_few_at_a_time_and_those_for_ever_are_kept(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            await begin(store, "c_1", EVER, *(day(number / 10) for number in range(10)))
+            await begin(store, "c_0", day(2.5, by=0))
+            assert ask(path, "SELECT count(*) FROM tallies") == [(11,)], "the control: nothing was counted"
+            await begin(store, "c_2", day(2.5))
+            assert ask(path, "SELECT count(*) FROM tallies") == [(10,)], "two of twelve are gone"
+            assert await begin(store, "c_3", day(0.9)) == Conflict("#day/0.9"), "a clock that is set back finds it"
+            for number in range(9):
+                await begin(store, f"d_{number}", day(2.5, number + 1))
+            assert {key for (key,) in ask(path, "SELECT key FROM tallies")} == {
+                EVER.key,
+                *(f"#day/{number / 10}" for number in range(5, 10)),
+                "#day/2.5",
+            }
+            await begin(store, "c_4", *(Add(f"#late/{at}", 1, 0, MIDNIGHT + timedelta(days=9_999)) for at in range(4)))
+            assert ask(path, "SELECT count(*) FROM tallies WHERE key LIKE '#day%'") == [(0,)]
+            assert await store.tallies((EVER.key,)) == {EVER.key: 400}
+            await finish(store, "c_1", void=True)
+            assert ask(path, "SELECT count(*) FROM tallies WHERE key LIKE '#day%' AND used > 0") == [(0,)]
+        [(_, _, _, plan)] = ask(path, "EXPLAIN QUERY PLAN SELECT key FROM tallies WHERE resets < '2' ORDER BY resets")
+        assert "tallies_by_end" in plan, "an index finds them"
+
+    run(scenario())
+
+
+def test_tallies_are_told_while_the_writer_and_the_other_reader_are_busy(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            await begin(store, "c_1", EVER)
+            release = threading.Event()
+            held_up = store._reading.submit(release.wait, 30)
+            async with in_one_batch(store) as statements:
+                later = asyncio.ensure_future(begin(store, "c_2", Add(EVER.key, 1, 400, None)))
+                assert await store.tallies((EVER.key,)) == {EVER.key: 400}
+                assert not later.done()
+            assert isinstance(await later, Committed)
+            assert await store.tallies((EVER.key,)) == {EVER.key: 401}
+            release.set()
+            assert held_up.result(30)
+            assert sum("INTO tallies" in statement for statement in statements) == 1
+
+    run(scenario())
+
+
+def test_however_many_calls_a_batch_has_its_tallies_and_marks_are_a_statement_each(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            async with in_one_batch(store) as statements:
+                begins = [begin(store, f"c_{n}", day(0, n), Add(EVER.key, 1, n, None), Mark((b"m",))) for n in range(8)]
+                waiting = [asyncio.ensure_future(write) for write in (*begins, finish(store, "c_7", void=True))]
+            assert all([isinstance(await write, Committed) for write in waiting])
+            assert sum("INTO tallies" in statement for statement in statements) == 1
+            assert sum("INTO marks" in statement for statement in statements) == 1
+            assert sum("SELECT used FROM tallies" in statement for statement in statements) == 2, "each is read once"
+            assert await store.tallies((EVER.key, "#day/0")) == {EVER.key: 7, "#day/0": 7}
+
+    run(scenario())
+
+
+def test_a_call_that_neither_adds_nor_marks_costs_no_statement_for_them(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as store:
+            async with in_one_batch(store) as statements:
+                waiting = [asyncio.ensure_future(begin(store, "c_1", AT_ONCE, A_DAY))]
+            await waiting[0]
+            assert not any("tallies" in statement or "marks" in statement for statement in statements)
 
     run(scenario())
 

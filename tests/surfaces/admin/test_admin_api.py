@@ -18,6 +18,7 @@ FOR_WHO_MAY_DECIDE = {  # everybody is heard, and told of nothing that is not th
     ("GET", "/v1/approvals/x_1"): 404,
     ("POST", "/v1/approvals/x_1/approve"): 422,
     ("POST", "/v1/approvals/x_1/deny"): 422,
+    ("POST", "/v1/approvals/x_1/edit"): 422,
 }
 
 

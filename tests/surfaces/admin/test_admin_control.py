@@ -28,6 +28,7 @@ FOR_ANYBODY_KNOWN = {
     ("GET", "/v1/approvals/x_1"),
     ("POST", "/v1/approvals/x_1/approve"),
     ("POST", "/v1/approvals/x_1/deny"),
+    ("POST", "/v1/approvals/x_1/edit"),
 }
 OPERATORS = {
     ("GET", "/v1/agents/x_1"),
@@ -46,6 +47,8 @@ OPERATORS = {
     ("GET", "/v1/tools"),
     ("POST", "/v1/tools/check"),
     ("POST", "/v1/tools/x_1/release"),
+    ("GET", "/v1/directories"),
+    ("POST", "/v1/directories/x_1/remove"),
     ("GET", "/v1/releases"),
     ("POST", "/v1/releases"),
     ("POST", "/v1/releases/rollback"),
@@ -85,10 +88,13 @@ def body_of(route: tuple[str, str]) -> Json:
     """Return a body in the form of the route, so that nothing but the asking person can be what is refused."""
     bodies: dict[str, Json] = {
         "approve": {"digest": OTHER_DIGEST},
+        "edit": {"digest": OTHER_DIGEST, "arguments": {}, "why": "because"},
         "rollback": {"to": ""},
         "keys": {"jwk": {}},
         "remove": {"kid": "k"},
     }
+    if "/directories/" in route[1]:
+        return {"value": "v", "why": "because"}
     if "/keys/revoke" in route[1]:
         return {"kid": "k", "why": "because"}
     if "/users/" in route[1]:

@@ -33,6 +33,7 @@ from remit.adapters.project._settings import (
     UpstreamSettings,
     read_settings,
 )
+from remit.adapters.project._signed_lists import SignedList, signed_lists
 from remit.adapters.project._sources import FILES_MAX, read_sources
 from remit.adapters.project._unmatched import bundles_missing, unmatched
 from remit.adapters.project._write import write_project
@@ -55,6 +56,7 @@ __all__ = [
     "Listen",
     "RecordsSettings",
     "Settings",
+    "SignedList",
     "StoreSettings",
     "TaskSettings",
     "Tls",
@@ -75,6 +77,7 @@ __all__ = [
     "schema_for",
     "served_text",
     "servers_of",
+    "signed_lists",
     "unmatched",
     "write_project",
 ]

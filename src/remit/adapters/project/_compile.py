@@ -2,65 +2,73 @@
 
 Pure: the same files give the same snapshot and digest, wherever and whenever they are compiled.
 
-1. Each file alone: YAML, shape, text that a reviewer can see.
-2. The catalogue: addresses and commands, schemas, controls, no name twice.
-3. Charters and manifests: the folder's name, operations that exist, and nobody who would be two agents.
-4. Policies, once the catalogue and what is declared of users are sound: they are typed by them, so a broken one would
-   only echo its problems.
-5. Reviews: signatures are checked once, here. One that does not hold is no problem of the project: it loads, and every
-   call of the operation is denied. A file that is no file of signatures is a problem.
+1. Each file alone: YAML, shape, text that a reviewer can see (`_read`).
+2. The catalogue: addresses and commands, schemas, controls, look-ups, no name twice.
+3. The organisation's counters, directories, data classes and entitlements: what they speak of is there.
+4. Charters and manifests: the folder's name, operations that exist, and nobody who would be two agents.
+5. Policies, once the catalogue and what else they are typed by are sound: they would only echo its problems.
+6. Reviews and lists: signatures are checked once, here. One that does not hold is no problem of the project: it loads,
+   and every call of the operation is denied, or the list counts for nothing. A file that is no file of signatures is.
 
     checked = check_project(read_sources(Path("project"), trust=Path("project/var/trust.json")))
     checked.snapshot.digest, checked.warnings
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeVar
 
 from remit.adapters.project._commands import command_wrong
-from remit.adapters.project._controls import caps_of, controls_of, flow_of, wrong_controls
+from remit.adapters.project._controls import DIRECTORY, caps_of, controls_of, flow_of, shape_of, wrong_controls
 from remit.adapters.project._credentials import credential_of, wrong_credential
+from remit.adapters.project._directories import classes_of, directory_of, wrong_classes, wrong_directory
+from remit.adapters.project._entitlements import entitlements_of, wrong_entitlements
+from remit.adapters.project._histories import histories_of, told, uncounted, wrong_histories
 from remit.adapters.project._identity import registration_of, wrong_identities
-from remit.adapters.project._mistakes import attribute_reserved, nearest, role_reserved, shape, shape_each
-from remit.adapters.project._models import AgentFile, CatalogueFile, LockEntry, OperationEntry, UsersFile
-from remit.adapters.project._review import read_served
-from remit.adapters.project._sources import role_of
+from remit.adapters.project._lookups import look_up_cycle, wrong_look_ups
+from remit.adapters.project._mistakes import nearest, role_reserved
+from remit.adapters.project._models import AgentFile, CatalogueFile, OperationEntry
+from remit.adapters.project._read import Files
+from remit.adapters.project._sources import lists_in, role_of
 from remit.adapters.project._urls import url_wrong
-from remit.adapters.project._warnings import bearer_allowed, listed, never_permitted, not_deployed, not_reviewed
-from remit.adapters.project._yaml import Document, Path, read_yaml
+from remit.adapters.project._warnings import (
+    bearer_allowed,
+    listed,
+    never_permitted,
+    not_deployed,
+    not_reviewed,
+    not_signed,
+)
+from remit.adapters.project._yaml import Document, Path
 from remit.catalogue import (
     Descriptor,
-    Pin,
     Review,
     SchemaCheck,
     Tool,
-    TrustRoot,
     compile_check,
-    read_trust,
+    review_list,
     review_of,
     schema_problems,
     sealed,
     served_digest,
-    unsafe_text,
 )
 from remit.charter import Charter, UseCase
-from remit.core import (
-    REQUESTER,
-    InputRefusedError,
-    Json,
-    JsonObject,
-    Problem,
-    ProjectInvalidError,
-    canonical_bytes,
-)
+from remit.core import REQUESTER, InputRefusedError, JsonObject, Problem, ProjectInvalidError, canonical_bytes
 from remit.identity import Registration
-from remit.permissions import GROUPS, OperationShape, Shard, UserShape, compile_policies
+from remit.permissions import (
+    NOBODY,
+    Entitlements,
+    History,
+    Known,
+    OperationShape,
+    Shard,
+    UserShape,
+    compile_policies,
+)
 from remit.pipeline import Snapshot
 
-M = TypeVar("M", AgentFile, CatalogueFile, UsersFile)
+_RENAME_FIX = "rename it after what it belongs to, or remove it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +102,13 @@ def check_project(sources: Mapping[str, bytes]) -> Checked:
     project = _Project(sources)
     project.read_files()
     project.check_catalogue()
+    project.check_organisation()
     project.check_charters()
     if not project.catalogue_is_broken:
-        if project.users is not None:
+        if project.users is not None and not project.vocabulary_is_broken:
             project.compile_policies(project.users)
         project.check_reviews()
+    project.check_lists()
     if project.problems:
         raise ProjectInvalidError(_sorted(project.problems))
     project.warn()
@@ -115,6 +125,9 @@ def digest_of_sources(sources: Mapping[str, bytes]) -> str:
 class _Project(Files):
     """A project being compiled. Each step adds what it could make and every problem it met. Used once."""
 
+    entries: dict[str, tuple[Document, OperationEntry]] = field(default_factory=dict)  # by operation
+    counters: tuple[History, ...] = ()
+    list_reviews: dict[str, Review] = field(default_factory=dict)  # by the list's path
     places: dict[str, tuple[str, int]] = field(default_factory=dict)  # by operation: file and line
     tools: dict[str, Tool] = field(default_factory=dict)
     descriptors: dict[str, Descriptor] = field(default_factory=dict)
@@ -124,7 +137,6 @@ class _Project(Files):
     shapes: dict[str, OperationShape] = field(default_factory=dict)  # by operation
     reviews: dict[str, Review] = field(default_factory=dict)
     registrations: dict[str, Registration] = field(default_factory=dict)
-    manifests: dict[str, Mapping[str, Pin]] = field(default_factory=dict)
 
     def check_catalogue(self) -> None:
         """Step 2: addresses, schemas, no name twice."""
@@ -139,7 +151,53 @@ class _Project(Files):
                 self._once("operation", name, document, ("operations", name), places)
                 self._check_operation(document, tool, name, entry, found.author or "")
         self._check_kept()
+        self._check_look_ups()
         self.catalogue_is_broken |= len(self.problems) > before
+
+    def _check_look_ups(self) -> None:
+        """What is read before a call is decided can be read, and nothing is read for ever."""
+        for name, (document, entry) in self.entries.items():
+            for inner, code, message, fix in wrong_look_ups(entry, self._entries(), self.operations_named):
+                self._at(document, ("operations", name, *inner), code, f"`{name}`: {message}", fix)
+        cycle = look_up_cycle(self._entries())
+        if cycle:
+            document, _ = self.entries[cycle[0]]
+            message = f"operations that are looked up for themselves: {' > '.join(f'`{name}`' for name in cycle)}"
+            fix = "take one of them out of `facts` or `before` of the one before it"
+            self._at(document, ("operations", cycle[0]), "look_up_cycle", message, fix)
+
+    def _entries(self) -> dict[str, OperationEntry]:
+        return {name: entry for name, (_, entry) in self.entries.items()}
+
+    def check_organisation(self) -> None:
+        """Step 3: counters, directories, data classes and entitlements, each against what it speaks of."""
+        before = len(self.problems)
+        if self.histories:
+            self.problems.extend(wrong_histories(*self.histories, self._entries(), self.operations_named))
+        self.vocabulary_is_broken |= len(self.problems) > before
+        for name, (document, found) in self.directories.items():
+            self.problems.extend(wrong_directory(name, document, found))
+        if self.classes:
+            self.problems.extend(wrong_classes(*self.classes, self.names()))
+        if self.entitlements:
+            declared = None if self.users is None else self.users.attributes
+            self.problems.extend(wrong_entitlements(*self.entitlements, declared))
+        if self.histories and not self.vocabulary_is_broken and not self.catalogue_is_broken:
+            self.counters = histories_of(self.histories[1], self._entries())
+            self.warnings.extend(uncounted(*self.histories, self._entries()))
+
+    def check_lists(self) -> None:
+        """Step 6 again: what the signatures of each list are worth; what belongs to no list is a mistake."""
+        for path, (kind, name, body) in lists_in(self.sources).items():
+            signatures, envelope = self.list_signatures.get(path, ("", None))
+            try:
+                self.list_reviews[path] = review_list(kind, name, body, envelope, self.trust)
+            except InputRefusedError as refused:
+                self._refuse(signatures, refused)
+        for path in sorted(self.list_signatures.keys() - self.list_reviews.keys() - self.sources.keys()):
+            signatures, _ = self.list_signatures[path]
+            message = f"there is no list at {path}: these signatures are on nothing"
+            self._add("signature_unknown_list", signatures, 0, message, _RENAME_FIX)
 
     def _check_endpoint(self, document: Document, found: CatalogueFile) -> None:
         """A tool is at a URL or made by a command, and each of them is one that may stand in a file."""
@@ -163,16 +221,15 @@ class _Project(Files):
         """What is kept of servers and reviews belongs to something in the catalogue: else it is kept for nothing."""
         if self.catalogue_is_unreadable:
             return
-        fix = "rename it after what it belongs to, or remove it"
         for path in self.sources:
             match role_of(path):
                 case ("served", tool) if tool not in self.named_tools:
                     message = f"the tool `{tool[:80]}` is not in the catalogue{nearest(tool, sorted(self.named_tools))}"
-                    self._add("served_unknown_tool", path, 0, message, fix)
+                    self._add("served_unknown_tool", path, 0, message, _RENAME_FIX)
                 case ("signatures", operation) if operation not in self.named:
                     known = sorted(self.named)
                     message = f"`{operation[:80]}` is not in the catalogue{nearest(operation, known)}"
-                    self._add("signature_unknown_operation", path, 0, message, fix)
+                    self._add("signature_unknown_operation", path, 0, message, _RENAME_FIX)
                 case _:
                     pass
 
@@ -187,7 +244,13 @@ class _Project(Files):
     def _check_operation(self, document: Document, tool: Tool, name: str, entry: OperationEntry, author: str) -> None:
         path: Path = ("operations", name)
         self.places[name] = document.file, document.line(path)
-        for inner, code, message, fix in wrong_controls(entry, self._known_operations()):
+        self.entries[name] = document, entry
+        if name == DIRECTORY:
+            message = f"the name `{DIRECTORY}` is reserved: as a source, `{DIRECTORY}/NAME` is a directory"
+            self._at(
+                document, path, "operation_reserved", message, "give the operation another name, with upstream_name"
+            )
+        for inner, code, message, fix in wrong_controls(entry, self.names()):
             self._at(document, (*path, *inner), code, f"`{name}`: {message}", fix)
         input_schema: JsonObject = dict(entry.input_schema)
         output_schema: JsonObject | None = None if entry.output_schema is None else dict(entry.output_schema)
@@ -223,7 +286,7 @@ class _Project(Files):
         return not found
 
     def check_charters(self) -> None:
-        """Step 3: the folder's name, and operations that exist."""
+        """Step 4: the folder's name, and operations that exist."""
         places: dict[str, str] = {}
         for folder, (document, found) in self.agents.items():
             if found.agent != folder:
@@ -243,10 +306,6 @@ class _Project(Files):
             fix = "add agent.yaml with owner, process, purpose and use cases, or remove the folder"
             self._add("charter_missing", f"agents/{folder}/agent.yaml", 0, message, fix)
 
-    def _known_operations(self) -> set[str] | None:
-        """Return every operation's name; None where a file could not be read, which may have more of them."""
-        return None if self.catalogue_is_unreadable else self.named
-
     def _check_listed(self, document: Document, found: AgentFile) -> None:
         fix = "describe it in catalogue/<tool>.yaml or take it off the list"
         for name, use_case in found.use_cases.items():
@@ -260,31 +319,39 @@ class _Project(Files):
             self._check_known(operation, document, (operation,), "manifest_unknown_operation", fix)
 
     def _check_known(self, operation: str, document: Document, path: Path, code: str, fix: str) -> None:
-        known = self._known_operations()
+        known = self.operations_named
         if known is not None and operation not in known:
             message = f"`{operation[:80]}` is not in the catalogue{nearest(operation, sorted(known))}"
             self._at(document, path, code, message, fix)
 
     def compile_policies(self, users: UserShape) -> None:
-        """Step 4: the organisation's policies and each agent's own, typed by the catalogue and what `users` are."""
+        """Step 5: the organisation's policies and each agent's own, typed by the catalogue and what `users` are."""
         shapes = [
-            OperationShape(operation=name, tool=descriptor.tool, input_schema=descriptor.input_schema)
-            for name, descriptor in sorted(self.descriptors.items())
+            shape_of(descriptor, self.descriptors, self.counters) for _, descriptor in sorted(self.descriptors.items())
         ]
         self.shapes = {each.operation: each for each in shapes}
         shared = self.policies.get("", {})
+        everybody = dict.fromkeys(shared, self._known(*sorted(self.folders)))
         # (Without any agent the organisation's policies are compiled all the same, to find their mistakes.)
         for agent in sorted(self.folders) or [""]:
             own = self.policies.get(agent, {}) if agent else {}
-            shards, problems = compile_policies(agent, {**shared, **own}, shapes, users)
+            known = {**everybody, **dict.fromkeys(own, self._known(agent))}
+            shards, problems = compile_policies(agent, {**shared, **own}, shapes, users, known)
             # (A mistake of the organisation's is found once per agent and said once.)
             self.problems.extend(problem for problem in problems if problem not in self.problems)
             self.shards.update({(agent, operation): shard for operation, shard in shards.items() if agent})
             if agent in self.agents and not problems:
                 self.warnings.extend(never_permitted(*self.agents[agent], {**shared, **own}))
 
+    def _known(self, *agents: str) -> Known:
+        """Return the names that policies of `agents` may speak of; nothing is asked where a charter is not sound."""
+        if not agents or not self.agents.keys() >= set(agents):
+            return Known()
+        use_cases = {name for agent in agents for name in self.agents[agent][1].use_cases}
+        return Known(frozenset(use_cases), frozenset(self.folders))
+
     def check_reviews(self) -> None:
-        """Step 5: what the signatures of each descriptor are worth."""
+        """Step 6: what the signatures of each descriptor are worth."""
         for operation, descriptor in self.descriptors.items():
             path, body = self.signatures.get(operation, ("", None))
             try:
@@ -300,15 +367,7 @@ class _Project(Files):
             self.warnings.extend(not_deployed(document, found, self.descriptors, self.manifests.get(folder, {})))
             self.warnings.extend(bearer_allowed(document, found))
         self.warnings.extend(not_reviewed(places, self.descriptors, self.reviews))
-
-    def _refuse(self, path: str, refused: InputRefusedError) -> None:
-        self._add(refused.code, path, 0, refused.message, refused.fix)
-
-    def _at(self, document: Document, path: Path, code: str, message: str, fix: str) -> None:
-        self._add(code, document.file, document.line(path), message, fix)
-
-    def _add(self, code: str, file: str, line: int, message: str, fix: str) -> None:
-        self.problems.append(Problem(code=code, file=file, line=line, message=message, fix=fix))
+        self.warnings.extend(not_signed(self.list_reviews))
 
 
 def _snapshot(project: _Project) -> Snapshot:
@@ -334,7 +393,28 @@ def _snapshot(project: _Project) -> Snapshot:
         ),
         caps=MappingProxyType({agent: caps_of(found) for agent, (_, found) in project.agents.items()}),
         registrations=MappingProxyType(project.registrations),
+        directories=MappingProxyType(
+            {
+                name: directory_of(found, project.list_reviews[document.file])
+                for name, (document, found) in project.directories.items()
+            }
+        ),
+        classes=MappingProxyType(classes_of(project.classes[1]) if project.classes else {}),
+        histories=MappingProxyType(
+            {
+                operation: told(project.counters, descriptor.input_schema, operation)
+                for operation, descriptor in project.descriptors.items()
+            }
+        ),
+        entitlements=_entitlements(project),
     )
+
+
+def _entitlements(project: _Project) -> Entitlements:
+    if project.entitlements is None:
+        return NOBODY
+    document, found = project.entitlements
+    return NOBODY if project.list_reviews[document.file].missing else entitlements_of(found)
 
 
 def _tool(found: CatalogueFile) -> Tool:

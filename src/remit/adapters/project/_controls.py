@@ -13,7 +13,7 @@ from remit.adapters.project._histories import always_there, arguments_of, told
 from remit.adapters.project._lookups import Found, fact_types, look_up_of
 from remit.adapters.project._mistakes import nearest
 from remit.adapters.project._models import AgentFile, LimitEntry, OperationEntry
-from remit.adapters.project._pointers import lost_at, schema_at
+from remit.adapters.project._pointers import is_undeclared, lost_at
 from remit.adapters.project._yaml import Path
 from remit.catalogue import Controls, Descriptor, Effect, Tier
 from remit.core import Json, JsonObject, Window
@@ -38,11 +38,12 @@ def wrong_controls(entry: OperationEntry, names: Names) -> Iterator[Found]:
     declared = entry.input_schema.get("properties")
     arguments = declared if isinstance(declared, dict) else {}
     yield from _wrong_confirm(entry, arguments)
-    for key, said in (("content", entry.content), ("receivers", entry.receivers)):
-        for index, name in enumerate(said):
+    said = (("content", "content_unknown", entry.content), ("receivers", "receiver_unknown", entry.receivers))
+    for key, code, listed in said:
+        for index, name in enumerate(listed):
             if name not in arguments:
                 message = f"`{key}` names `{name}`, which is no argument{nearest(name, sorted(arguments))}"
-                yield (key, index), f"{key.removesuffix('s')}_unknown", message, "name a property of input_schema"
+                yield (key, index), code, message, "name a property of input_schema"
     for name, sources in entry.sources.items():
         yield from _wrong_sources(entry, arguments, name)
         for index, source in enumerate(sources):
@@ -58,16 +59,13 @@ def wrong_controls(entry: OperationEntry, names: Names) -> Iterator[Found]:
 def _wrong_classes(entry: OperationEntry, names: Names) -> Iterator[Found]:
     for pointer, name in entry.classes.items():
         if names.classes is not None and name not in names.classes:
-            message = f"the data class `{name}` is not in organisation/classes.yaml{nearest(name, sorted(names.classes))}"
+            message = (
+                f"the data class `{name}` is not in organisation/classes.yaml{nearest(name, sorted(names.classes))}"
+            )
             yield ("classes", pointer), "class_unknown", message, "describe it there: who may receive it, who reviews"
-        # (Where the schema says nothing of a result's fields, nothing can be said of the pointer either.)
-        if entry.output_schema and "properties" in entry.output_schema and not _is_declared(entry, pointer):
+        if is_undeclared(entry.output_schema, pointer):
             message = f"`{pointer}` is no field of the output_schema{lost_at(entry.output_schema, pointer)}"
             yield ("classes", pointer), "class_unknown_field", message, "point at a field that is declared there"
-
-
-def _is_declared(entry: OperationEntry, pointer: str) -> bool:
-    return schema_at(entry.output_schema, pointer) is not None
 
 
 def _wrong_confirm(entry: OperationEntry, arguments: Mapping[str, Json]) -> Iterator[Found]:
@@ -104,7 +102,12 @@ def wrong_source(path: Path, source: str, names: Names) -> Iterator[Found]:
     if operation == DIRECTORY:
         if rest not in names.directories:
             message = f"there is no directory `{rest[:80]}`{nearest(rest, sorted(names.directories))}"
-            yield path, "directory_unknown", message, "write it as organisation/directories/NAME.yaml, and have it signed"
+            yield (
+                path,
+                "directory_unknown",
+                message,
+                "write it as organisation/directories/NAME.yaml, and have it signed",
+            )
         return
     if names.operations is not None and operation not in names.operations:
         message = f"the source `{source[:80]}` begins with no operation{nearest(operation, sorted(names.operations))}"

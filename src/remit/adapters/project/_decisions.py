@@ -8,16 +8,19 @@ change of what is decided. Text is made to be compared: no column moves because 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from itertools import groupby
+from typing import TypeVar
 
 from remit.adapters.project._compile import Checked
 from remit.adapters.project._sources import role_of
 from remit.catalogue import SchemaCheck, arguments_fit
 from remit.core import Allow, Decision, Json, JsonObject, Problem
 from remit.permissions import ROWS_MAX, OperationShape, Question, Row, Rule, Shard, Table, decision_table, rules_of
+
+T = TypeVar("T")
 
 _WIDTH = 110  # characters of a line of the text
 _DECISION_CHARS = 26  # where the values of a line begin
@@ -186,14 +189,18 @@ def _operation(table: Table) -> str:
     """Write one operation; empty where only the use case is compared."""
     rows = [row for row in table.rows if row.attribute != _BY_USE_CASE]
     lines = [f"  note: {note}" for note in table.cut if rows or not table.rows]
-    for (attribute, others), each in groupby(rows, key=lambda row: (row.attribute, row.others)):
-        same = list(each)
+    for attribute, same in _grouped(rows, lambda row: row.attribute):
         lines.append(f"  {attribute}, compared by {', '.join(same[0].policies)}")
-        if others:
-            where = [f"{name} {_value(value)}" for name, value in others]
-            lines += _folded("    where", [*(f"{each}," for each in where[:-1]), where[-1]], " " * 9)
-        lines += _numbers(same) if any(_is_number(row) for row in same) else _texts(same)
+        for _, each in _grouped(same, lambda row: row.others):
+            where = [f"{name} {_value(value)}" for name, value in each[0].others if name in each[0].beside]
+            lines += _folded("    where", _listing(where), " " * 9) if where else []
+            lines += _numbers(each) if any(_is_number(row) for row in each) else _texts(each)
     return "\n".join(lines)
+
+
+def _grouped(rows: Sequence[Row], key: Callable[[Row], T]) -> Iterator[tuple[T, list[Row]]]:
+    """Yield rows that follow one another and have one key."""
+    return ((found, list(each)) for found, each in groupby(rows, key=key))
 
 
 def _is_number(row: Row) -> bool:
@@ -220,8 +227,12 @@ def _texts(rows: Sequence[Row]) -> list[str]:
 
 
 def _line(decision: str, values: Sequence[str], by: Sequence[str]) -> list[str]:
-    items = [*(f"{value}," for value in values[:-1]), *values[-1:], *([f"({', '.join(by)})"] if by else [])]
+    items = [*_listing(values), *([f"({', '.join(by)})"] if by else [])]
     return _folded(f"    {decision:<{_DECISION_CHARS}}", items, " " * (_DECISION_CHARS + 4))
+
+
+def _listing(values: Sequence[str]) -> list[str]:
+    return [*(f"{value}," for value in values[:-1]), *values[-1:]]
 
 
 def _folded(begin: str, items: Sequence[str], indent: str) -> list[str]:

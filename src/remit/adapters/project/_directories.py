@@ -45,8 +45,10 @@ def wrong_directory(name: str, document: Document, found: DirectoryFile) -> Iter
         if first.setdefault(entry, index) != index:
             message = f"`{_shown(entry)}` is also in line {document.line(('entries', first[entry]))}"
             yield _problem(document, path, "entry_duplicate", message, "keep one of the two")
-        elif found.kind == Kind.DOMAINS and (len(entry) > DOMAIN_CHARS_MAX or not _DOMAIN.fullmatch(entry)):
-            message = f"`{_shown(entry)}` is no domain name: expected lower-case ASCII, without wildcard, such as example.com"
+        elif found.kind == "domains" and (len(entry) > DOMAIN_CHARS_MAX or not _DOMAIN.fullmatch(entry)):
+            message = (
+                f"`{_shown(entry)}` is no domain name: expected one such as example.com, in lower case, no wildcard"
+            )
             fix = "write the domain alone (xn-- where it is not ASCII); everything below it is meant too"
             yield _problem(document, path, "entry_invalid", message, fix)
         elif entry != entry.strip():

@@ -1,10 +1,10 @@
 """Entitlements: what users may do beyond what their issuer says, with every group above each of theirs worked out.
 
-    problems = tuple(wrong_entitlements(document, found, users))
-    entitlements_of(found).groups["ana"]        # frozenset({"finance", "refunders"})
+problems = tuple(wrong_entitlements(document, found, users))
+entitlements_of(found).groups["ana"]        # frozenset({"finance", "refunders"})
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from types import MappingProxyType
 
@@ -98,7 +98,9 @@ def _wrong_attributes(document: Document, found: EntitlementsFile, declared: Map
         for name, value in entry.attributes.items():
             kind = declared.get(name)
             if kind is None:
-                message = f"`{name}` of `{user}` is not declared{nearest(name, sorted(declared))}: no policy can read it"
+                message = (
+                    f"`{name}` of `{user}` is not declared{nearest(name, sorted(declared))}: no policy can read it"
+                )
                 fix = "declare it under `attributes:` in organisation/users.yaml"
                 yield _problem(document, (*path, name), "attribute_undeclared", message, fix)
             elif type(value) is not _KINDS[kind]:
@@ -120,7 +122,7 @@ def _groups_by_user(found: EntitlementsFile) -> dict[str, set[str]]:
     return by_user
 
 
-def _inner_first(found: EntitlementsFile) -> Iterator[str]:
+def _inner_first(found: EntitlementsFile) -> Iterable[str]:
     return TopologicalSorter({name: entry.groups for name, entry in found.groups.items()}).static_order()
 
 

@@ -1,7 +1,7 @@
 """Histories: counters that policies are told, checked against the operations that they count.
 
-    problems = tuple(wrong_histories(document, found, operations, named))
-    told(histories_of(found, operations), descriptor.input_schema, "refund_order")      # what its calls are told
+problems = tuple(wrong_histories(document, found, operations, named))
+told(histories_of(found, operations), descriptor.input_schema, "refund_order")      # what its calls are told
 """
 
 from collections.abc import Iterator, Mapping
@@ -73,7 +73,7 @@ def histories_of(found: HistoryFile, operations: Mapping[str, OperationEntry]) -
 
 
 def told(histories: tuple[History, ...], schema: JsonObject, operation: str) -> tuple[History, ...]:
-    """Return those of `histories` that a call of `operation` is told: it counts there, or has all that they count by."""
+    """Return those of `histories` that a call of `operation` is told: it counts there, or has what they count by."""
     properties = _properties(schema)
     return tuple(
         history
@@ -110,9 +110,7 @@ def _wrong_sum(
         yield _problem(document, (*path, "sum"), "history_sum_invalid", f"`{entry.sum}` {said}", fix)
 
 
-def _wrong_per(
-    document: Document, path: Path, part: str, counted: Mapping[str, OperationEntry]
-) -> Iterator[Problem]:
+def _wrong_per(document: Document, path: Path, part: str, counted: Mapping[str, OperationEntry]) -> Iterator[Problem]:
     fix = f"write {', '.join(PARTIES)}, or {ARGUMENTS}NAME with an argument of every operation under `of`"
     argument = part.removeprefix(ARGUMENTS)
     if argument == part:

@@ -102,14 +102,23 @@ def _wrong_read(path: Path, entry: OperationEntry, look_up: LookUpEntry, read: O
     lacking = [name for name in required if name not in look_up.given] if isinstance(required, list) else []
     if lacking:
         message = f"`{look_up.read}` needs {', '.join(f'`{name}`' for name in lacking)}: no look-up could succeed"
-        yield (*path, "with"), "look_up_argument_missing", message, "give it in `with`, as a pointer into this call's own"
+        yield (
+            (*path, "with"),
+            "look_up_argument_missing",
+            message,
+            "give it in `with`, as a pointer into this call",
+        )
 
 
 def _wrong_values(path: Path, fact: FactEntry, read: OperationEntry) -> Iterator[Found]:
     for name, value in fact.values.items():
         place: Path = (*path, "values", name)
         if schema_at(read.output_schema, value.at) is None:
-            said = "has no output_schema" if read.output_schema is None else f"has no field `{value.at}` in its output_schema"
+            said = (
+                "has no output_schema"
+                if read.output_schema is None
+                else f"has no field `{value.at}` in its output_schema"
+            )
             message = f"`{fact.read}` {said}{lost_at(read.output_schema, value.at)}"
             yield place, "fact_unknown_value", message, "declare the field there, or point at one that is declared"
             continue
@@ -126,4 +135,9 @@ def _wrong_type(place: Path, read: str, value: ValueEntry, cedar: str) -> Iterat
         yield place, "fact_untyped", message, "point at one value with one type"
     elif value.kind == DAYS_SINCE and cedar != "String":
         message = f"`{value.at}` of `{read}` is no text, so it is no date"
-        yield place, "fact_untyped", message, "point at a date (`2026-11-22`) or date-time, or leave out `as: days_since`"
+        yield (
+            place,
+            "fact_untyped",
+            message,
+            "point at a date (`2026-11-22`) or date-time, or leave out `as: days_since`",
+        )

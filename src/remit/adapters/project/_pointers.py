@@ -1,7 +1,7 @@
 """Where JSON pointers (RFC 6901) lead in a JSON Schema, and what label the field there has.
 
-    schema_at({"type": "object", "properties": {"id": {"type": "string"}}}, "/id")     # {"type": "string"}
-    label_at({"": "system_of_record", "/note": "untrusted"}, "/note")                   # "untrusted"
+schema_at({"type": "object", "properties": {"id": {"type": "string"}}}, "/id")     # {"type": "string"}
+label_at({"": "system_of_record", "/note": "untrusted"}, "/note")                   # "untrusted"
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +34,19 @@ def schema_at(schema: Json, pointer: str) -> Json:
         else:
             return None
     return here
+
+
+def is_undeclared(schema: Json, pointer: str) -> bool:
+    """Tell whether `pointer` leads to no field although the fields there are declared; False where they are not."""
+    at = ""
+    for step in pointer.split("/")[1:]:
+        here = schema_at(schema, at)
+        if not isinstance(here, dict) or not {"properties", "items"} & here.keys():
+            return False
+        at = f"{at}/{step}"
+        if schema_at(schema, at) is None:
+            return True
+    return False
 
 
 def lost_at(schema: Json, pointer: str) -> str:

@@ -1,8 +1,8 @@
 """Step 1 of compiling a project: each file alone, read as its kind of file, with every mistake in it.
 
-    files = Files(read_sources(root))
-    files.read()
-    files.problems, files.agents["desk"]
+files = Files(read_sources(root))
+files.read()
+files.problems, files.agents["desk"]
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
+from remit.adapters.project._controls import Names
 from remit.adapters.project._mistakes import attributes_reserved, shape, shape_each
 from remit.adapters.project._models import AgentFile, CatalogueFile, LockEntry, UsersFile
 from remit.adapters.project._organisation import ClassesFile, DirectoryFile, EntitlementsFile, HistoryFile
@@ -23,9 +24,7 @@ from remit.permissions import UserShape
 DIRECTORY_FILE = "organisation/directories/{}.yaml"
 ENTITLEMENTS_FILE = "organisation/entitlements.yaml"
 
-M = TypeVar(
-    "M", AgentFile, CatalogueFile, UsersFile, HistoryFile, DirectoryFile, ClassesFile, EntitlementsFile
-)
+M = TypeVar("M", AgentFile, CatalogueFile, UsersFile, HistoryFile, DirectoryFile, ClassesFile, EntitlementsFile)
 
 
 @dataclass(slots=True)
@@ -51,6 +50,7 @@ class Files:
     classes: tuple[Document, ClassesFile] | None = None
     entitlements: tuple[Document, EntitlementsFile] | None = None
     list_signatures: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # by the list's path: path and content
+    manifests: dict[str, Mapping[str, Pin]] = field(default_factory=dict)  # by agent
     vocabulary_is_broken: bool = False  # of policies: what they may name, beside the catalogue
     catalogue_is_broken: bool = False
     catalogue_is_unreadable: bool = False
@@ -63,7 +63,7 @@ class Files:
             fix = "write agents/<name>/agent.yaml, or begin with `remit init`"
             self._add("no_agent", "agents", 0, "the project has no agent: nothing could be governed", fix)
 
-    def _read_file(self, path: str, body: bytes) -> None:
+    def _read_file(self, path: str, body: bytes) -> None:  # noqa: C901, PLR0912 - one flat table over the kinds of file
         match role_of(path):
             case ("agent", folder):
                 self.folders.add(folder)
@@ -183,6 +183,20 @@ class Files:
                 message = f"{found}: a model or a person would read what a reviewer cannot see"
                 self._add("text_unsafe", path, number, message, "remove the character and read the policy again")
 
+    @property
+    def operations_named(self) -> set[str] | None:
+        """Every operation's name; None where a file could not be read, which may have more of them."""
+        return None if self.catalogue_is_unreadable else self.named
+
+    def names(self) -> Names:
+        """Return what controls and data classes may refer to."""
+        roles = [role_of(path) for path in self.sources]
+        directories = {found[1] for found in roles if found is not None and found[0] == "directory"}
+        if self.classes is None:
+            unread = any(found is not None and found[0] == "classes" for found in roles)
+            return Names(self.operations_named, directories, None if unread else frozenset())
+        return Names(self.operations_named, directories, frozenset(self.classes[1].classes))
+
     def _document(self, path: str, body: bytes) -> Document | None:
         try:
             document = read_yaml(path, body)
@@ -198,6 +212,16 @@ class Files:
         except ProjectInvalidError as invalid:
             self.problems.extend(invalid.problems)
             return None
+
+    def _refuse(self, path: str, refused: InputRefusedError) -> None:
+        self._add(refused.code, path, 0, refused.message, refused.fix)
+
+    def _at(self, document: Document, path: Path, code: str, message: str, fix: str) -> None:
+        self._add(code, document.file, document.line(path), message, fix)
+
+    def _add(self, code: str, file: str, line: int, message: str, fix: str) -> None:
+        self.problems.append(Problem(code=code, file=file, line=line, message=message, fix=fix))
+
 
 def _operation_names(value: Json) -> set[str]:
     operations = value.get("operations") if isinstance(value, dict) else None

@@ -90,6 +90,23 @@ def read_sources(root: Path, trust: Path | None = None) -> Mapping[str, bytes]:
     return sources
 
 
+def lists_in(sources: Mapping[str, bytes]) -> Mapping[str, tuple[str, str, bytes]]:
+    """Return every list among `sources` that is signed, by its path: its kind, its name and its content."""
+    found: dict[str, tuple[str, str, bytes]] = {}
+    for path, body in sources.items():
+        match role_of(path):
+            case ("directory" | "entitlements" as kind, name):
+                found[path] = kind, name, body
+            case _:
+                pass
+    return found
+
+
+def list_signature_file(kind: str, name: str) -> str:
+    """Return where the signatures on the list `name` stand: it is a `directory`, or the `entitlements`."""
+    return f"organisation/signatures/{name}{'.directory' if kind == 'directory' else ''}.dsse.json"
+
+
 def read_file(root: Path, path: str) -> bytes | None:
     """Read one file of the project, by its path relative to `root`; None when there is none.
 

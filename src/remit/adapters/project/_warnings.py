@@ -75,6 +75,19 @@ def not_reviewed(
             )
 
 
+def not_signed(reviews: Mapping[str, Review]) -> Iterator[Problem]:
+    """Warn of each list (by its path) that lacks signatures."""
+    for path, review in reviews.items():
+        if review.missing:
+            yield Problem(
+                code="list_not_signed",
+                file=path,
+                line=1,
+                message=f"it counts for nothing: {review.missing}",
+                fix="have it signed by the people whom the trust root names, each with `remit lists sign`",
+            )
+
+
 def bearer_allowed(document: Document, found: AgentFile) -> Iterator[Problem]:
     """Warn of an agent whose task tokens are bound to no key."""
     if found.identity.bearer:

@@ -9,6 +9,7 @@ from remit import __version__
 from remit.surfaces.cli._agents import agents
 from remit.surfaces.cli._approvals import approvals
 from remit.surfaces.cli._directories import directories
+from remit.surfaces.cli._lists import lists
 from remit.surfaces.cli._local import check, doctor, init, up
 from remit.surfaces.cli._ports import Workshop
 from remit.surfaces.cli._records import records
@@ -35,6 +36,6 @@ def command_line(workshop: Workshop, demo: Callable[[bool], int]) -> click.Group
         sys.exit(demo(keep))
 
     everyday = (check, doctor, init, login, try_operation, up)
-    for command in (*everyday, agents, approvals, directories, records, release, stop_all, tasks, tools, users):
+    for command in (*everyday, agents, approvals, directories, lists, records, release, stop_all, tasks, tools, users):
         remit.add_command(command)
     return remit

@@ -110,6 +110,22 @@ class Served:
     fault: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One list of the organisation's: a directory, or the entitlements. `missing` is why it counts for nothing.
+
+    `entries` are values of a directory or users of the entitlements; `changed` says that it was signed just now.
+    """
+
+    name: str
+    kind: str
+    file: str
+    entries: int
+    signers: tuple[tuple[str, str], ...]
+    missing: str
+    changed: bool = False
+
+
 class Workshop(Protocol):
     """Local work. Every method raises `RemitError` with a code and a fix."""
 
@@ -157,6 +173,14 @@ class Workshop(Protocol):
 
     def import_served(self, root: Path, tool: str) -> tuple[Served, ...]:
         """Ask `tool`, or all tool servers, what they show, and keep the definitions of the operations described."""
+        ...
+
+    def lists(self, root: Path) -> tuple[Listed, ...]:
+        """Return every signed list of the project, and what it is worth."""
+        ...
+
+    def sign_lists(self, root: Path, names: tuple[str, ...], person: str, key: Path | None) -> tuple[Listed, ...]:
+        """Sign the lists `names`, or all, as `person`, who holds `key`; who and what is left out is as in `sign`."""
         ...
 
     def agent_key(self, path: Path, *, new: bool) -> JsonObject:

@@ -1,0 +1,224 @@
+"""Trusting a value while approving: by the approver's own signature, for a time, and only what the call is held for."""
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.pipeline.approving_stage import (
+    ELI,
+    LESS,
+    OPAL,
+    PAID_TO,
+    SUE,
+    TO,
+    edited,
+    say_yes,
+    trust,
+    trusting,
+)
+from tests.pipeline.pipeline_stage import Stage, play
+
+from remit.core import JsonObject, StoreUnavailableError, utc_text
+from remit.permissions import Approval
+from remit.pipeline import Committed, Conflict, Done, Refused, directory_control, trusted_in
+from remit.records import Draft
+from remit.testing import NOON, MemoryStore
+
+pytestmark = pytest.mark.requirement("R3.9")
+
+AGAIN: JsonObject = {"amount": 21, "to": TO}
+
+
+def says(stage: Stage, directory: str = "payees") -> list[Any]:
+    return [[each.value, utc_text(each.until), each.person] for each in trusted_in(live_says(stage, directory))]
+
+
+def live_says(stage: Stage, directory: str) -> str:
+    return stage.desk.live.says(directory_control(directory))
+
+
+async def trusted(stage: Stage, **said: Any) -> Approval:
+    """Let sue approve a payment to a stranger, and trust them from now on."""
+    held = await stage.held("pay", PAID_TO)
+    assert await say_yes(stage, held, SUE, [trust(held, **said)]) == ""
+    return held
+
+
+def test_a_value_that_was_trusted_holds_no_further_call() -> None:
+    async def scene(stage: Stage) -> None:
+        held = await trusted(stage)
+        assert [need.kind for need in held.requirements] == ["provenance"]
+        assert isinstance(await stage.present("pay", PAID_TO), Done)
+        assert isinstance(await stage.present("pay", AGAIN), Done)
+        assert isinstance(await stage.present("pay", {"amount": 21, "to": "mallory@corp.example"}), Refused)
+
+    stage = play(scene, trusting())
+    assert says(stage) == [[TO, "2026-12-22T12:00:00.000000Z", "sue"]]
+    assert stage.paid == 2
+
+
+def test_control_a_yes_alone_trusts_nothing() -> None:
+    async def scene(stage: Stage) -> None:
+        assert await say_yes(stage, await stage.held("pay", PAID_TO), SUE) == ""
+        assert isinstance(await stage.present("pay", PAID_TO), Done)
+        assert isinstance(await stage.present("pay", AGAIN), Refused)
+
+    assert says(play(scene, trusting())) == []
+
+
+def test_what_was_trusted_is_over_at_its_time_to_the_microsecond() -> None:
+    async def scene(stage: Stage, late: timedelta) -> None:
+        await trusted(stage, until=NOON + timedelta(minutes=10))
+        stage.desk.clock.advance(timedelta(minutes=10) + late)
+        assert isinstance(await stage.present("pay", AGAIN), Refused if late >= timedelta(0) else Done)
+
+    play(lambda stage: scene(stage, timedelta(microseconds=-1)), trusting())
+    play(lambda stage: scene(stage, timedelta(0)), trusting())
+
+
+def test_what_was_trusted_outlives_a_restart_and_can_be_taken_back() -> None:
+    async def scene(stage: Stage) -> None:
+        await trusted(stage)
+        await stage.restart()
+        assert isinstance(await stage.present("pay", AGAIN), Done)
+        assert await stage.desk.approvals.distrust(OPAL, "payees", TO, "a mistake") is None
+        refused = await stage.desk.approvals.distrust(OPAL, "payees", TO, "once more")
+        assert refused is not None
+        assert refused.code == "trusted_unknown"
+        assert isinstance(await stage.present("pay", {**AGAIN, "amount": 22}), Refused)
+
+    stage = play(scene, trusting())
+    assert says(stage) == []
+    assert [leaf["word"] for leaf in stage.leaves("control")] == ["extended", "reduced"]
+
+
+def test_the_entry_has_the_signature_apart_and_says_who_until_when_and_for_which_approval() -> None:
+    async def scene(stage: Stage) -> None:
+        held = await trusted(stage)
+        [entry] = [entry for entry in stage.desk.store.log if entry.kind == "control"]
+        leaf = json.loads(entry.leaf)
+        assert (leaf["control"], leaf["word"], leaf["by"]) == ("directory/payees", "extended", "sue")
+        assert (leaf["approval"], leaf["until"]) == (held.id, "2026-12-22T12:00:00.000000Z")
+        assert leaf["envelope"]["commitment"].startswith("sha256:")
+        [payload] = entry.payloads
+        assert (payload.name, payload.body) == ("envelope", trust(held).envelope)
+        assert TO.encode() not in b"".join(each.leaf for each in stage.desk.store.log)
+
+    play(scene, trusting())
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "another value": ({"value": "mallory@corp.example"}, "trust_not_a_reason"),
+    "a part of it": ({"value": "eve@corp"}, "trust_not_a_reason"),
+    "in capitals": ({"value": TO.upper()}, "trust_not_a_reason"),
+    "a value that is no reason": ({"value": "20"}, "trust_not_a_reason"),
+    "nothing": ({"value": ""}, "trust_not_a_reason"),
+    "its domain, in a list of whole values": ({"value": "corp.example"}, "trust_not_a_reason"),
+    "a list that does not exist": ({"directory": "staff"}, "directory_unknown"),
+    "now": ({"until": NOON}, "trust_too_long"),
+    "in the past": ({"until": NOON - timedelta(days=1)}, "trust_too_long"),
+    "a microsecond over a year": ({"until": NOON + timedelta(days=365, microseconds=1)}, "trust_too_long"),
+    "the domain above": ({"directory": "hosts", "value": "example"}, "trust_not_a_reason"),
+    "another's domain": ({"directory": "hosts", "value": "mallory.example"}, "trust_not_a_reason"),
+    "the whole address as a domain": ({"directory": "hosts", "value": "orp.example"}, "trust_not_a_reason"),
+    "by another person": ({"key": "eli"}, "extension_by_other"),
+    "signed for another value": ({"signed": {"value": "known@desk.example"}}, "extension_invalid"),
+    "signed for another list": ({"signed": {"directory": "hosts"}}, "extension_invalid"),
+    "signed for another time": ({"signed": {"until": NOON + timedelta(days=31)}}, "extension_invalid"),
+    "signed for another approval": ({"signed": {"approval": "a_" + "0" * 24}}, "extension_invalid"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_may_not_be_trusted_is_not_and_with_it_the_whole_answer_is_refused(name: str) -> None:
+    said, code = WRONG[name]
+
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", PAID_TO)
+        assert await say_yes(stage, held, SUE, [trust(held), trust(held, **said)]) == code
+        assert isinstance(await stage.present("pay", PAID_TO), Refused)
+        assert await say_yes(stage, held, SUE, [trust(held)]) == "", "the control"
+
+    assert says(play(scene, trusting()), "hosts") == []
+
+
+@pytest.mark.parametrize(
+    ("said", "directory"),
+    [
+        ({"until": NOON + timedelta(days=365)}, "payees"),
+        ({"until": NOON + timedelta(microseconds=1)}, "payees"),
+        ({"directory": "hosts", "value": "corp.example"}, "hosts"),
+    ],
+    ids=str,
+)
+def test_what_may_be_trusted_just_so_is(said: dict[str, Any], directory: str) -> None:
+    async def scene(stage: Stage) -> None:
+        await trusted(stage, **said)
+
+    assert len(says(play(scene, trusting()), directory)) == 1
+
+
+def test_who_lifts_only_the_amount_trusts_nobody() -> None:
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", {"amount": 75, "to": TO})
+        assert await say_yes(stage, held, OPAL, [trust(held)]) == "trust_role_missing"
+        assert await say_yes(stage, held, ELI, [trust(held, key="eli")]) == "", "the control"
+
+    assert [line[2] for line in says(play(scene, trusting()))] == ["eli"]
+
+
+def test_what_a_person_wrote_into_a_call_is_no_reason_until_the_call_was_looked_at() -> None:
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", {"amount": 75, "to": TO})
+        made = await edited(stage, held, {**LESS, "to": "mallory@corp.example"}, OPAL)
+        assert await say_yes(stage, made, SUE, [trust(made, "mallory@corp.example")]) == "trust_not_a_reason"
+        assert await say_yes(stage, made, SUE, [trust(made)]) == "trust_not_a_reason"
+
+    assert says(play(scene, trusting())) == []
+
+
+def test_two_who_trust_at_once_are_both_heard() -> None:
+    async def scene(stage: Stage) -> None:
+        one = await stage.held("pay", PAID_TO)
+        other = await stage.held("pay", {"amount": 20, "to": "gil@corp.example"})
+        answers = await asyncio.gather(
+            say_yes(stage, one, SUE, [trust(one)]),
+            say_yes(stage, other, ELI, [trust(other, "gil@corp.example", key="eli")]),
+        )
+        assert answers == ["", ""]
+
+    assert [line[2] for line in says(play(scene, trusting()))] == ["sue", "eli"]
+
+
+class LosesControls(MemoryStore):
+    async def control(self, name: str, says: str, entry: Draft, **more: Any) -> Any:
+        del name, says, entry, more
+        raise StoreUnavailableError("store_unavailable", "the disk is full", "make room")
+
+
+class LosesYeses(MemoryStore):
+    armed = False
+
+    async def keep(self, approval: Approval, entry: Draft, read: Any = ()) -> Committed | Conflict:
+        return Conflict("approval") if self.armed else await super().keep(approval, entry, read)
+
+
+def test_no_value_is_trusted_without_a_yes_that_was_kept() -> None:
+    async def no_yes(stage: Stage) -> None:
+        assert isinstance(stage.desk.store, LosesYeses)
+        held = await stage.held("pay", PAID_TO)
+        stage.desk.store.armed = True
+        assert await say_yes(stage, held, SUE, [trust(held)]) == "conflict"
+        assert isinstance(await stage.present("pay", PAID_TO), Refused)
+
+    async def no_control(stage: Stage) -> None:
+        held = await stage.held("pay", PAID_TO)
+        with pytest.raises(StoreUnavailableError):
+            await say_yes(stage, held, SUE, [trust(held)])
+        assert isinstance(await stage.present("pay", AGAIN), Refused)
+        assert isinstance(await stage.present("pay", PAID_TO), Done), "the yes was kept"
+
+    assert says(play(no_yes, trusting(LosesYeses()))) == []
+    assert says(play(no_control, trusting(LosesControls()))) == []

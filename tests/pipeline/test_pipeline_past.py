@@ -1,0 +1,286 @@
+"""What was done before, and what a call is about: told to policy, counted with the effect, looked up through the door."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.pipeline.shop_stage import ORDER, POLICY, answer, entries, shop, shop_desk
+
+from remit.core import Add, JsonObject
+from remit.identity import Person
+from remit.pipeline import Done, FactSource, Failed, Gateway, Refused, Sent, UpstreamFailure, replay
+from remit.testing import DONE, Desk, MemoryStore, desk_call, desk_task
+
+OLGA = Person(name="olga", roles=frozenset({"ops"}))
+NOT_SENT = UpstreamFailure(code="upstream_unreachable", sent=Sent.NOT_SENT, detail="refused")
+
+
+def refund(desk: Desk, amount: int, call: str = "c_1", order: str = "o-1001") -> object:
+    return desk.gateway.handle(desk_call("refund", {"order": order, "amount": amount}, call=call))  # type: ignore[return-value]
+
+
+def seen(desk: Desk, *calls: tuple[str, JsonObject]) -> list[object]:
+    async def run() -> list[object]:
+        return [
+            await desk.gateway.handle(desk_call(operation, arguments, call=f"c_{number}"))
+            for number, (operation, arguments) in enumerate(calls)
+        ]
+
+    return asyncio.run(run())
+
+
+def codes(answers: list[object]) -> list[str]:
+    return [each.reason.code if isinstance(each, Refused | Failed) else "done" for each in answers]
+
+
+LOOK = ("get_order", {"order": "o-1001"})
+
+
+def pay(amount: int, order: str = "o-1001") -> tuple[str, JsonObject]:
+    return "refund", {"order": order, "amount": amount}
+
+
+@pytest.mark.requirement("R3.4")
+def test_a_sum_split_over_many_calls_is_caught_at_its_ceiling() -> None:
+    assert codes(seen(shop_desk(), LOOK, pay(40), pay(40), pay(20), pay(1))) == [
+        *("done", "done", "done", "done"),
+        "policy_forbids",
+    ]
+
+
+@pytest.mark.requirement("R3.4")
+def test_a_negative_amount_makes_no_room() -> None:
+    loose = replace(shop(POLICY.replace("context.arguments.amount > 0 && ", "")))
+    desk = Desk(project=loose, given=b'{"input":{"order":"o-1001"}}')
+    desk.upstream.script("get_order", answer(ORDER))
+    assert codes(seen(desk, LOOK, pay(40), pay(-40), pay(40)))[1:] == ["done", "done", "policy_forbids"]
+
+
+@pytest.mark.requirement("R3.4")
+def test_calls_in_flight_count_and_a_ceiling_is_never_passed() -> None:
+    desk = shop_desk()
+
+    async def run() -> list[object]:
+        await desk.gateway.handle(desk_call(*LOOK, call="c_look"))
+        return await asyncio.gather(*(refund(desk, 10, f"c_{number}") for number in range(40)))  # type: ignore[call-overload]
+
+    answers = asyncio.run(run())
+    assert sum(isinstance(each, Done) for each in answers) == 10
+    assert set(codes(answers)) == {"done", "policy_forbids"}
+
+
+class _Uncounted(MemoryStore):
+    """A control: counts nothing, and compares nothing."""
+
+    async def begin(self, intent, read, obligations=()):  # type: ignore[no-untyped-def] - as the port says
+        return await super().begin(intent, read, [each for each in obligations if not isinstance(each, Add)])
+
+
+def test_control_a_store_that_counts_nothing_lets_the_ceiling_be_passed() -> None:
+    desk = shop_desk(store=_Uncounted())
+
+    async def run() -> list[object]:
+        found = []
+        await desk.gateway.handle(desk_call(*LOOK, call="c_look"))
+        for number in range(20):
+            desk.live.uncertain([each for each in desk.live._counters.seen])
+            found.append(await refund(desk, 10, f"c_{number}"))  # type: ignore[misc]
+        return found
+
+    assert codes(asyncio.run(run())) == ["done"] * 20
+
+
+@pytest.mark.requirement("R3.4")
+def test_a_call_that_was_never_sent_gives_its_count_back() -> None:
+    desk = shop_desk()
+    desk.upstream.script("refund", NOT_SENT, DONE)
+    answers = seen(desk, LOOK, *[pay(40)] * 3, pay(20), pay(1))
+    assert codes(answers)[1:] == ["upstream_unreachable", "done", "done", "done", "policy_forbids"]
+
+
+@pytest.mark.requirement("R3.4")
+def test_a_ceiling_begins_anew_with_its_day_and_is_read_back_after_a_restart() -> None:
+    desk = shop_desk()
+    assert codes(seen(desk, LOOK, pay(40), pay(49)))[1:] == ["done", "done"]
+    again = shop_desk(store=desk.store)
+    assert codes(seen(again, LOOK, pay(20)))[1:] == ["policy_forbids"]
+    again.clock.advance(timedelta(days=1).total_seconds())
+    again.live.admit(desk_task("t_next", expires_at=again.clock.now() + timedelta(hours=1)), b'{"input":{"order":"o-1001"}}')
+    from remit.testing import desk_delegation
+
+    by = desk_delegation("t_next", expires_at=again.clock.now() + timedelta(hours=1))
+
+    async def next_day() -> list[object]:
+        return [
+            await again.gateway.handle(desk_call(*LOOK, call="c_7", delegation=by)),
+            await again.gateway.handle(desk_call(*pay(40), call="c_8", delegation=by)),
+        ]
+
+    assert codes(asyncio.run(next_day())) == ["done", "done"]
+
+
+@pytest.mark.requirement("R3.2")
+def test_a_precondition_asks_for_the_same_id_in_the_same_task_answered_without_an_error() -> None:
+    desk = shop_desk(b'{"input":{"order":"o-1001","other":"o-1002"}}')
+    desk.upstream.script("get_order", answer(ORDER))
+    # (The look-up that the refund itself makes is a call of its own, and counts when the next one comes.)
+    first, second = seen(desk, pay(10), pay(10))
+    assert codes([first, second]) == ["policy_forbids", "done"]
+    assert codes(seen(shop_desk(b'{"input":{"order":"o-1001","other":"o-1002"}}'), LOOK, pay(10, "o-1002"))) == [
+        "done",
+        "policy_forbids",
+    ]
+
+
+@pytest.mark.requirement("R3.2")
+def test_what_a_call_is_about_is_looked_up_through_the_same_door_and_recorded() -> None:
+    desk = shop_desk()
+    assert codes(seen(desk, LOOK, pay(10))) == ["done", "done"]
+    assert [each.call.operation for each in desk.upstream.received] == ["get_order", "refund"]  # (the first one served)
+    desk.clock.advance(61)
+    assert codes([asyncio.run(refund(desk, 10, "c_late"))]) == ["done"]  # type: ignore[arg-type]
+    assert [each.call.operation for each in desk.upstream.received][2:] == ["get_order", "refund"]
+    assert len(entries(desk, "intent")) == 4
+
+
+@pytest.mark.requirement("R3.8")
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"customer": "crm-7", "refunded": 0}, "nothing at `/delivered`"),
+        ({**ORDER, "delivered": "soon"}, "no date"),
+        ({**ORDER, "customer": None}, "nothing at `/customer`"),
+    ],
+)
+def test_a_fact_that_is_missing_denies(said: JsonObject, why: str) -> None:
+    desk = shop_desk()
+    desk.upstream.script("get_order", answer(said))
+    (refused,) = seen(desk, pay(10))
+    assert isinstance(refused, Refused)
+    assert (refused.reason.code, why in refused.reason.message) == ("fact_missing", True)
+
+
+@pytest.mark.requirement("R3.8")
+def test_a_fact_whose_look_up_fails_or_is_not_permitted_denies() -> None:
+    desk = shop_desk()
+    desk.upstream.script("get_order", NOT_SENT)
+    (refused,) = seen(desk, pay(10))
+    assert isinstance(refused, Refused)
+    assert "upstream_unreachable" in refused.reason.message
+    blind = Desk(project=shop(POLICY.replace('Action::"get_order", ', "")), given=b'{"input":{"order":"o-1001"}}')
+    (refused,) = seen(blind, pay(10))
+    assert isinstance(refused, Refused)
+    assert "policy_no_permit" in refused.reason.message
+
+
+@pytest.mark.requirement("R3.2")
+def test_policy_is_told_how_long_ago_an_order_was_delivered() -> None:
+    desk = shop_desk()
+    desk.upstream.script("get_order", answer({**ORDER, "delivered": "2026-10-01T12:00:00Z"}))
+    assert codes(seen(desk, LOOK, pay(10))) == ["done", "policy_no_permit"]
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_person_sees_what_a_call_would_change_and_it_binds() -> None:
+    desk = shop_desk()
+    *_, held = seen(desk, LOOK, pay(60))
+    assert isinstance(held, Refused)
+    assert held.held
+    (entry,) = [each for each in desk.store.log if each.kind == "held"]
+    assert json.loads(next(each.body for each in entry.payloads if each.name == "before")) == ORDER
+    asyncio.run(desk.approvals.approve(OLGA, held.approval, desk.store.approvals[held.approval].digest, ""))
+    desk.upstream.script("get_order", answer({**ORDER, "refunded": 60}))
+    changed, *_ = seen(desk, pay(60))
+    assert isinstance(changed, Refused)
+    assert changed.held
+    assert changed.approval != held.approval
+    desk.upstream.script("get_order", answer(ORDER))
+    assert codes(seen(desk, pay(60))) == ["done"]
+    desk.upstream.script("get_order", answer({**ORDER, "refunded": 60}))
+    (again,) = seen(desk, pay(60))
+    assert isinstance(again, Done)
+    assert again.repeated
+    assert sum(each.call.operation == "refund" for each in desk.upstream.received) == 1
+
+
+@pytest.mark.requirement("R3.5", "R3.8")
+def test_a_state_before_that_cannot_be_read_denies() -> None:
+    desk = shop_desk()
+    desk.upstream.script("get_order", answer(ORDER), NOT_SENT)
+    answers = seen(desk, LOOK, pay(60))
+    assert codes(answers) == ["done", "before_unreadable"]
+
+
+@pytest.mark.requirement("R3.7")
+def test_every_decision_on_the_past_is_replayed_alike() -> None:
+    desk = shop_desk()
+    seen(desk, pay(10), LOOK, pay(10), pay(60), pay(99), ("send", {"to": "x@evil.example", "text": "see evil.example/x"}))
+    made = [each for each in desk.store.log if each.kind in ("intent", "denied", "held")]
+    assert len(made) > 6
+    for entry in made:
+        leaf = json.loads(entry.leaf)
+        assert replay(entry, {desk.live.snapshot.digest: desk.live.snapshot}.get, "desk") == [
+            leaf["decision"],
+            leaf["trail"],
+        ]
+
+
+class _EditsBlindly(Gateway):
+    """Nothing of its own: a name for the plain gateway."""
+
+
+async def _edited(desk: Desk, arguments: JsonObject) -> tuple[object, str]:
+    await desk.gateway.handle(desk_call(*LOOK, call="c_look"))
+    held = await desk.gateway.handle(desk_call(*pay(60), call="c_first"))
+    assert isinstance(held, Refused)
+    digest = desk.store.approvals[held.approval].digest
+    return await desk.approvals.edit(OLGA, held.approval, digest, arguments, "less"), held.approval
+
+
+@pytest.mark.requirement("R3.5")
+def test_an_edited_call_takes_the_place_of_the_agents_own_once() -> None:
+    desk = shop_desk()
+
+    async def run() -> list[object]:
+        made, _ = await _edited(desk, {"order": "o-1001", "amount": 40})
+        assert not hasattr(made, "code"), made
+        first = await desk.gateway.handle(desk_call(*pay(60), call="c_again"))
+        second = await desk.gateway.handle(desk_call(*pay(60), call="c_third"))
+        return [first, second]
+
+    first, second = asyncio.run(run())
+    assert isinstance(first, Done)
+    assert json.loads(first.edited) == {"order": "o-1001", "amount": 40}
+    assert isinstance(second, Done)
+    assert second.repeated
+    paid = [json.loads(each.call.canonical) for each in desk.upstream.received if each.call.operation == "refund"]
+    assert paid == [{"order": "o-1001", "amount": 40}]
+
+
+@pytest.mark.requirement("R3.5")
+def test_an_edited_call_is_decided_afresh_and_its_editor_does_not_count() -> None:
+    desk = shop_desk()
+
+    async def run() -> None:
+        refused, approval = await _edited(desk, {"order": "o-1001", "amount": 500})
+        assert getattr(refused, "code", "") == "policy_forbids"
+        digest = desk.store.approvals[approval].digest
+        made = await desk.approvals.edit(OLGA, approval, digest, {"order": "o-1001", "amount": 55}, "less")
+        new = next(each for each in desk.store.approvals.values() if each.edited)
+        assert made == desk.live.approval(new.id)
+        no = await desk.approvals.approve(OLGA, new.id, new.digest, "")
+        assert getattr(no, "code", "") == "approver_is_editor"
+        still = await desk.gateway.handle(desk_call(*pay(60), call="c_again"))
+        assert isinstance(still, Refused)
+        assert still.approval == new.id
+        omar = Person(name="omar", roles=frozenset({"ops"}))
+        yes = await desk.approvals.approve(omar, new.id, new.digest, "")
+        assert not hasattr(yes, "code"), yes
+        done = await desk.gateway.handle(desk_call(*pay(60), call="c_last"))
+        assert isinstance(done, Done)
+
+    asyncio.run(run())
+    paid = [json.loads(each.call.canonical) for each in desk.upstream.received if each.call.operation == "refund"]
+    assert paid == [{"order": "o-1001", "amount": 55}]

@@ -86,6 +86,8 @@ def _rules_off(sources: dict[str, bytes]) -> dict[str, bytes]:
             kept[path] = _edited(body, _boundless)
         elif path.startswith("catalogue/"):
             kept[path] = _edited(body, _uncontrolled)
+        elif path.startswith("organisation/") and not path.endswith(".cedar"):
+            kept[path] = body
     for path in [path for path in sources if path.endswith("/agent.yaml")]:
         charter = yaml.safe_load(sources[path])
         listed = sorted({name for case in charter["use_cases"].values() for name in case["operations"]})

@@ -91,7 +91,13 @@ class Stage:
         self.faults: list[Exception] = []
         self._snapshot = snapshot
         self._live = Live(
-            clock, snapshot, {}, tenant="benchmark", memory_key=bytes(range(32)), entries_of=store.entries_of
+            clock,
+            snapshot,
+            {},
+            tenant="benchmark",
+            memory_key=bytes(range(32)),
+            entries_of=store.entries_of,
+            tallies_of=store.tallies,
         )
         self._delegation = Delegation(
             user=_USER, agent=agent, task=_TASK, use_case=use_case, expires_at=NOON + LIFE

@@ -39,7 +39,7 @@ _RULES: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     ),
 }
 _NOTHING = {"banking": "enquiries", "workspace": "look_up"}
-_SEVERAL = {"banking": "household", "workspace": "errands"}
+_SEVERAL = {"banking": "household", "workspace": "several"}
 
 
 def use_case_for(suite: str, prompt: str) -> str:

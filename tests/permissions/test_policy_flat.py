@@ -62,7 +62,6 @@ CONDITIONS = [
     'context.facts.order.customer == "crm-1" && context.facts.order.total.greaterThan(decimal("2.50"))',
 ]  # fmt: skip
 NESTED = [
-    'context.agent == {name: "payer", level: "A"}',
     'context.task == {use_case: "general", untrusted: true, granted: false}',
     'context.operation == {effect: "write", tier: "high"} && context.arguments.amount < 9',
     'context.facts == context.facts && context.facts.order.customer == "crm-1" && context.history.paid_today < 9',
@@ -107,7 +106,7 @@ def plain(text: str, asked: Question) -> tuple[bool, bool]:
         "user": {"id": asked.user, "groups": list(asked.groups), **dict(asked.attributes)},
         "labels": dict(asked.labels),
         "history": {**history, "spent": exact(f"{history['spent'] / 10_000:.4f}")},
-        "facts": {"order": {**order, "total": exact(str(order["total"]))}},
+        "facts": {"order": {**order, "total": exact(f"{order['total']:.4f}")}},
     }
     request = {
         "principal": {"type": "User", "id": asked.user},
@@ -202,7 +201,7 @@ questions_ = st.builds(question, arguments_, st.sampled_from(["ana", "tom"]), gr
 
 
 @pytest.mark.requirement("R3.2", "R3.7")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(asked=questions_)
 @pytest.mark.parametrize("condition", CONDITIONS + NESTED)
 def test_a_shard_decides_as_plain_cedar_does(condition: str, asked: Question) -> None:

@@ -117,7 +117,7 @@ WRONG: list[tuple[str, Attribute]] = [
 @pytest.mark.parametrize("form", ["flat", "nested"])
 def test_an_attribute_of_another_type_denies_where_a_policy_reads_it(name: str, value: Attribute, form: str) -> None:
     """Else a `forbid` on equality would not apply."""
-    whole = 'forbid(principal, action, resource) when { context.agent == {name: "nobody", level: "A"} };'
+    whole = 'forbid(principal, action, resource) when { context.operation == {effect: "read", tier: "low"} };'
     reading = f"{HEAD};\nforbid(principal, action, resource) when {{ context.user has {name} && {NEVER} }};"
     text = reading if form == "flat" else f"{reading}\n{whole}"
     assert decided(text, (), ((name, value),)) == "user_attribute_type"

@@ -130,7 +130,7 @@ def shop(policy: str = POLICY) -> Snapshot:
 
 def answer(structured: JsonObject) -> UpstreamAnswer:
     """Return a tool's answer."""
-    return UpstreamAnswer(canonical_bytes({"content": [], "structuredContent": structured}), is_error=False)
+    return UpstreamAnswer(result=canonical_bytes({"content": [], "structuredContent": structured}), is_error=False)
 
 
 def shop_desk(given: bytes = b'{"input":{"order":"o-1001"}}', **more: object) -> Desk:

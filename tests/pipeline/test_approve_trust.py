@@ -187,7 +187,7 @@ def test_two_who_trust_at_once_are_both_heard() -> None:
             say_yes(stage, one, SUE, [trust(one)]),
             say_yes(stage, other, ELI, [trust(other, "gil@corp.example", key="eli")]),
         )
-        assert answers == ["", ""]
+        assert not any(answers)
 
     assert [line[2] for line in says(play(scene, trusting()))] == ["sue", "eli"]
 

@@ -100,7 +100,6 @@ class App:
             underway=self._underway,
             forget=self._credentials.forget,
         )
-        self.approvals = ApprovalDesk(live=live, store=store, clock=self.clock, bell=self._bell)
         self.watch = Watch(live, self.controls, self._upstream.list_tools, self._upstream.distrust)
         self.gateway = Gateway(
             facts=live,
@@ -115,6 +114,9 @@ class App:
             hold_wait_s=settings.holds.wait_s,
             outside=self._decision_point(),
             observe=observe,
+        )
+        self.approvals = ApprovalDesk(
+            live=live, store=store, clock=self.clock, bell=self._bell, propose=self.gateway.propose
         )
 
     def _decision_point(self) -> DecisionPoint | None:

@@ -128,6 +128,7 @@ class ToolCall:
     operation: str
     canonical: bytes
     rationale: str = ""  # the agent's own word for why; shown to people, never decided on
+    looked_up_for: str = ""  # the call that this read of our own is made for; no agent asked for it
     confidence: int | None = None  # in percent, the agent's own word: it can lower what it may do, and never raise it
     arguments: JsonObject = field(init=False)
 

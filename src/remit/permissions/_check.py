@@ -99,7 +99,10 @@ def check(piece: Piece, vocabulary: Vocabulary) -> Policy | tuple[Problem, ...]:
     if isinstance(terms, Wrong):
         wrong.append(("policy_hold_invalid", piece.line_of(f"@{terms.annotation}\\b"), terms.message, terms.fix))
     operations = _operations(template, vocabulary)
-    if not any(code == "policy_unknown_action" for code, *_ in wrong):
+    if not operations and not wrong:
+        message = "can never apply: its scope names no operation"
+        wrong.append(("policy_unreachable", piece.line, message, "name the operations it is for, or take it away"))
+    elif not any(code == "policy_unknown_action" for code, *_ in wrong):
         wrong += _names_wrong(piece, template, operations, vocabulary)
         wrong += _types_wrong(piece, vocabulary)
         # (Cedar's finding says for which operations a name is missing, where it looked.)
@@ -282,11 +285,6 @@ def _never_or_always(
     piece: Piece, template: pst.Template, operations: frozenset[str], vocabulary: Vocabulary
 ) -> Iterator[Found]:
     places = [Place(name, vocabulary.shapes[name].tool, vocabulary.contexts[name]) for name in sorted(operations)]
-    if not places:
-        if vocabulary.shapes:
-            message = "can never apply: its scope names no operation"
-            yield "policy_unreachable", piece.line, message, "name the operations it is for, or take it away"
-        return
     clash = never(template, places)
     if clash is not None:
         yield _unreachable(piece, clash)

@@ -24,6 +24,8 @@ from remit.permissions._values import plain
 LINKS_MAX = 500  # of one text, what is told apart; the rest is one more that nobody gave
 _TRAILING_MAX = 8  # characters after an address that are taken for the sentence's
 
+# Nor is there an id or a number in a text without one of these.
+_WORTH = re.compile(r"[.@:](?=[^\s])|[0-9]")
 # A quick no for most texts: nothing is an address without one of these.
 _MAYBE = re.compile(r"[.@:\u3002][^\s]")
 
@@ -35,11 +37,12 @@ _L = (
 _HOST = rf"(?<![{_L}])(?:[{_L}]++\.)+[{_L}]++\.?+"
 _LOCAL = r"0-9A-Za-z.!#$%&'*+\-^_`~\u0080-\U0010ffff"
 _ADDRESS = re.compile(
-    rf"""(?P<url>[A-Za-z0-9+.\-]{{0,32}}+://(?:(?!\]\()[^\s<>"\u201c\u201d])*+)
+    rf"""(?P<url>(?P<scheme>[A-Za-z0-9+.\-]{{0,32}}+://)(?:(?!\]\()[^\s<>"\u201c\u201d])++)
     |(?P<mail>(?<![{_LOCAL}])[{_LOCAL}]++@(?:\[[0-9A-Fa-f:.IPpVv]++\]|[{_L}.]++))
-    |(?P<host>{_HOST}(?::[0-9]{{1,5}})?(?P<rest>[/?\#\\](?:(?!\]\()[^\s<>"\u201c\u201d])*+)?)""",
+    |(?P<host>{_HOST})""",
     re.VERBOSE,
 )
+_REST = re.compile(r"""(?::[0-9]{1,5})?(?:[/?#\\](?:(?!\]\()[^\s<>"\u201c\u201d])*+)?""")
 _IDEOGRAPHIC_DOT = re.compile("(?<=[0-9A-Za-z])[\u3002](?=[0-9A-Za-z])")
 _NUMBERS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 # Endings of files that are top-level domains as well.
@@ -84,6 +87,11 @@ class Address:
     hidden: bool = False
 
 
+def may_name(text: str) -> bool:
+    """Tell quickly, for most texts, that no address, number or id is in them."""
+    return not text.isascii() or _WORTH.search(text) is not None
+
+
 def links_in(text: str) -> list[Address]:
     """Return every address in `text`, in order of kind and place, at most 500 of a kind."""
     shown = plain(text)
@@ -114,14 +122,22 @@ def _links_in(shown: str) -> list[Address]:
 
 
 def _in_chunk(chunk: str) -> Iterator[Address]:
-    for match in _ADDRESS.finditer(chunk):
-        match match.lastgroup:
-            case "url":
-                yield from _url(match[0])
-            case "mail":
-                yield from _mail(match[0])
-            case _:
-                yield from _bare(match["host"], match["rest"] or "")
+    place = 0
+    while (found := _ADDRESS.search(chunk, place)) is not None:
+        place = found.end()  # INVARIANT: only what an address was made of is passed over
+        if found["url"] is not None:
+            if _is_defanged(found["url"]):
+                place = found.end("scheme")
+            else:
+                yield _url(_trimmed(found["url"]))
+        elif found["mail"] is not None:
+            yield from _mail(found["mail"])
+        else:
+            rest = _REST.match(chunk, place)
+            end = place if rest is None else rest.end()
+            if _is_place(found["host"].rstrip(".").lower().split("."), goes_on=end > place):
+                yield _bare(_trimmed(chunk[found.start() : end]))
+                place = end
 
 
 def _trimmed(written: str) -> str:
@@ -134,18 +150,18 @@ def _trimmed(written: str) -> str:
     return written[:end] if len(written) - end <= _TRAILING_MAX else written
 
 
-def _url(written: str) -> Iterator[Address]:
-    written = _trimmed(written)
-    scheme, _, rest = written.partition("://")
-    if scheme.lower() in ("hxxp", "hxxps") and "[.]" in rest and "://" not in rest:
-        yield from _in_chunk(rest)  # (what is not taken apart in it is an address still)
-        return
+def _is_defanged(url: str) -> bool:
+    scheme, _, rest = url.partition("://")
+    return scheme.lower() in ("hxxp", "hxxps") and "[.]" in rest
+
+
+def _url(written: str) -> Address:
     url = url_of(written)
     if url is None:
-        yield Address("url", written, (), (written,))
-        return
-    asks = (url.form, url.form.partition(":")[2]) if scheme.lower() in ("http", "https") else (url.form,)
-    yield Address("url", written, tuple(dict.fromkeys((url.form, url.place))), asks, url.host)
+        return Address("url", written, (), ())
+    web = url.form.startswith(("http:", "https:"))
+    asks = (url.form, url.form.partition(":")[2]) if web else (url.form,)
+    return Address("url", written, tuple(dict.fromkeys((url.form, url.place))), asks, url.host)
 
 
 def _mail(written: str) -> Iterator[Address]:
@@ -160,22 +176,16 @@ def _mail(written: str) -> Iterator[Address]:
     yield Address("email", written, forms, forms, "" if form is None or relayed else form.rpartition("@")[2])
 
 
-def _bare(written: str, rest: str) -> Iterator[Address]:
-    written = _trimmed(written)
-    name = re.split(r"[:/?#\\]", written, maxsplit=1)[0].rstrip(".").lower()
-    labels = name.split(".")
-    if not _is_place(labels, rest):
-        return
-    host = host_form(name)
-    url = url_of(f"http://{written}") if "\\" not in written and host is not None else None
-    if url is None:
-        yield Address("url", written, (), ())
-        return
+def _bare(written: str) -> Address:
+    url = None if "\\" in written else url_of(f"http://{written}")
+    if url is None or not url.host:
+        return Address("url", written, (), ())
     form, place = url.form.partition(":")[2], url.place.partition(":")[2]
-    yield Address("url", written, tuple(dict.fromkeys((form, place))), (form, f"https:{form}", url.form), url.host)
+    asks = (form, f"https:{form}", url.form)
+    return Address("url", written, tuple(dict.fromkeys((form, place))), asks, url.host)
 
 
-def _is_place(labels: list[str], rest: str) -> bool:
+def _is_place(labels: list[str], *, goes_on: bool) -> bool:
     """Tell a host from a file's name, a version or a missing space."""
     if not all(labels):
         labels = [label for label in labels if label]
@@ -186,7 +196,7 @@ def _is_place(labels: list[str], rest: str) -> bool:
         return True
     if not is_top(top) and not (top.isascii() and top.startswith("xn--")):
         return not top.isascii() and _holds_place(labels)
-    return not (len(labels) == 2 and top in _FILES and not rest)
+    return not (len(labels) == 2 and top in _FILES and not goes_on)
 
 
 def _holds_place(labels: list[str]) -> bool:

@@ -24,9 +24,9 @@ from hashlib import blake2b
 
 from remit.core import JsonObject, read_canonical
 from remit.permissions._flow import Exposed, Flow, Label, Link, Origins, Source, Sourced
-from remit.permissions._links import Address, links_in
+from remit.permissions._links import Address, links_in, may_name
 from remit.permissions._lists import DataClass, Directory
-from remit.permissions._marks import mark_forms
+from remit.permissions._marks import is_date, mark_form, numbered, parts_of
 from remit.permissions._receivers import classes_read
 from remit.permissions._result import CALL_WORK_MAX, RESULT_VALUES_MAX, Echo, Result
 from remit.permissions._sources import (
@@ -189,7 +189,8 @@ class Memory:
         return marked
 
     def _is_marked(self, value: Scalar) -> bool:
-        return any(self._digest(_encoded(form)) in self._marks for _, form in mark_forms(value, content=False))
+        parts = parts_of(value) if isinstance(value, str) else ()
+        return any(self._digest(_encoded(mark_form(part))) in self._marks for part in (value, *parts))
 
     def _learn_records(self, leaves: "list[Leaf]", origin: Origin, echo: "Echo", room: int) -> int:
         is_echo, trust = echo.has, self._trust
@@ -215,7 +216,7 @@ class Memory:
         for pointer, value in leaves:
             if isinstance(value, str) and len(value) >= TOKEN_CHARS_MIN:
                 self._blind |= len(value) > TEXT_CHARS_MAX
-                for token in _parts_of(value):
+                for token in _known_by(value):
                     if room <= 0:
                         self._blind = True
                         return
@@ -310,7 +311,7 @@ class Memory:
                 count += 1
                 one = self._sourced(pointer, leaf, accepted, look, looks=work >= 0)
                 if marks and work >= 0 and one.source.label in _BAD:
-                    self._mark(leaf, look)
+                    self._mark(leaf, look, links_in(leaf) if isinstance(leaf, str) else ())
                 yield one
 
     def _sourced(self, pointer: str, value: Scalar, accepted: tuple[str, ...], look: _Look, *, looks: bool) -> Sourced:
@@ -341,13 +342,15 @@ class Memory:
                 if count > ARGUMENT_VALUES_MAX or work < 0:
                     look.unkept = True
                     return
-                links = links_in(leaf) if isinstance(leaf, str) else ()
+                names = isinstance(leaf, str) and may_name(leaf)
+                links = links_in(str(leaf)) if names else ()
                 for link in links:
                     source = self._link_source(link, flow.links, look)
                     if source is not None and told < FOUND_MAX:
                         told += 1
                         yield Link(pointer, link.kind, source)
-                self._mark(leaf, look, links=links)
+                if not self._is_vouched_for(leaf, look):
+                    self._mark(leaf, look, links, whole=not (names and is_date(str(leaf))), parts=names)
 
     def _link_source(self, link: Address, accepted: tuple[str, ...], look: _Look) -> Source | None:
         """Return where an address in content was seen, or None: in an accepted source."""
@@ -368,21 +371,27 @@ class Memory:
         for form in link.asks:
             yield from self._trusted.get(self._digest(_LINK + _encoded(form)), ())
 
-    def _mark(self, value: Scalar, look: _Look, links: Sequence[Address] | None = None) -> None:
-        """Note the marks of what `value` would write, unless the user, a record or a directory has it.
-
-        `links` are the addresses in it, given when it is content.
-        """
-        if links is not None and self._is_vouched_for(value, look):
+    def _mark(
+        self, value: Scalar, look: _Look, links: Sequence[Address], *, whole: bool = True, parts: bool = True
+    ) -> None:
+        """Note the marks of what `value`, which nobody vouches for, would write. `links` are the addresses in it."""
+        if whole:
+            self._mark_part(value, look)
+        if not parts or not isinstance(value, str):
             return
-        for written, form in mark_forms(value, content=links is not None, links=links):
+        for link in links:
+            if link.hidden or not self._is_vouched_for(link.written, look):
+                self._mark_part(link.written, look)
+        for part in numbered(value):
             if len(look.marks) > CALL_MARKS_MAX:
                 return
-            digest = self._digest(_encoded(form))
-            if digest in self._marks or digest in look.marks:
-                continue
-            if written is None or written is value or not self._is_vouched_for(written, look):
-                look.marks[digest] = None
+            if not self._is_vouched_for(part, look):
+                self._mark_part(part, look)
+
+    def _mark_part(self, part: Scalar, look: _Look) -> None:
+        form = mark_form(part)
+        if form and (digest := self._digest(_encoded(form))) not in self._marks:
+            look.marks[digest] = None
 
     def _is_vouched_for(self, value: Scalar, look: _Look) -> bool:
         if self._is_trusted(value):
@@ -471,7 +480,7 @@ def _listed_at(origins: Origins | None) -> frozenset[str]:
     return frozenset(one.pointer for one in sourced if one.source.label is Label.DIRECTORY)
 
 
-def _parts_of(text: str) -> Iterator[str]:
+def _known_by(text: str) -> Iterator[str]:
     """Return the parts by which an untrusted text is known again: its words, and its addresses however grouped."""
     yield from loose_tokens(text)
     for link in links_in(text[:TEXT_CHARS_MAX]):

@@ -25,8 +25,8 @@ def decide(call: ToolCall, facts: Facts) -> Ruling:
         if isinstance(answer, Deny):
             break
     decision = strictest([answer.decision for answer in trail])
-    if facts.approvals and not isinstance(decision, Deny):
-        stands = _approval_stands(call, facts, decision)
+    if facts.approvals:
+        stands = _approval_stands(call, facts, decision, trail[-1].gate)
         if stands is not None:
             trail.append(GateAnswer("permissions.approval_stands", stands))
             permitted = [answer.decision for answer in trail if isinstance(answer.decision, Allow)]
@@ -34,14 +34,18 @@ def decide(call: ToolCall, facts: Facts) -> Ruling:
     return Ruling(decision, tuple(trail))
 
 
-def _approval_stands(call: ToolCall, facts: Facts, decision: Allow | Hold) -> Decision | None:
-    """Say what persons said of this very call; None where that changes nothing."""
+def _approval_stands(call: ToolCall, facts: Facts, decision: Decision, last: str) -> Decision | None:
+    """Say what persons said of this very call; None where that changes nothing.
+
+    What was approved and made once is answered with its outcome, though policy, which counts it, would forbid another.
+    """
+    if isinstance(decision, Deny) and last not in _MAY_BE_MADE:
+        return None
+    if isinstance(decision, Deny) or facts.before is not None:
+        made = permissions.made_before(call.operation, call.canonical, facts.approvals)
+        if made is not None or isinstance(decision, Deny):
+            return made
     digest, binding = digest_of(call, facts), binding_of(call, facts)
-    made = (
-        permissions.made_before(call.operation, call.canonical, facts.approvals) if facts.before is not None else None
-    )
-    if made is not None:
-        return made
     if isinstance(decision, Hold):
         return permissions.lifted(decision, digest, binding, facts.approvals, facts.now)
     if any(each.state is State.DENIED for each in facts.approvals):
@@ -193,6 +197,9 @@ _GATES: tuple[tuple[str, Callable[[ToolCall, Facts], Decision]], ...] = (
     ("limits.is_capped", _is_capped),
 )
 """Every gate by its name, which says what must be true, in the order a reader should check them."""
+
+_MAY_BE_MADE = frozenset({"permissions.facts_are_known", "permissions.policy_permits"})
+"""The gates that may deny a call because of what it did when it was made."""
 
 _ASKED = tuple((gate, ask, GateAnswer(gate, Allow())) for gate, ask in _GATES)
 """The gates, each with the answer that most calls get: made once, for to make it costs more than to ask."""

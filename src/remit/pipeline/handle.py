@@ -154,13 +154,10 @@ class Gateway:
         _, ruling = self._rule(call)
         return not isinstance(ruling.decision, Hold) or await self.bell.wait(held.approval, left_us / 1e6)
 
-    async def _once(self, call: ToolCall, more: JsonObject | None = None, *, looks: bool = True) -> Answer:
-        """Decide a call and carry it out, or refuse it; `more` is said in its entries.
-
-        A look-up of our own looks nothing up in its turn.
-        """
+    async def _once(self, call: ToolCall, more: JsonObject | None = None) -> Answer:
+        """Decide a call and carry it out, or refuse it; `more` is said in its entries."""
         for _ in range(DECISIONS_MAX):
-            facts, ruling = await self._ruled(call, looks=looks)
+            facts, ruling = await self._ruled(call)
             way = self._way_out(facts, ruling)
             if facts is None or way is None:
                 refused = await self._refuse(call, facts, ruling, more)
@@ -181,9 +178,13 @@ class Gateway:
             await self.facts.recall(call)
         return await self._deny(call, None, Ruling(_CONFLICT, ()))
 
-    async def _ruled(self, call: ToolCall, *, looks: bool = True) -> tuple[Facts | None, Ruling]:
-        """Decide, once everything is known that the decision asks for: facts, another's opinion, the state before."""
+    async def _ruled(self, call: ToolCall) -> tuple[Facts | None, Ruling]:
+        """Decide, once everything is known that the decision asks for: facts, another's opinion, the state before.
+
+        A look-up of our own looks nothing up in its turn.
+        """
         facts, ruling = self._rule(call)
+        looks = not call.looked_up_for
         if looks and facts is not None and facts.missing and _code(ruling) == "fact_missing":
             missing = await self._look_up(call, facts)
             facts, ruling = self._rule(call, missing)
@@ -236,11 +237,17 @@ class Gateway:
             return f"the call has not what `{look_up.operation}` is asked with"
         if look_up.operation == call.operation:
             return f"`{look_up.operation}` cannot look itself up"
-        why = f"looked up before {call.id} is decided"
-        asked = replace(call, id=new_id("c", self.random(16)), operation=look.operation, canonical=look.canonical)
-        asked = replace(asked, rationale=why, confidence=None)
+        asked = replace(
+            call,
+            id=new_id("c", self.random(16)),
+            operation=look.operation,
+            canonical=look.canonical,
+            rationale="",
+            confidence=None,
+            looked_up_for=call.id,
+        )
         await self.facts.recall(asked)
-        answer = await self._once(asked, looks=False)
+        answer = await self._once(asked)
         match answer:
             case Done(result=result):
                 found = structured(result)
@@ -419,7 +426,7 @@ class Gateway:
         )
         void = isinstance(answer, UpstreamFailure) and answer.sent is Sent.NOT_SENT
         needs = ruling.decision.obligations if isinstance(ruling.decision, Allow) else ()
-        done = isinstance(answer, UpstreamAnswer) and not answer.is_error and bool(needs)
+        done = isinstance(answer, UpstreamAnswer) and not answer.is_error and not call.looked_up_for
         later = permissions.adds_later(facts.history) if done and facts.history else ()
         await self.ledger.finish(entry, void=void, adds=later)
         self.facts.count(later)

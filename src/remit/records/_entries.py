@@ -71,6 +71,8 @@ def ruled(kind: str, call: ToolCall, ruling: Ruling, basis: Basis, random: Rando
     }
     if call.rationale:
         leaf["rationale"] = call.rationale
+    if call.looked_up_for:
+        leaf["looked_up_for"] = call.looked_up_for
     if call.confidence is not None:
         leaf["confidence"] = call.confidence
     payloads = [payload]

@@ -160,7 +160,6 @@ class Desk:
             tallies_of=self.store.tallies,
         )
         self.live.admit(desk_task(), given)
-        self.approvals = ApprovalDesk(live=self.live, store=self.store, clock=self.clock, bell=self.bell)
         self.credentials = PlainCredentials()
         self.underway = CallsUnderway()
         self.controls = ControlDesk(
@@ -184,4 +183,7 @@ class Desk:
             on_fault=self.faults.append,
             hold_wait_s=hold_wait_s,
             observe=observe,
+        )
+        self.approvals = ApprovalDesk(
+            live=self.live, store=self.store, clock=self.clock, bell=self.bell, propose=self.gateway.propose
         )

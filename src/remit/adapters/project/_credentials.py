@@ -66,13 +66,14 @@ def wrong_credential(entry: CredentialEntry, *, has_headers: bool) -> Iterator[t
         if wrong:
             yield ("exchanged", "token_endpoint"), wrong
     if entry.secret is not None:
-        wrong = _wrong_reference(entry.secret)
+        wrong = wrong_reference(entry.secret)
         if wrong:
             yield ("secret",), wrong
     yield from _wrong_header(entry, has_headers=has_headers)
 
 
-def _wrong_reference(text: str) -> Wrong | None:
+def wrong_reference(text: str) -> Wrong | None:
+    """Find what is wrong with `text`, which says where a secret is kept; nothing that it says is repeated."""
     found = _SOURCE.fullmatch(text)
     if found is None or _is_secret(*found.groups()):
         return SECRET_SAID

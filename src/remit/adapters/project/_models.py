@@ -27,6 +27,7 @@ from remit.adapters.project._base import (
     OPERATIONS_MAX,
     PEOPLE_MAX,
     RESPONSE_BYTES_MAX,
+    ROLES_MAX,
     TIMEOUT_S_MAX,
     TITLE_CHARS_MAX,
     URL_CHARS_MAX,
@@ -54,6 +55,8 @@ from remit.adapters.project._base import (
 )
 from remit.adapters.project._organisation import ClassesFile, DirectoryFile, EntitlementsFile, HistoryFile
 from remit.core import Json
+
+TARGETS_MAX = 20  # that are told of calls that wait for people
 
 
 class UseCaseEntry(Shape):
@@ -461,6 +464,21 @@ class AuthzenShape(Shape):
     )
 
 
+class NotifyShape(Shape):
+    """Where people are told of calls that wait for them: a target of Apprise."""
+
+    to: Annotated[str, Field(max_length=LINE_CHARS_MAX)] = Field(
+        description="Where the target's address is kept, and never the address, which has its secrets: env:NAME, "
+        "file:PATH or keyring:SERVICE/USER."
+    )
+    roles: Annotated[list[Name], Field(max_length=ROLES_MAX)] = Field(
+        default=[], description="It is told only of calls that one of these roles may approve; of all if left out."
+    )
+    agents: Annotated[list[Name], Field(max_length=DELEGATES_MAX)] = Field(
+        default=[], description="It is told only of calls of these agents; of all if left out."
+    )
+
+
 class PersonShape(Shape):
     """A person of the development profile."""
 
@@ -508,6 +526,9 @@ class SettingsFile(Shape):
     )
     authzen: AuthzenShape | None = Field(
         default=None, description="The organisation's own decision point, asked besides; none if left out."
+    )
+    notify: Annotated[dict[Name, NotifyShape], Field(max_length=TARGETS_MAX)] = Field(
+        default_factory=dict, description="Targets that are told of calls that wait for people, by name."
     )
     development: DevelopmentShape = Field(
         default_factory=DevelopmentShape, description="The development profile's people."

@@ -12,12 +12,14 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from remit.adapters.oidc import Issuer
+from remit.adapters.project._credentials import wrong_reference
 from remit.adapters.project._mistakes import attributes_reserved, role_reserved, shape
-from remit.adapters.project._models import IssuerShape, PersonShape, SettingsFile, TlsShape
+from remit.adapters.project._models import IssuerShape, NotifyShape, PersonShape, SettingsFile, TlsShape
 from remit.adapters.project._sources import TOP, read_file
 from remit.adapters.project._urls import Wrong, address_wrong, is_loopback, issuer_wrong
 from remit.adapters.project._yaml import Document, read_yaml
 from remit.adapters.project._yaml import Path as Place
+from remit.catalogue import Secret
 from remit.core import REQUESTER, Problem, ProjectInvalidError, is_name
 from remit.identity import ClaimsMap, Person
 
@@ -112,6 +114,18 @@ class AuthzenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotifySettings:
+    """A target whose address is kept where `to` says; told of calls that any of `roles` may approve, of `agents`.
+
+    Empty: of every call.
+    """
+
+    to: Secret
+    roles: frozenset[str]
+    agents: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DevelopmentSettings:
     """`people` of the development profile, by name."""
 
@@ -139,6 +153,7 @@ class Settings:
     spiffe: Mapping[str, str]  # the file of each trust domain's bundle, relative to the project unless absolute
     data_tls: Tls | None
     authzen: AuthzenSettings | None
+    notify: Mapping[str, NotifySettings]
 
 
 def read_settings(root: Path) -> Settings:
@@ -180,6 +195,10 @@ def _problems(found: SettingsFile, document: Document) -> Iterator[Problem]:
     wrong_url = None if found.authzen is None else address_wrong(found.authzen.url)
     if wrong_url:
         yield _problem(document, ("authzen", "url"), wrong_url)
+    for name, target in found.notify.items():
+        wrong_place = wrong_reference(target.to)
+        if wrong_place:
+            yield _problem(document, ("notify", name, "to"), wrong_place)
 
 
 def _wrong_listening(found: SettingsFile, document: Document) -> Iterator[Problem]:
@@ -263,6 +282,7 @@ def _settings(found: SettingsFile, default_name: str) -> Settings:
         spiffe=MappingProxyType(dict(sorted(found.spiffe.items()))),
         data_tls=None if found.data.tls is None else _tls(found.data.tls),
         authzen=None if asked is None else AuthzenSettings(url=asked.url, timeout_ms=asked.timeout_ms),
+        notify=MappingProxyType({name: _notify(target) for name, target in sorted(found.notify.items())}),
     )
 
 
@@ -285,6 +305,11 @@ def _issuer(name: str, said: IssuerShape) -> Issuer:
         jwks_age_max_s=said.jwks_age_max_s,
         events=said.events,
     )
+
+
+def _notify(said: NotifyShape) -> NotifySettings:
+    source, _, name = said.to.partition(":")
+    return NotifySettings(to=Secret(source, name), roles=frozenset(said.roles), agents=frozenset(said.agents))
 
 
 def _tls(said: TlsShape) -> Tls:

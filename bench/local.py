@@ -17,14 +17,14 @@ from bench import project
 from remit.adapters.project import check_project
 from remit.adapters.sqlite import SqliteStore
 from remit.adapters.system import SystemClock
-from remit.core import Allow, Delegation, Task, ToolCall, Trace, canonical_bytes
+from remit.core import Allow, Delegation, JsonObject, Task, ToolCall, Trace, canonical_bytes
 from remit.limits import is_capped
-from remit.permissions import Memory, provenance_suffices
+from remit.permissions import Memory, OperationShape, Question, Shard, compile_policies, provenance_suffices
 from remit.pipeline import Facts, Live, decide
 from remit.records import Entry, event
 
 _RESULT = canonical_bytes(
-    {"content": [{"type": "text", "text": "refunded"}], "structuredContent": {f"f{n}": f"value {n}" for n in range(8)}}
+    {"content": [{"type": "text", "text": "refunded"}], "structuredContent": {f"f{n}": f"value {n}" for n in range(30)}}
 )
 _BLOCK = 1024
 _FILE_BYTES = 4 << 20
@@ -75,6 +75,57 @@ def decisions_us(sizes: tuple[int, ...], blocks: int) -> dict[int, list[float]]:
                 decide(call, gather())
                 found[size].append((time.perf_counter() - started) * 1e6)
     return found
+
+
+def policies_us(sizes: tuple[int, ...], blocks: int) -> dict[int, list[float]]:
+    """Ask the policies of one operation alone, in projects of several sizes, taking turns."""
+    cases = {size: _policy_case(size) for size in sizes}
+    found: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(blocks):
+        for size, (shard, question) in cases.items():
+            for _ in range(_DECISIONS):
+                started = time.perf_counter()
+                shard.decide(question)
+                found[size].append((time.perf_counter() - started) * 1e6)
+    return found
+
+
+def _policy_case(size: int) -> tuple[Shard, Question]:
+    names = [f"refund_{at}" for at in range(size)]
+    schema: JsonObject = {
+        "type": "object",
+        "properties": {"order_id": {"type": "string"}, "amount_minor": {"type": "integer"}},
+        "required": ["order_id", "amount_minor"],
+    }
+    shapes = [
+        OperationShape(operation=name, tool=f"tool_{at // 10}", input_schema=schema, history={"refunded_today": "Long"})
+        for at, name in enumerate(names)
+    ]
+    tens = (", ".join(f'Action::"{name}"' for name in names[at : at + 10]) for at in range(0, size, 10))
+    text = "\n".join(_TEN_POLICIES.format(actions=actions, at=at) for at, actions in enumerate(tens)) + _ALL_POLICIES
+    shards, problems = compile_policies("refunds", {"bench.cedar": text}, shapes)
+    question = Question(
+        user="ana",
+        agent="refunds",
+        use_case="refund",
+        operation=names[size // 2],
+        tool=f"tool_{size // 20}",
+        arguments={"order_id": "ORD-1234", "amount_minor": 4000},
+        level="A",
+        history=(("refunded_today", 8000),),
+    )
+    if problems or not isinstance(shards[question.operation].decide(question), Allow):
+        raise TypeError(f"the measured policies do not permit: {problems}")
+    return shards[question.operation], question
+
+
+_TEN_POLICIES = """
+@id("small.{at}") permit (principal, action in [{actions}], resource)
+when {{ context.arguments.amount_minor > 0 && context.history.refunded_today <= 50000 }};
+@id("large.{at}") @hold("approval") @approvers("finance") forbid (principal, action in [{actions}], resource)
+when {{ context.arguments.amount_minor > 10000 }};
+"""
+_ALL_POLICIES = '@id("client") forbid (principal, action, resource) when { context.agent.level == "C" };\n'
 
 
 def _case(size: int) -> tuple[ToolCall, Callable[[], Facts]]:
@@ -128,7 +179,10 @@ def gates_us(times: int) -> dict[str, list[float]]:
         raise TypeError("the measured call has no flow")
 
     def provenance() -> None:
-        provenance_suffices(flow, memory.sources(call.arguments, flow))
+        origins = memory.origins(call.arguments, flow, directories={}, classes={}, now=facts.now)
+        provenance_suffices(flow, origins)
+
+    def learning() -> None:
         memory.learn_result(call.operation, call.id, flow, call.arguments, _RESULT)
 
     def limits() -> None:
@@ -142,9 +196,13 @@ def gates_us(times: int) -> dict[str, list[float]]:
             now=facts.now,
         )
 
-    found: dict[str, list[float]] = {"provenance of a call": [], "limits of a call": []}
+    found: dict[str, list[float]] = {
+        "provenance, per call": [],
+        "provenance, a result learned": [],
+        "limits of a call": [],
+    }
     for _ in range(times):
-        for name, run in zip(found, (provenance, limits), strict=True):
+        for name, run in zip(found, (provenance, learning, limits), strict=True):
             started = time.perf_counter()
             run()
             found[name].append((time.perf_counter() - started) * 1e6)

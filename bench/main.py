@@ -63,6 +63,7 @@ class Found:
     fdatasync_us: list[float] = field(default_factory=list)
     commit_us: list[float] = field(default_factory=list)
     decision_us: dict[int, list[float]] = field(default_factory=dict)
+    policy_us: dict[int, list[float]] = field(default_factory=dict)
     gates_us: dict[str, list[float]] = field(default_factory=dict)
     start_s: list[float] = field(default_factory=list)
     sizes: dict[str, float] = field(default_factory=dict)  # MB
@@ -81,6 +82,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=given.dir or RESULTS, prefix="run-") as folder:
         found.start_s = local.start_s(Path(folder), plan.starts)
         found.decision_us = local.decisions_us(CATALOGUES, plan.blocks)
+        found.policy_us = local.policies_us(CATALOGUES, plan.blocks)
         found.gates_us = local.gates_us(plan.disk * plan.blocks)
         _measure(Path(folder), generator, plan, found)
         if given.install:
@@ -211,13 +213,15 @@ def _said(found: Found, generator: Generator, plan: Plan) -> dict[str, object]:
     measured = report.summaries(found.samples)
     local_us = {"fdatasync": found.fdatasync_us, "commit": found.commit_us, **found.gates_us}
     local_us |= {f"decision, {size:,} tools": times for size, times in found.decision_us.items()}
+    local_us |= {f"policy, {size:,} operations": times for size, times in found.policy_us.items()}
     percentiles = {name: {f"p{n}": round(local.p(times, n), 1) for n in (50, 99)} for name, times in local_us.items()}
     p99_us = {size: local.p(times, 99) for size, times in found.decision_us.items()}
     values = report.ratios(measured, local.p(found.fdatasync_us, 50), p99_us)
+    values["policy"] = local.p(found.policy_us[max(CATALOGUES)], 99) / local.p(found.policy_us[min(CATALOGUES)], 99)
     values |= {**found.sizes, "start": median(found.start_s)}
     print(report.table(measured))
     for name, seen in percentiles.items():
-        print(f"{name:22}p50 {seen['p50']:8.1f} us   p99 {seen['p99']:8.1f} us")
+        print(f"{name:26}p50 {seen['p50']:8.1f} us   p99 {seen['p99']:8.1f} us")
     print(report.verdicts(values))
     return {
         "load": generator.name,

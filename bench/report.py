@@ -82,6 +82,7 @@ AIMS = (
     Aim("G4", "throughput, through the gateway / direct to the SDK's server, 16 connections", 75, 90, "%", least=True),
     Aim("G9", "CPU per call, governed / echo, 32 connections", 6, 3.5),
     Aim("G10", "decision p99, 1,000 tools / 10 tools", 2, 1.2),
+    Aim("policy", "policy's own p99 (one shard), 1,000 operations / 10 operations", 2, 1.2),
     Aim("memory", "resident memory of the gateway after the load", 120, 80, "MB"),
     Aim("start", "process start to ready, median", 1.5, 0.8, "s"),
     Aim("install", "core installation with all dependencies", 120, 60, "MB"),

@@ -19,6 +19,8 @@ from benchmarks.agentdojo._runs import VERSION as RUNS_VERSION
 from benchmarks.agentdojo._runs import replayed
 from benchmarks.agentdojo._use_cases import use_case_for
 
+WRONG_MAX = 20  # lines about controls that fail
+
 WAYS: Mapping[str, tuple[str, Picks]] = {
     "use_cases": (AS_WRITTEN, use_case_for),
     "one_use_case": (AS_WRITTEN, any_use_case),
@@ -35,9 +37,10 @@ async def main(arguments: argparse.Namespace) -> int:
         wrong += found
         _say(f"{suite} {VERSION}: controls", shares)
         _write(arguments.out / f"{suite}-controls.json", shares, {})
-    for line in wrong:
+    for line in sorted(wrong)[:WRONG_MAX]:
         print(f"WRONG {line}")
     if wrong:
+        print(f"{len(wrong)} things are not as the controls must be: nothing is measured")
         return 1
     for way in arguments.way or WAYS:
         variant, picks = WAYS[way]

@@ -1,7 +1,7 @@
 """The benchmark's project, signed as a review would sign it, and the two ends that the controls need.
 
 compiled(AS_WRITTEN)     # the project as it stands in project/
-compiled(RULES_OFF)      # everything is permitted and nothing steers: what the suites do without a gateway
+compiled(RULES_OFF)      # everything is permitted and nothing is asked: what the suites do without a gateway
 compiled(ALL_DENIED)     # one forbid: nothing happens
 """
 
@@ -79,7 +79,7 @@ def _pem(seed: bytes) -> bytes:
 
 
 def _rules_off(sources: dict[str, bytes]) -> dict[str, bytes]:
-    """Take every rule out that could stop a call: policies permit, every argument is content, caps are out of reach."""
+    """Take every rule out that could stop a call: policies permit, no change of the world counts as one, caps are far."""
     kept: dict[str, bytes] = {}
     for path, body in sources.items():
         if path.endswith("/agent.yaml"):
@@ -103,14 +103,11 @@ def _boundless(charter: JsonObject) -> None:
 
 
 def _uncontrolled(tool: JsonObject) -> None:
+    """Call every operation a read that takes nothing away: provenance, links and confirmations are then not asked."""
     for operation in _operations(tool):
-        for key in ("sources", "confirm", "links", "receivers", "classes", "facts", "before"):
+        for key in ("confirm", "receivers", "classes", "facts", "before", "carries_data_out"):
             operation.pop(key, None)
-        schema = operation["input_schema"]
-        properties = schema["properties"] if isinstance(schema, dict) else {}
-        operation["content"] = [*properties] if isinstance(properties, dict) else []
-        if operation["effect"] == "irreversible":
-            operation["effect"] = "write"
+        operation["effect"] = "read"
 
 
 def _all_denied(sources: dict[str, bytes]) -> dict[str, bytes]:

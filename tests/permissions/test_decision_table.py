@@ -365,3 +365,108 @@ def _closed(schema: Json) -> Json:
     if isinstance(schema, dict) and schema.get("type") == "object":
         return {**schema, "additionalProperties": False}
     return schema
+
+
+# --- what the gateway itself tells policies ---------------------------------------------------------------------------
+
+TOLD = OperationShape(
+    operation="refund_order",
+    tool="orders",
+    input_schema=SCHEMA,
+    effect="write",
+    tier="high",
+    history={"refunded_today": "Long", "mean": "decimal"},
+    history_optional=frozenset({"mean"}),
+    facts={"order": {"customer": "String", "left": "Long", "delivered_days_ago": "Long"}},
+    labelled=("order_id",),
+)
+
+
+def told(condition: str, attribute: str) -> Mapping[str, str]:
+    text = f'permit(principal, {HERE}, resource) when {{ context.arguments.order_id != "" && {condition} }};'
+    shards, problems = compile_policies("refunds", {"p.cedar": text}, [TOLD], USERS)
+    assert problems == ()
+    rules = rules_of({"p.cedar": text})
+    found = decision_table(rules, TOLD, shards["refund_order"].decide, agent="refunds", use_case="refund", user=USERS)
+    return {repr(row.value): row.decision for row in found.rows if row.attribute == attribute}
+
+
+@pytest.mark.requirement("R3.8", "R3.4")
+@pytest.mark.parametrize(
+    ("condition", "attribute", "allowed", "denied"),
+    [
+        ("context.history.refunded_today <= 50000", "history.refunded_today", ["50000", "0"], ["50001"]),
+        (
+            "context.history.refunded_today + context.arguments.amount_minor <= 50000",
+            "history.refunded_today",
+            ["49999"],
+            ["50000"],  # with the 1 of the call itself
+        ),
+        (
+            'context.history has mean && context.history.mean.lessThan(decimal("12.5"))',
+            "history.mean",
+            ["12.4999"],
+            ["12.5", "None"],
+        ),
+        (
+            "context.facts.order.delivered_days_ago < 30",
+            "facts.order.delivered_days_ago",
+            ["29"],
+            ["30", "None", "'30'"],
+        ),
+        ("context.arguments.amount_minor <= context.facts.order.left", "facts.order.left", ["1"], ["0", "None"]),
+        (
+            "context.user has customer_id && context.facts.order.customer == context.user.customer_id",
+            "user.customer_id",
+            ["'a'"],
+            ["'another'", "''", "None"],
+        ),
+        (
+            'context.labels has order_id && context.labels.order_id == "user"',
+            "labels.order_id",
+            ["'user'"],
+            ["'untrusted'", "'nowhere'", "None"],
+        ),
+        ("!context.task.untrusted", "task.untrusted", ["False"], ["True"]),
+        ("context.task.granted", "task.granted", ["True"], ["False"]),
+        ('context.agent.level != "C"', "agent.level", ["'A'", "'B'"], ["'C'"]),
+        (
+            "context.agent has confidence && context.agent.confidence >= 80",
+            "agent.confidence",
+            ["80"],
+            ["79", "None"],
+        ),
+    ],
+)
+def test_what_the_gateway_counted_looked_up_and_knows_is_tried_too(
+    condition: str, attribute: str, allowed: list[str], denied: list[str]
+) -> None:
+    found = told(condition, attribute)
+    assert {found[each] for each in allowed} == {"allow"}
+    assert all(found[each].startswith("deny ") for each in denied), found
+
+
+def test_what_no_call_can_differ_in_is_no_attribute_to_try() -> None:
+    assert told('context.operation.tier == "high" && context.agent.name == "refunds"', "operation.tier") == {}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "context.arguments == context.arguments",
+        "{a: context.arguments.amount_minor}.a <= 100",
+        "(if context.arguments.amount_minor > 5 then 1 else 2) < 2",
+        "context.arguments.amount_minor * context.arguments.amount_minor < 9",
+        "context.arguments.amount_minor * 0 < 9",
+        "context.arguments has payee && {days: 5} == {days: context.arguments.amount_minor}",
+        "[context.arguments.amount_minor, 5].contains(5)",
+        '["EUR", context.arguments.order_id].contains(context.arguments.currency)',
+        "context.arguments.amount_minor <= 9223372036854775807",
+        "context.arguments.amount_minor >= -9223372036854775807",
+        'context.arguments has price && context.arguments.price.lessThan(decimal("922337203685477.5807"))',
+        'context.arguments has to && context.arguments.to == ["x"]',
+        'principal != User::"ana" && resource == Tool::"orders"',
+    ],
+)
+def test_whatever_a_policy_may_say_its_table_is_made(condition: str) -> None:
+    assert all(row.decision for row in table(LIMIT % condition).rows)

@@ -40,7 +40,7 @@ KNOWN = Known(use_cases=frozenset({"refund", "query"}), agents=frozenset({"refun
 ORDER: JsonObject = {"customer": "crm-1", "days": 12, "refunded": False, "total": 99.5}
 HEAD = 'permit(principal, action == Action::"refund_order", resource)'
 # (Any record compared whole keeps a shard's policies in the nested form.)
-WHOLE = 'forbid(principal, action == Action::"refund_order", resource) when { context.operation == {effect: "read", tier: "low"} };'
+WHOLE = 'forbid(principal, action, resource) when { context.operation == {effect: "read", tier: "low"} };'
 
 
 def decided(condition: str, *, nested: bool = False, **said: Any) -> str:

@@ -54,7 +54,7 @@ CONDITIONS = [
     'context.operation.effect == "write" && context.operation.tier != "critical"',
     "context.task.untrusted && !context.task.granted",
     'context.labels has memo && context.labels.memo == "untrusted"',
-    '!(context.labels has to) || ["user", "directory"].contains(context.labels.to)',
+    'if context.labels has to then ["user", "directory"].contains(context.labels.to) else true',
     "context.history.paid_today <= 7",
     "context.history has paid_to && context.history.paid_to > context.arguments.amount",
     'context.history.spent.lessThan(decimal("0.0007"))',

@@ -16,7 +16,8 @@ SHAPE = OperationShape(
 )
 ANY = 'action == Action::"pay"'
 LIMITS = f"""
-permit(principal, {ANY}, resource) when {{ context.arguments.amount_minor <= 10000 && context.arguments.amount_minor > 0 }};
+permit(principal, {ANY}, resource)
+when {{ context.arguments.amount_minor <= 10000 && context.arguments.amount_minor > 0 }};
 @id("rate") forbid(principal, {ANY}, resource) when {{ context.arguments.rate.greaterThan(decimal("1.5")) }};
 """
 

@@ -16,7 +16,12 @@ PROPERTIES: dict[str, JsonObject] = {
 }
 SHAPES = [
     OperationShape(
-        operation=name, tool="desk", input_schema={"type": "object", "properties": properties, "required": ["number"]}
+        operation=name,
+        tool="desk",
+        input_schema={"type": "object", "properties": properties, "required": ["number"]},
+        history={"seen": "Long", "spent": "decimal"},
+        facts={"order": {"days": "Long", "open": "Bool"}},
+        labelled=("number",),
     )
     for name, properties in PROPERTIES.items()
 ]
@@ -37,7 +42,17 @@ conditions = st.sampled_from(
         'context.user has department && context.user.department == "returns"',
         "context.user has clearance && context.user.clearance * 9223372036854775807 > 0",  # overflows from 2
         "context.user has contractor && context.user.contractor",
-        "1 == 1",
+        'context.user.id == "ana"',
+        'context.agent.level == "A"',
+        "context.agent has confidence && context.agent.confidence > 50",
+        "context.task.untrusted && !context.task.granted",
+        'context.operation.effect == "read" || context.operation.tier == "critical"',
+        'context.labels has number && context.labels.number == "untrusted"',
+        "context.history.seen > 2",
+        "context.history.seen + 9223372036854775806 > 0",  # overflows from 2
+        'context.history.spent.greaterThan(decimal("0.0002"))',
+        "context.facts.order.open && context.facts.order.days < 30",
+        'context.operation == {effect: "read", tier: "low"}',  # keeps a shard nested
     ]
 )
 principals = st.sampled_from(["principal", 'principal == User::"ana"'])
@@ -58,7 +73,7 @@ policies = st.tuples(st.sampled_from(["permit", "permit", "forbid", HOLD]), prin
 )
 further = st.tuples(st.sampled_from(["forbid", HOLD]), principals, scopes, conditions).filter(speaks_of_what_exists)
 questions = st.builds(
-    lambda operation, user, number, amount, text, groups, attributes: Question(
+    lambda operation, user, number, amount, text, groups, attributes, more: Question(
         user=user,
         agent="refunds",
         use_case="refund",
@@ -67,6 +82,7 @@ questions = st.builds(
         arguments={"number": number, "amount": amount, "text": text},
         groups=(*sorted(groups),),
         attributes=(*sorted(attributes.items()),),
+        **more,
     ),
     st.sampled_from(sorted(PROPERTIES)),
     st.sampled_from(["ana", "bob"]),
@@ -82,6 +98,23 @@ questions = st.builds(
             "contractor": st.booleans(),
             "undeclared": st.just("x"),
         },
+    ),
+    st.fixed_dictionaries(
+        {
+            "level": st.sampled_from(["A", "B", "C"]),
+            "confidence": st.none() | st.sampled_from([50, 51]),
+            "strangers": st.booleans(),
+            "granted": st.booleans(),
+            "effect": st.sampled_from(["read", "write"]),
+            "tier": st.sampled_from(["low", "critical"]),
+            "labels": st.sampled_from([(), (("number", "user"),), (("number", "untrusted"),)]),
+            "history": st.tuples(
+                st.tuples(st.just("seen"), st.integers(0, 3)), st.tuples(st.just("spent"), st.integers(0, 3))
+            ),
+            "facts": st.fixed_dictionaries(
+                {"order": st.fixed_dictionaries({"days": st.integers(28, 31), "open": st.booleans()})}
+            ),
+        }
     ),
 )
 
@@ -101,18 +134,34 @@ def sharded(parts: list[Parts], question: Question) -> Decision:
 
 def ask(policies: list[str], question: Question) -> tuple[bool, bool, list[str]]:
     """Ask Cedar with the whole text: allowed, erred, and the `@id` of each policy that decided."""
-    declared = PROPERTIES[question.operation]
+    declared, counts = PROPERTIES[question.operation], dict(question.history)
     request = {
         "principal": {"type": "User", "id": question.user},
         "action": {"type": "Action", "id": question.operation},
         "resource": {"type": "Tool", "id": question.tool},
         "context": {
-            "agent": {"name": question.agent},
-            "task": {"use_case": question.use_case},
+            "agent": {
+                "name": question.agent,
+                "level": question.level,
+                **({} if question.confidence is None else {"confidence": question.confidence}),
+            },
+            "task": {
+                "use_case": question.use_case,
+                "untrusted": question.strangers,
+                "granted": question.granted,
+            },
+            "operation": {"effect": question.effect, "tier": question.tier},
+            "labels": dict(question.labels),
+            "history": {
+                "seen": counts["seen"],
+                "spent": {"__extn": {"fn": "decimal", "arg": f"0.000{counts['spent']}"}},
+            },
+            "facts": question.facts,
             "arguments": {
                 name: value for name, value in question.arguments.items() if name in declared and value is not None
             },
             "user": {
+                "id": question.user,
                 "groups": list(question.groups),
                 **{name: value for name, value in question.attributes if name in USER.attributes},
             },

@@ -138,7 +138,8 @@ LINKS = {
 @pytest.mark.requirement("R3.9")
 @pytest.mark.parametrize("text", LINKS)
 def test_an_address_that_nobody_gave_is_held(text: str) -> None:
-    for written in (text, f"see {text} please", [{"x": [text]}], {text: 1}):
+    forms: list[Json] = [text, f"see {text} please", [{"x": [text]}], {text: 1}]
+    for written in forms:
         decision = body(written)
         assert isinstance(decision, Hold), written
         assert decision.reason.code == "provenance_link"

@@ -29,7 +29,7 @@ ELI = Person("eli", frozenset({"operator"}))  # whose key it has, too
 PAYEES = "directory: payees\nkind: values\nentries: [known@desk.example]\n"
 DOMAINS = "directory: hosts\nkind: domains\nentries: [desk.example]\n"
 TO = "eve@corp.example"
-PAID_TO: JsonObject = {"amount": 20, "to": TO}
+PAID_TO: dict[str, Any] = {"amount": 20, "to": TO}
 
 
 def with_directories(policy: str = POLICY) -> Snapshot:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from remit.core import Hold, JsonObject, Reason, Ruling, ToolCall
 from remit.identity import Person
 from remit.permissions import Approval
 from remit.pipeline import (
+    NOTHING,
     RELEASE,
     Answer,
     Committed,
@@ -207,14 +208,16 @@ class BeginsBlindly(Gateway):
 class OpensBlindly(Gateway):
     """A control: does not look at what waits already."""
 
-    async def _hold(self, call: ToolCall, facts: Facts, ruling: Ruling, hold: Hold) -> Answer | Conflict:
-        return await super()._hold(call, replace(facts, approvals=()), ruling, hold)
+    async def _hold(
+        self, call: ToolCall, facts: Facts, ruling: Ruling, hold: Hold, more: JsonObject | None
+    ) -> Answer | Conflict:
+        return await super()._hold(call, replace(facts, approvals=()), ruling, hold, more)
 
 
 class LiftsAnything(Gateway):
     """A control: every approval of the agent's lifts every call of its tasks, at any time."""
 
-    def _rule(self, call: ToolCall) -> tuple[Facts | None, Ruling]:
+    def _rule(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> tuple[Facts | None, Ruling]:
         assert isinstance(self.facts, Live)
         facts = self.facts.gather(call)
         loose = tuple(

@@ -22,8 +22,8 @@ from remit.testing import NOON, POLICY, Desk, desk_delegation, desk_snapshot, de
 
 pytestmark = pytest.mark.requirement("R3.5", "R7.4")
 
-CAPABILITIES = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}, "url": {}}}}
-META = {
+CAPABILITIES: JsonObject = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}, "url": {}}}}
+META: JsonObject = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
     **CAPABILITIES,

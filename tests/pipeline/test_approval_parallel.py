@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,14 @@ def test_a_thousand_uses_at_once_of_one_edit_are_one_and_the_edited_call() -> No
     assert sent(play(scene, editing(Desk()), replayed=False)) == [LESS]
 
 
-def test_a_thousand_uses_at_once_on_the_real_store_are_one(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_a_thousand_uses_at_once_on_the_real_store_are_one(tmp_path: Path, share: Callable[[int], int]) -> None:
     async def scene() -> tuple[int, Counter[str]]:
         async with arena(tmp_path, 1, Gateway) as here:
             await here.open("t_1")
             approval = await here.held(HELD, "t_1")
             await here.approvals.approve(OLGA_THERE, approval.id, approval.digest, "")
-            answers = await asyncio.gather(*(here.ask("pay", HELD, "t_1") for _ in range(AT_ONCE)))
+            answers = await asyncio.gather(*(here.ask("pay", HELD, "t_1") for _ in range(share(AT_ONCE))))
             return len(here.tool.received), Counter(answers)
 
     received, answers = asyncio.run(scene())

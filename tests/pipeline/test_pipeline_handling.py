@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remit.catalogue import Descriptor, Tool
-from remit.core import Allow, Decision, Delegation, JsonObject, Obligation, Revocation, Ruling, ToolCall
+from remit.core import Add, Allow, Decision, Delegation, JsonObject, Obligation, Revocation, Ruling, ToolCall
 from remit.permissions import Approval, Question
 from remit.pipeline import (
     DECISIONS_MAX,
+    NOTHING,
     RELEASE,
     Answer,
     Committed,
@@ -217,13 +218,15 @@ class WritesAfterwards(Gateway):
     async def _settle(
         self,
         call: ToolCall,
+        facts: Facts,
+        ruling: Ruling,
         answer: UpstreamAnswer | UpstreamFailure,
         elapsed_us: int,
         shown: Credential | None = None,
     ) -> None:
         facts, ruling = self._known(call)
         await super()._begin(call, facts, ruling, self._entry("intent", call, facts, ruling))
-        await super()._settle(call, answer, elapsed_us, shown)
+        await super()._settle(call, facts, ruling, answer, elapsed_us, shown)
 
     def _known(self, call: ToolCall) -> tuple[Facts, Ruling]:
         facts, ruling = self._rule(call)
@@ -328,8 +331,20 @@ def test_what_was_cut_off_while_its_intent_was_written_is_not_sent(kind: type[Ga
 
 
 class BrokenFacts:
-    async def recall(self, task: str) -> None:
+    async def recall(self, call: ToolCall) -> None:
         """Nothing was lost."""
+
+    def edit_of(self, call: ToolCall) -> Approval | None:
+        """Nobody edited it."""
+
+    def count(self, adds: Sequence[Add], sign: int = 1) -> None:
+        """Nothing is counted."""
+
+    def uncertain(self, keys: Iterable[str]) -> None:
+        """Nothing is counted."""
+
+    def mark(self, hashes: Sequence[bytes]) -> None:
+        """Nothing is marked."""
 
     def revocation(self, delegation: Delegation) -> Revocation | None:
         """Nobody was cut off."""
@@ -343,7 +358,7 @@ class BrokenFacts:
     def remember(self, call: ToolCall, facts: Facts, result: bytes) -> None:
         """Nothing is kept."""
 
-    def gather(self, call: ToolCall) -> Facts:
+    def gather(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> Facts:
         raise LookupError(call.id)
 
 

@@ -1,6 +1,7 @@
 """A held call: one approval, for exactly this call, once; and everything that happens in between counts."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,7 @@ from remit.core import Delegation, Hold, JsonObject, Reason, RemitError, Revocat
 from remit.identity import Cut
 from remit.permissions import Approval, State
 from remit.pipeline import (
+    NOTHING,
     Answer,
     Committed,
     Conflict,
@@ -89,9 +91,11 @@ def test_a_call_that_is_held_opens_one_approval_however_often_it_is_presented() 
 class OpensLate(Gateway):
     """The control: says that an approval waits only once the store has it."""
 
-    async def _hold(self, call: ToolCall, facts: Facts, ruling: Ruling, hold: Hold) -> Answer | Conflict:
+    async def _hold(
+        self, call: ToolCall, facts: Facts, ruling: Ruling, hold: Hold, more: JsonObject | None
+    ) -> Answer | Conflict:
         quiet = _Quiet(self.facts)
-        answer = await super(OpensLate, replace(self, facts=quiet))._hold(call, facts, ruling, hold)
+        answer = await super(OpensLate, replace(self, facts=quiet))._hold(call, facts, ruling, hold, more)
         for approval in quiet.put_later:
             self.facts.put(approval)
         return answer
@@ -101,7 +105,8 @@ class _Quiet:
     def __init__(self, inner: Any) -> None:
         self.put_later: list[Approval] = []
         self.recall, self.gather, self.remember = inner.recall, inner.gather, inner.remember
-        self.revocation = inner.revocation
+        self.revocation, self.edit_of = inner.revocation, inner.edit_of
+        self.count, self.uncertain, self.mark = inner.count, inner.uncertain, inner.mark
 
     def put(self, approval: Approval) -> None:
         self.put_later = [approval]
@@ -356,7 +361,7 @@ def test_a_no_sticks_to_the_call_whatever_the_note_says_and_to_no_other_recipien
 class ForgetsDenials(Gateway):
     """The control: a no is forgotten."""
 
-    def _rule(self, call: ToolCall) -> tuple[Facts | None, Ruling]:
+    def _rule(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> tuple[Facts | None, Ruling]:
         for approval in getattr(self.facts, "approvals")():  # noqa: B009 - the port does not have it, the desk's does
             if approval.state is State.DENIED:
                 self.facts.drop(approval.id)
@@ -406,9 +411,12 @@ class Frozen:
         self.recall, self.put, self.drop, self.remember = (
             *(desk.live.recall, desk.live.put, desk.live.drop, desk.live.remember),
         )
+        self.edit_of, self.count, self.uncertain, self.mark = (
+            *(desk.live.edit_of, desk.live.count, desk.live.uncertain, desk.live.mark),
+        )
 
-    def gather(self, call: ToolCall) -> Facts:
-        del call
+    def gather(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> Facts:
+        del call, missing
         return self._facts
 
     def revocation(self, delegation: Delegation) -> Revocation | None:

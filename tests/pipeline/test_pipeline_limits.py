@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from tests.pipeline.pipeline_stage import HELD, TASK, BeginsBlindly, Stage, code_of, play, with_limits
 
-from remit.core import JsonObject, ToolCall
-from remit.pipeline import Answer, Credential, Done, Gateway, Refused, Sent, UpstreamAnswer, UpstreamFailure
+from remit.core import JsonObject, Ruling, ToolCall
+from remit.pipeline import Answer, Credential, Done, Facts, Gateway, Refused, Sent, UpstreamAnswer, UpstreamFailure
 from remit.testing import DONE, NOON, Desk, Hang, desk_delegation, desk_task
 
 TWO_WRITES = with_limits("writes: {of: [write], per: user, in: day, max: 2}", "at_once: {per: agent, max: 9}")
@@ -72,11 +72,15 @@ class GivesNothingBack(Gateway):
     async def _settle(
         self,
         call: ToolCall,
+        facts: Facts,
+        ruling: Ruling,
         answer: UpstreamAnswer | UpstreamFailure,
         elapsed_us: int,
         shown: Credential | None = None,
     ) -> None:
-        await super()._settle(call, UNKNOWN if isinstance(answer, UpstreamFailure) else answer, elapsed_us, shown)
+        await super()._settle(
+            call, facts, ruling, UNKNOWN if isinstance(answer, UpstreamFailure) else answer, elapsed_us, shown
+        )
 
 
 def test_control_a_gateway_that_gives_nothing_back_is_seen() -> None:

@@ -11,7 +11,7 @@ from tests.pipeline.shop_stage import ORDER, POLICY, answer, entries, shop, shop
 from remit.core import Add, JsonObject
 from remit.identity import Person
 from remit.permissions import Approval
-from remit.pipeline import Answer, Done, Failed, Refused, Sent, UpstreamFailure, replay
+from remit.pipeline import Done, Failed, Refused, Sent, UpstreamFailure, replay
 from remit.testing import DONE, Desk, MemoryStore, desk_call, desk_delegation, desk_task
 
 OLGA = Person(name="olga", roles=frozenset({"ops"}))
@@ -108,7 +108,9 @@ def test_a_ceiling_begins_anew_with_its_day_and_is_read_back_after_a_restart() -
     again = shop_desk(store=desk.store)
     assert codes(seen(again, LOOK, pay(20)))[1:] == ["policy_forbids"]
     again.clock.advance(timedelta(days=1))
-    again.live.admit(desk_task("t_next", expires_at=again.clock.now() + timedelta(hours=1)), b'{"input":{"order":"o-1001"}}')
+    again.live.admit(
+        desk_task("t_next", expires_at=again.clock.now() + timedelta(hours=1)), b'{"input":{"order":"o-1001"}}'
+    )
     by = desk_delegation("t_next", expires_at=again.clock.now() + timedelta(hours=1))
 
     async def next_day() -> list[object]:
@@ -214,7 +216,9 @@ def test_a_state_before_that_cannot_be_read_denies() -> None:
 @pytest.mark.requirement("R3.7")
 def test_every_decision_on_the_past_is_replayed_alike() -> None:
     desk = shop_desk()
-    seen(desk, pay(10), LOOK, pay(10), pay(60), pay(99), ("send", {"to": "x@evil.example", "text": "see evil.example/x"}))
+    seen(
+        desk, pay(10), LOOK, pay(10), pay(60), pay(99), ("send", {"to": "x@evil.example", "text": "see evil.example/x"})
+    )
     made = [each for each in desk.store.log if each.kind in ("intent", "denied", "held")]
     assert len(made) > 6
     for entry in made:

@@ -1,14 +1,15 @@
 """Where a value came from, through the whole gateway: seen in answers, asked for the next call."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 from tests.pipeline.pipeline_stage import OLGA, OTTO, TASK, Stage, play
 
 from remit.core import JsonObject, Ruling, ToolCall
-from remit.pipeline import Done, Facts, Gateway, Refused, UpstreamAnswer, decide
+from remit.permissions import NO_ORIGINS
+from remit.pipeline import NOTHING, Done, Facts, Gateway, Refused, UpstreamAnswer, decide
 from remit.records import Entry
 from remit.testing import Desk, desk_task
 
@@ -79,8 +80,8 @@ def test_each_value_is_taken_for_what_it_was_when_it_was_first_seen(to: str, *, 
 class TrustsEverything(Gateway):
     """The control: does not look where a value came from."""
 
-    def _rule(self, call: ToolCall) -> tuple[Facts | None, Ruling]:
-        facts = replace(self.facts.gather(call), sourced=())
+    def _rule(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> tuple[Facts | None, Ruling]:
+        facts = replace(self.facts.gather(call, missing), origins=NO_ORIGINS)
         return facts, decide(call, facts)
 
 

@@ -18,10 +18,12 @@ from remit.adapters.checkpoints import CheckpointFile
 from remit.adapters.http1 import Pool, PoolLimits
 from remit.adapters.keys import load_or_create
 from remit.adapters.mcp_upstream import McpUpstream
+from remit.adapters.notify import Notices, Target
 from remit.adapters.project import Checked, Settings, check_project, compile_snapshot, read_settings, read_sources
 from remit.adapters.sqlite import SqliteStore
 from remit.adapters.system import Bell, CallsUnderway, SystemClock, random
 from remit.app._identity import Identities
+from remit.app._told import ToldLive
 from remit.app._watch import Watch, compared_json
 from remit.catalogue import Tool
 from remit.core import Problem, RemitError, StoreUnavailableError
@@ -100,6 +102,8 @@ class App:
             underway=self._underway,
             forget=self._credentials.forget,
         )
+        targets = [Target(name, said.to, said.roles, said.agents) for name, said in settings.notify.items()]
+        self.notices = Notices(targets, self.identities.secrets(root), self.clock, self.admin_url)
         self.watch = Watch(live, self.controls, self._upstream.list_tools, self._upstream.distrust)
         self.gateway = Gateway(
             facts=live,
@@ -283,6 +287,7 @@ class App:
         except StoreUnavailableError as error:
             _log.error("the log could not be closed: %s", error)
         finally:
+            await self.notices.close()
             await self._upstream.close()
             await self._credentials.close()
             await self.identities.close()
@@ -321,7 +326,7 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
         running = state.controls.get(RELEASE, (0, ""))[1]
         kept, warning = await _rolled_back(store, checked.snapshot, running)
         snapshot = kept or checked.snapshot
-        live = Live(
+        live = ToldLive(
             clock,
             snapshot,
             state.controls,
@@ -354,6 +359,7 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
         started = event("started", at=clock.now(), by="gateway", said={**said, "version": __version__})
         app.identities.number_calls((await store.append(started)).index)
         await app.checkpoint()
+        live.tell = app.notices.changed
     except RemitError:
         await store.close()
         raise

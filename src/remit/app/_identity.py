@@ -120,9 +120,12 @@ class Identities:
         self.secret = _secret(root)
 
     def credentials(self, root: Path, pool: Pool) -> ToolCredentials:
-        """Return what gives tools their credentials; the environment is looked at here, and nowhere else."""
-        secret_values = Secrets(os.environ, root, self._clock)
-        return ToolCredentials(self._tool_tokens, form_post(pool), secret_values, self._clock)
+        """Return what gives tools their credentials."""
+        return ToolCredentials(self._tool_tokens, form_post(pool), self.secrets(root), self._clock)
+
+    def secrets(self, root: Path) -> Secrets:
+        """Return what reads secrets where they are kept; the environment is looked at here, and nowhere else."""
+        return Secrets(os.environ, root, self._clock)
 
     def routes(self, bounds: Bounds, controls: ControlDesk, outside: Outside | None) -> dict[str, Endpoint]:
         """Return what the data plane serves of identity: tasks, tokens, consents, security events, documents."""

@@ -64,6 +64,7 @@ async def serving(root: Path, *, observe: bool) -> AsyncIterator[tuple[Address, 
                 background = [
                     asyncio.create_task(_keep_checkpoints(app)),
                     asyncio.create_task(app.watch.keep(settings.catalogue.check_every_s)),
+                    asyncio.create_task(app.notices.run()),
                 ]
                 address = Address(
                     data=app.data_url,

@@ -241,7 +241,7 @@ def _decimal(path: str) -> Converter:
     def convert(value: Json) -> Json:
         if type(value) is not int and type(value) is not float:
             raise _other_type(path, "number")
-        exact = Decimal(repr(value)) if isfinite(value) else DECIMAL_MAX + 1
+        exact = Decimal(repr(value)) if type(value) is int or isfinite(value) else DECIMAL_MAX + 1
         if not DECIMAL_MIN <= exact <= DECIMAL_MAX or exact != round(exact, DECIMAL_PLACES):
             raise InputRefusedError(
                 "argument_not_decimal",

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from remit.permissions._addresses import host_form, mail_form, url_of
+from remit.permissions._addresses import mail_form, url_of
 from remit.permissions._iban import iban_in, may_have_iban
 from remit.permissions._tops import is_top
 from remit.permissions._values import plain
@@ -37,11 +37,14 @@ _L = (
 _HOST = rf"(?<![{_L}])(?:[{_L}]++\.)+[{_L}]++\.?+"
 _LOCAL = r"0-9A-Za-z.!#$%&'*+\-^_`~\u0080-\U0010ffff"
 _ADDRESS = re.compile(
-    rf"""(?P<url>(?P<scheme>[A-Za-z0-9+.\-]{{0,32}}+://)(?:(?!\]\()[^\s<>"\u201c\u201d])++)
+    rf"""(?P<url>[A-Za-z0-9+.\-]{{0,32}}+://(?=[^\s<>"\u201c\u201d]))
     |(?P<mail>(?<![{_LOCAL}])[{_LOCAL}]++@(?:\[[0-9A-Fa-f:.IPpVv]++\]|[{_L}.]++))
     |(?P<host>{_HOST})""",
     re.VERBOSE,
 )
+_TAIL = re.compile(r"""(?:(?!\]\()[^\s<>"\u201c\u201d])*+""")
+_DEFANGED = re.compile(r"[^/?#\[]{0,253}\[\.\]")
+_GOES_ON = frozenset("/?#\\:")
 _REST = re.compile(r"""(?::[0-9]{1,5})?(?:[/?#\\](?:(?!\]\()[^\s<>"\u201c\u201d])*+)?""")
 _IDEOGRAPHIC_DOT = re.compile("(?<=[0-9A-Za-z])[\u3002](?=[0-9A-Za-z])")
 _NUMBERS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
@@ -126,18 +129,19 @@ def _in_chunk(chunk: str) -> Iterator[Address]:
     while (found := _ADDRESS.search(chunk, place)) is not None:
         place = found.end()  # INVARIANT: only what an address was made of is passed over
         if found["url"] is not None:
-            if _is_defanged(found["url"]):
-                place = found.end("scheme")
-            else:
-                yield _url(_trimmed(found["url"]))
+            if found["url"].lower() in ("hxxp://", "hxxps://") and _DEFANGED.match(chunk, place):
+                continue
+            tail = _TAIL.match(chunk, place)
+            place = place if tail is None else tail.end()
+            yield _url(_trimmed(chunk[found.start() : place]))
         elif found["mail"] is not None:
             yield from _mail(found["mail"])
         else:
-            rest = _REST.match(chunk, place)
-            end = place if rest is None else rest.end()
-            if _is_place(found["host"].rstrip(".").lower().split("."), goes_on=end > place):
-                yield _bare(_trimmed(chunk[found.start() : end]))
-                place = end
+            goes_on = chunk[place : place + 1] in _GOES_ON
+            if _is_place(found["host"].rstrip(".").lower().split("."), goes_on=goes_on):
+                rest = _REST.match(chunk, place)
+                place = place if rest is None else rest.end()
+                yield _bare(_trimmed(chunk[found.start() : place]))
 
 
 def _trimmed(written: str) -> str:
@@ -148,11 +152,6 @@ def _trimmed(written: str) -> str:
             break
         end -= 1
     return written[:end] if len(written) - end <= _TRAILING_MAX else written
-
-
-def _is_defanged(url: str) -> bool:
-    scheme, _, rest = url.partition("://")
-    return scheme.lower() in ("hxxp", "hxxps") and "[.]" in rest
 
 
 def _url(written: str) -> Address:

@@ -60,7 +60,7 @@ INPUT_VALUES_MAX = 10_000  # of them, from the user's input: results need room t
 ARGUMENT_VALUES_MAX = 2_000  # values in one call's control arguments that are looked at; the rest is from nowhere
 SOURCES_MAX = 8  # places remembered for one value
 RESULT_WORK_MAX = 1 << 18  # the same of one result: a stranger must not be able to make this gateway slow
-CONTENT_WORK_MAX = 1 << 18  # characters of one call's content that are looked through; a call with more is refused
+CONTENT_WORK_MAX = 1 << 17  # characters of one call's content that are looked through; a call with more is refused
 CALL_MARKS_MAX = 1_000  # values of unknown origin that one call may write
 FOUND_MAX = 100  # links of one call, and receivers for one data class, that are told one by one
 

@@ -350,7 +350,7 @@ def _limits(schema: JsonObject, scale: int) -> tuple[int | None, int | None]:
 
 
 def _steps(bound: Json, scale: int) -> Iterable[Decimal]:
-    if isinstance(bound, bool) or not isinstance(bound, int | float) or not isfinite(bound):
+    if type(bound) is not int and not (isinstance(bound, float) and isfinite(bound)):
         return ()
     return (Decimal(repr(bound)) * scale,)
 

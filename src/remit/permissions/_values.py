@@ -70,6 +70,8 @@ def content_work_of(value: Scalar) -> int:
         return 1
     if value.isascii():
         return len(value)
+    if unicodedata.is_normalized("NFKC", value):
+        return len(value) * 2
     return len(value) * (FOLDS_TO_MAX if "\ufdfa" in value or "\ufdfb" in value else 6)
 
 

@@ -25,6 +25,7 @@ from remit.pipeline._live import (
     user_control,
 )
 from remit.pipeline._ports import (
+    NOTHING,
     Bell,
     Clock,
     Committed,
@@ -61,6 +62,7 @@ from remit.pipeline.replay import recorded, replay
 
 __all__ = [
     "DECISIONS_MAX",
+    "NOTHING",
     "RELEASE",
     "STOP",
     "Answer",

@@ -331,7 +331,7 @@ class Wrong:
 
 
 VALUES = WRITTEN[SHOP][WRITTEN[SHOP].index("        values:") : WRITTEN[SHOP].index("    before:")]
-BEFORE = "    before: {read: get_sale, with: {sale_id: /sale_id}}\n"
+NESTED = "    facts: {other: {read: get_order, with: {order_id: /sale_id}, values: {a: /a}}}\n"
 FACT = "        read: get_sale\n        with: {sale_id: /sale_id}"
 
 WRONG = {
@@ -360,8 +360,8 @@ WRONG = {
     "a look-up without its key": Wrong(
         "look_up_argument_missing", SHOP, 44, FACT, FACT.replace("sale_id: /sale_id", "verbose: /sale_id"), "`sale_id`"
     ),
-    "a look-up of itself": Wrong(
-        "look_up_cycle", SHOP, 4, "    effect: read\n", f"    effect: read\n{BEFORE}", "`get_sale` > `get_sale`"
+    "a look-up of a look-up": Wrong(
+        "look_up_nested", SHOP, 44, "    effect: read\n", f"    effect: read\n{NESTED}", "`get_sale` has facts"
     ),
     "a fact that is not there": Wrong(
         "fact_unknown_value", SHOP, 47, "customer: /customer/id", "customer: /customer/di", "in its output_schema"

@@ -1,7 +1,8 @@
 """What people are told of an approval: a title and a text, without any argument or value.
 
-title_and_text(None, approval, "http://127.0.0.1:8701")
-# ("refund_order by refunds waits for approval", "for: tom\nwho may approve: 1 of finance (approval)\n...")
+title, text = title_and_text(None, approval, "http://127.0.0.1:8701")
+title                       # "refund_order by refunds waits for approval"
+text.splitlines()[2:4]      # ["for: tom", "approval: a_..."]
 """
 
 from remit.core import utc_text
@@ -33,14 +34,15 @@ def title_and_text(before: Approval | None, after: Approval, admin_url: str) -> 
 
 
 def _happened(before: Approval | None, after: Approval) -> str:
+    """Say what happened, in words that follow the call's; empty where nobody needs to hear of it."""
     if not after.entry:  # (its hold is not recorded yet)
         return ""
-    match after.state:
-        case State.WAITING if before is None or not before.entry:
-            return f"was changed by {after.editor} and waits for approval" if after.edited else "waits for approval"
-        case State.WAITING if len(after.grants) > len(before.grants) and not still_needed(after):
-            return f"was approved by {', '.join(dict.fromkeys(grant.person for grant in after.grants))}"
-        case State.DENIED if before is None or before.state is State.WAITING:
-            return f"was denied by {after.by}"
-        case _:
+    if before is None or not before.entry:
+        if after.state is not State.WAITING:
             return ""
+        return f"was changed by {after.editor} and waits for approval" if after.edited else "waits for approval"
+    if before.state is State.WAITING and after.state is State.DENIED:
+        return f"was denied by {after.by}"
+    if after.state is State.WAITING and len(after.grants) > len(before.grants) and not still_needed(after):
+        return f"was approved by {', '.join(dict.fromkeys(grant.person for grant in after.grants))}"
+    return ""

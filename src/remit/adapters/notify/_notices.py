@@ -19,7 +19,7 @@ from remit.pipeline import Clock, CredentialUnavailableError
 SENDER = (sys.executable, "-I", str(Path(__file__).with_name("_sender.py")))
 
 _log = logging.getLogger("remit")
-_SAID = {1: "it refused them, or could not be reached", 2: "its address is no target of Apprise"}
+_SAID = {3: "it refused them, or could not be reached", 4: "its address is no target of Apprise"}  # by exit code
 _LATE = "it did not take them in time"
 _FAILED = "the program that sends failed"
 
@@ -36,7 +36,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to tell: `to` is where its address is kept. Told of `agents`, and of what `roles` may approve; empty: all."""
+    """Whom to tell: `to` is where its address is kept. Of calls of `agents` that `roles` may approve; empty: of all."""
 
     name: str
     to: Secret

@@ -26,7 +26,7 @@ from remit.adapters.project._directories import classes_of, directory_of, wrong_
 from remit.adapters.project._entitlements import entitlements_of, wrong_entitlements
 from remit.adapters.project._histories import histories_of, told, uncounted, wrong_histories
 from remit.adapters.project._identity import registration_of, wrong_identities
-from remit.adapters.project._lookups import look_up_cycle, wrong_look_ups
+from remit.adapters.project._lookups import wrong_look_ups
 from remit.adapters.project._mistakes import nearest, role_reserved
 from remit.adapters.project._models import AgentFile, CatalogueFile, OperationEntry
 from remit.adapters.project._read import Files
@@ -155,16 +155,10 @@ class _Project(Files):
         self.catalogue_is_broken |= len(self.problems) > before
 
     def _check_look_ups(self) -> None:
-        """What is read before a call is decided can be read, and nothing is read for ever."""
+        """What is read before a call is decided can be read."""
         for name, (document, entry) in self.entries.items():
             for inner, code, message, fix in wrong_look_ups(entry, self._entries(), self.operations_named):
                 self._at(document, ("operations", name, *inner), code, f"`{name}`: {message}", fix)
-        cycle = look_up_cycle(self._entries())
-        if cycle:
-            document, _ = self.entries[cycle[0]]
-            message = f"operations that are looked up for themselves: {' > '.join(f'`{name}`' for name in cycle)}"
-            fix = "take one of them out of `facts` or `before` of the one before it"
-            self._at(document, ("operations", cycle[0]), "look_up_cycle", message, fix)
 
     def _entries(self) -> dict[str, OperationEntry]:
         return {name: entry for name, (_, entry) in self.entries.items()}

@@ -5,11 +5,10 @@ entitlements_of(found).groups["ana"]        # frozenset({"finance", "refunders"}
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 
 from remit.adapters.project._base import GROUPS_MAX
-from remit.adapters.project._lookups import cycle_in
 from remit.adapters.project._mistakes import attributes_reserved, nearest
 from remit.adapters.project._organisation import EntitlementsFile
 from remit.adapters.project._yaml import Document, Path
@@ -59,12 +58,21 @@ def _wrong_groups(document: Document, found: EntitlementsFile) -> Iterator[Probl
                     fix = "describe the group here; what an issuer's groups may do is said by policies"
                     yield _problem(document, path, "group_unknown", message, fix)
             yield from _duplicates(document, ("groups", name, key), members)
-    cycle = cycle_in({name: entry.groups for name, entry in found.groups.items()})
+    cycle = _cycle_in({name: entry.groups for name, entry in found.groups.items()})
     if cycle:
         said = " < ".join(f"`{name}`" for name in (*cycle[:_SHOWN_MAX], *(["..."] if len(cycle) > _SHOWN_MAX else [])))
         message = f"groups that are within themselves: {said}"
         fix = "take one of them out of `groups:` of the next"
         yield _problem(document, ("groups", cycle[0], "groups"), "groups_cycle", message, fix)
+
+
+def _cycle_in(graph: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """Return a path in `graph` (each name with the names that it leads to) that ends where it begins; empty: none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return tuple(reversed(error.args[1]))
+    return ()
 
 
 def _duplicates(document: Document, path: Path, members: list[str]) -> Iterator[Problem]:

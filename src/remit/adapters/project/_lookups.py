@@ -6,7 +6,6 @@ fact_types(descriptor, descriptors)                     # {"order": {"customer":
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from graphlib import CycleError, TopologicalSorter
 
 from remit.adapters.project._mistakes import nearest
 from remit.adapters.project._models import FactEntry, LookUpEntry, OperationEntry, ValueEntry
@@ -45,20 +44,6 @@ def look_ups(entry: OperationEntry) -> Iterator[tuple[Path, LookUpEntry]]:
         yield ("before",), entry.before
 
 
-def look_up_cycle(operations: Mapping[str, OperationEntry]) -> tuple[str, ...]:
-    """Return operations of which each is looked up for the one before it, the first also last; empty: there is none."""
-    return cycle_in({name: [found.read for _, found in look_ups(entry)] for name, entry in operations.items()})
-
-
-def cycle_in(graph: Mapping[str, list[str]]) -> tuple[str, ...]:
-    """Return a path in `graph` (each name with the names that it leads to) that ends where it begins; empty: none."""
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        return tuple(reversed(error.args[1]))
-    return ()
-
-
 def look_up_of(entry: LookUpEntry) -> LookUp:
     """Return the look-up that `entry` declares."""
     if not isinstance(entry, FactEntry):
@@ -88,6 +73,9 @@ def _wrong_read(path: Path, entry: OperationEntry, look_up: LookUpEntry, read: O
         said = f"its effect is {read.effect}" if read.effect != "read" else "its request can carry data out"
         message = f"`{look_up.read}` cannot be looked up: {said}, and a look-up happens before anybody decides"
         yield (*path, "read"), "look_up_not_a_read", message, "name an operation that only reads, inside"
+    if read.facts:
+        message = f"`{look_up.read}` has facts of its own, and a look-up looks nothing up in its turn"
+        yield (*path, "read"), "look_up_nested", message, "name an operation without `facts`"
     declared, required = read.input_schema.get("properties"), read.input_schema.get("required")
     known = sorted(declared) if isinstance(declared, dict) else []
     for name, pointer in look_up.given.items():

@@ -309,7 +309,9 @@ def _issuer(name: str, said: IssuerShape) -> Issuer:
 
 def _notify(said: NotifyShape) -> NotifySettings:
     source, _, name = said.to.partition(":")
-    return NotifySettings(to=Secret(source, name), roles=frozenset(said.roles), agents=frozenset(said.agents))
+    return NotifySettings(
+        to=Secret(source=source, name=name), roles=frozenset(said.roles), agents=frozenset(said.agents)
+    )
 
 
 def _tls(said: TlsShape) -> Tls:

@@ -90,34 +90,6 @@ def _show_decided(decided: Decided) -> None:
         click.echo(f"\n(accept it as {decided.file} by `remit check --accept`: then only changes are shown)\n")
 
 
-def _checked_json(found: Checked) -> JsonObject:
-    return {
-        "bundle": found.digest,
-        "warnings": [problem_json(warning) for warning in found.warnings],
-        "decisions": [
-            {
-                "agent": each.agent,
-                "file": each.file,
-                "accepted": each.accepted,
-                "difference": each.difference,
-                "rows": [*each.rows],
-            }
-            for each in found.decisions
-        ],
-    }
-
-
-def _show_decided(decided: Decided) -> None:
-    """Show a table that nobody accepted, or what is other than accepted; of one that was accepted, nothing."""
-    if decided.difference:
-        click.echo(f"\n{decided.difference}\n")
-    elif not decided.accepted:
-        table = [line for line in decided.text.splitlines() if not line.startswith("#")]
-        click.echo(f"\nwhat the policies of {decided.agent} decide at their bounds")
-        click.echo("\n".join(table))
-        click.echo(f"\n(accept it as {decided.file} by `remit check --accept`: then only changes are shown)\n")
-
-
 @click.command()
 @project_option
 @click.option("--observe", is_flag=True, help="UNSAFE: record and decide, but refuse nothing. Never attestable.")

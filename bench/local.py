@@ -78,15 +78,14 @@ def decisions_us(sizes: tuple[int, ...], blocks: int) -> dict[int, list[float]]:
 
 
 def policies_us(sizes: tuple[int, ...], blocks: int) -> dict[int, list[float]]:
-    """Ask the policies of one operation alone, in projects of several sizes, taking turns."""
+    """Ask the policies of one operation alone, in projects of several sizes, taking turns call by call."""
     cases = {size: _policy_case(size) for size in sizes}
     found: dict[int, list[float]] = {size: [] for size in sizes}
-    for _ in range(blocks):
+    for _ in range(blocks * _DECISIONS):
         for size, (shard, question) in cases.items():
-            for _ in range(_DECISIONS):
-                started = time.perf_counter()
-                shard.decide(question)
-                found[size].append((time.perf_counter() - started) * 1e6)
+            started = time.perf_counter()
+            shard.decide(question)
+            found[size].append((time.perf_counter() - started) * 1e6)
     return found
 
 

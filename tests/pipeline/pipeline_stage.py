@@ -219,7 +219,7 @@ class LiftsAnything(Gateway):
 
     def _rule(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> tuple[Facts | None, Ruling]:
         assert isinstance(self.facts, Live)
-        facts = self.facts.gather(call)
+        facts = self.facts.gather(call, missing)
         loose = tuple(
             replace(
                 each,

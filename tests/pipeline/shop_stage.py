@@ -7,7 +7,7 @@ from functools import cache
 from remit.adapters.project import compile_snapshot, served_text
 from remit.core import JsonObject, canonical_bytes
 from remit.pipeline import Snapshot, UpstreamAnswer
-from remit.testing import Desk, reviewed
+from remit.testing import Desk, MemoryStore, reviewed
 
 POLICY = """
 @id("look") permit (principal, action in [Action::"get_order", Action::"read_mail"], resource);
@@ -133,9 +133,9 @@ def answer(structured: JsonObject) -> UpstreamAnswer:
     return UpstreamAnswer(result=canonical_bytes({"content": [], "structuredContent": structured}), is_error=False)
 
 
-def shop_desk(given: bytes = b'{"input":{"order":"o-1001"}}', **more: object) -> Desk:
+def shop_desk(given: bytes = b'{"input":{"order":"o-1001"}}', store: MemoryStore | None = None) -> Desk:
     """Return a desk at the shop, whose order was delivered twelve days ago."""
-    desk = Desk(project=shop(), given=given, **more)  # type: ignore[arg-type] - the keywords of Desk, passed on
+    desk = Desk(project=shop(), given=given, store=store)
     desk.upstream.script("get_order", answer(ORDER))
     return desk
 

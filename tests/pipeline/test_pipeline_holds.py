@@ -365,7 +365,7 @@ class ForgetsDenials(Gateway):
         for approval in getattr(self.facts, "approvals")():  # noqa: B009 - the port does not have it, the desk's does
             if approval.state is State.DENIED:
                 self.facts.drop(approval.id)
-        return super()._rule(call)
+        return super()._rule(call, missing)
 
 
 def test_control_a_gateway_that_forgets_a_no_is_seen_to_ask_again() -> None:

@@ -1,29 +1,43 @@
-"""What was done before, and what a call is about: told to policy, counted with the effect, looked up through the door."""
+"""What was done before, told to policy and counted with the effect; what a call is about, looked up at the door."""
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.pipeline.shop_stage import ORDER, POLICY, answer, entries, shop, shop_desk
 
-from remit.core import Add, JsonObject
+from remit.core import Add, JsonObject, Obligation, Reason
 from remit.identity import Person
 from remit.permissions import Approval
-from remit.pipeline import Done, Failed, Refused, Sent, UpstreamFailure, replay
+from remit.pipeline import (
+    Answer,
+    Committed,
+    Conflict,
+    Done,
+    Failed,
+    Full,
+    Refused,
+    Sent,
+    UpstreamFailure,
+    Versions,
+    replay,
+)
+from remit.records import Draft
 from remit.testing import DONE, Desk, MemoryStore, desk_call, desk_delegation, desk_task
 
 OLGA = Person(name="olga", roles=frozenset({"ops"}))
 NOT_SENT = UpstreamFailure(code="upstream_unreachable", sent=Sent.NOT_SENT, detail="refused")
 
 
-def refund(desk: Desk, amount: int, call: str = "c_1", order: str = "o-1001") -> object:
-    return desk.gateway.handle(desk_call("refund", {"order": order, "amount": amount}, call=call))  # type: ignore[return-value]
+async def refund(desk: Desk, amount: int, call: str = "c_1", order: str = "o-1001") -> Answer:
+    return await desk.gateway.handle(desk_call("refund", {"order": order, "amount": amount}, call=call))
 
 
-def seen(desk: Desk, *calls: tuple[str, JsonObject]) -> list[object]:
-    async def run() -> list[object]:
+def seen(desk: Desk, *calls: tuple[str, JsonObject]) -> list[Answer]:
+    async def run() -> list[Answer]:
         return [
             await desk.gateway.handle(desk_call(operation, arguments, call=f"c_{number}"))
             for number, (operation, arguments) in enumerate(calls)
@@ -32,11 +46,11 @@ def seen(desk: Desk, *calls: tuple[str, JsonObject]) -> list[object]:
     return asyncio.run(run())
 
 
-def codes(answers: list[object]) -> list[str]:
+def codes(answers: list[Answer]) -> list[str]:
     return [each.reason.code if isinstance(each, Refused | Failed) else "done" for each in answers]
 
 
-LOOK = ("get_order", {"order": "o-1001"})
+LOOK: tuple[str, JsonObject] = ("get_order", {"order": "o-1001"})
 
 
 def pay(amount: int, order: str = "o-1001") -> tuple[str, JsonObject]:
@@ -63,9 +77,9 @@ def test_a_negative_amount_makes_no_room() -> None:
 def test_calls_in_flight_count_and_a_ceiling_is_never_passed() -> None:
     desk = shop_desk()
 
-    async def run() -> list[object]:
+    async def run() -> list[Answer]:
         await desk.gateway.handle(desk_call(*LOOK, call="c_look"))
-        return await asyncio.gather(*(refund(desk, 10, f"c_{number}") for number in range(40)))  # type: ignore[call-overload]
+        return await asyncio.gather(*(refund(desk, 10, f"c_{number}") for number in range(40)))
 
     answers = asyncio.run(run())
     assert sum(isinstance(each, Done) for each in answers) == 10
@@ -75,19 +89,21 @@ def test_calls_in_flight_count_and_a_ceiling_is_never_passed() -> None:
 class _Uncounted(MemoryStore):
     """A control: counts nothing, and compares nothing."""
 
-    async def begin(self, intent, read, obligations=()):  # type: ignore[no-untyped-def] - as the port says
+    async def begin(
+        self, intent: Draft, read: Versions, obligations: Sequence[Obligation] = ()
+    ) -> Committed | Conflict | Full:
         return await super().begin(intent, read, [each for each in obligations if not isinstance(each, Add)])
 
 
 def test_control_a_store_that_counts_nothing_lets_the_ceiling_be_passed() -> None:
     desk = shop_desk(store=_Uncounted())
 
-    async def run() -> list[object]:
+    async def run() -> list[Answer]:
         found = []
         await desk.gateway.handle(desk_call(*LOOK, call="c_look"))
         for number in range(20):
-            desk.live.uncertain([each for each in desk.live._counters.seen])
-            found.append(await refund(desk, 10, f"c_{number}"))  # type: ignore[misc]
+            desk.live.uncertain(list(desk.live._counters.seen))
+            found.append(await refund(desk, 10, f"c_{number}"))
         return found
 
     assert codes(asyncio.run(run())) == ["done"] * 20
@@ -113,7 +129,7 @@ def test_a_ceiling_begins_anew_with_its_day_and_is_read_back_after_a_restart() -
     )
     by = desk_delegation("t_next", expires_at=again.clock.now() + timedelta(hours=1))
 
-    async def next_day() -> list[object]:
+    async def next_day() -> list[Answer]:
         return [
             await again.gateway.handle(desk_call(*LOOK, call="c_7", delegation=by)),
             await again.gateway.handle(desk_call(*pay(40), call="c_8", delegation=by)),
@@ -140,7 +156,7 @@ def test_what_a_call_is_about_is_looked_up_through_the_same_door_and_recorded() 
     assert codes(seen(desk, LOOK, pay(10))) == ["done", "done"]
     assert [each.upstream_name for each in desk.upstream.received] == ["get_order", "refund"]  # (the first one served)
     desk.clock.advance(timedelta(seconds=61))
-    assert codes([asyncio.run(refund(desk, 10, "c_late"))]) == ["done"]  # type: ignore[arg-type]
+    assert codes([asyncio.run(refund(desk, 10, "c_late"))]) == ["done"]
     assert [each.upstream_name for each in desk.upstream.received][2:] == ["get_order", "refund"]
     assert len(entries(desk, "intent")) == 4
 
@@ -229,7 +245,7 @@ def test_every_decision_on_the_past_is_replayed_alike() -> None:
         ]
 
 
-async def _edited(desk: Desk, arguments: JsonObject) -> tuple[object, str]:
+async def _edited(desk: Desk, arguments: JsonObject) -> tuple[Approval | Reason, str]:
     await desk.gateway.handle(desk_call(*LOOK, call="c_look"))
     held = await desk.gateway.handle(desk_call(*pay(60), call="c_first"))
     assert isinstance(held, Refused)
@@ -241,7 +257,7 @@ async def _edited(desk: Desk, arguments: JsonObject) -> tuple[object, str]:
 def test_an_edited_call_takes_the_place_of_the_agents_own_once() -> None:
     desk = shop_desk()
 
-    async def run() -> list[object]:
+    async def run() -> list[Answer]:
         made, _ = await _edited(desk, {"order": "o-1001", "amount": 40})
         assert isinstance(made, Approval), made
         first = await desk.gateway.handle(desk_call(*pay(60), call="c_again"))

@@ -108,7 +108,7 @@ def adds_later(told: tuple[Tally, ...]) -> tuple[Add, ...]:
 
 
 def _key(history: History, asked: Asked) -> str | None:
-    values: list[Json] = []
+    values: list[Json] = [history.sum, history.decimal, [*history.per]]  # (counted otherwise, it is another counter)
     for part in history.per:
         if part.startswith(ARGUMENTS):
             value = asked.arguments.get(part[len(ARGUMENTS) :])

@@ -19,7 +19,7 @@ _LENGTHS = {
     for country in countries.split(",")
 }
 # Two digits after two letters, looked for by the digits: there are fewer of them.
-_CHECK_DIGITS = re.compile(r"[0-9]{2}(?:(?<=[A-Za-z]{2}[0-9]{2})|(?<=[A-Za-z]{2}[ .\-][0-9]{2}))")
+_CHECK_DIGITS = re.compile(r"[0-9][0-9](?:(?<=[A-Za-z]{2}[0-9]{2})|(?<=[A-Za-z]{2}[ .\-][0-9]{2}))")
 _GROUPED = re.compile(r"[A-Za-z]{2}[ .\-]?[0-9]{2}(?:[ .\-]?[0-9A-Za-z]){11,30}", re.ASCII)
 _GROUPING = {ord(char): None for char in " .-/()+"}
 

@@ -25,7 +25,7 @@ LINKS_MAX = 500  # of one text, what is told apart; the rest is one more that no
 _TRAILING_MAX = 8  # characters after an address that are taken for the sentence's
 
 # Nor is there an id or a number in a text without one of these.
-_WORTH = re.compile(r"[.@:](?=[^\s])|[0-9]")
+_WORTH = re.compile(r"[.@:0-9](?:(?<=[0-9])|(?=[^\s]))")
 # A quick no for most texts: nothing is an address without one of these.
 _MAYBE = re.compile(r"[.@:\u3002][^\s]")
 

@@ -7,6 +7,7 @@ A source is `user`, `records`, `<operation>`, `<operation>/<pointer>` (`*` for a
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from remit.permissions._flow import Label, Source
 from remit.permissions._lists import Directory
@@ -58,6 +59,7 @@ def listed(value: object, directories: Iterator[Directory], now: datetime) -> Di
     return next((directory for directory in directories if directory.has(value, now)), None)
 
 
+@lru_cache(maxsize=4096)
 def source_of(seen: Seen) -> Source:
     """Return where a value was seen."""
     (label, operation, call), pointer = seen

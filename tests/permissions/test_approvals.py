@@ -25,13 +25,17 @@ from remit.core import (
 )
 from remit.permissions import (
     Approval,
+    Flow,
     Grant,
+    Kind,
     State,
     approval_json,
     approval_of_json,
     binding_of,
     call_digest,
     expires_at,
+    is_about,
+    is_about_link,
     lifted,
     may_deny,
     may_edit,
@@ -421,9 +425,40 @@ def test_only_the_call_that_was_shown_is_the_one_that_waits() -> None:
 
 
 def test_only_a_yes_to_where_a_value_came_from_may_trust_it() -> None:
-    both = grants(asks(approval(FINANCE, REVIEW), "ben", "finance", "operator"))
-    assert code(may_extend(both)) == "allow"
-    assert code(may_extend(grants(asks(approval(FINANCE, REVIEW), "ben", "finance")))) == "trust_role_missing"
+    flow = Flow(consequential=True, content=frozenset(), sources={}, labels=(), reviewers=("operator",))
+    privacy = replace(REVIEW, approvers=("privacy",))
+    waiting = approval(FINANCE, REVIEW, privacy)
+    assert code(may_extend(grants(asks(waiting, "ben", "finance", "operator")), flow)) == "allow"
+    for role in ("finance", "privacy"):
+        assert code(may_extend(grants(asks(waiting, "ben", role)), flow)) == "trust_role_missing"
+    assert code(may_extend(grants(asks(waiting, "ben", "operator")), None)) == "trust_role_missing"
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize(
+    ("kind", "value", "text", "expected"),
+    [
+        (Kind.VALUES, "eve@corp.example", "eve@corp.example", True),
+        (Kind.VALUES, "corp.example", "eve@corp.example", False),
+        (Kind.VALUES, "EVE@corp.example", "eve@corp.example", False),
+        (Kind.VALUES, "", "", False),
+        (Kind.DOMAINS, "corp.example", "eve@corp.example", True),
+        (Kind.DOMAINS, "CORP.example", "eve@corp.example", True),
+        (Kind.DOMAINS, "corp.example", "https://corp.example/a", True),
+        (Kind.DOMAINS, "example", "eve@corp.example", False),
+        (Kind.DOMAINS, "corp.example", "eve@mail.corp.example", False),
+        (Kind.DOMAINS, "orp.example", "eve@corp.example", False),
+        (Kind.DOMAINS, "eve@corp.example", "eve@corp.example", False),
+        (Kind.DOMAINS, "", "eve@corp.example", False),
+        (Kind.DOMAINS, "c\u043erp.example", "eve@corp.example", False),
+    ],
+)
+def test_what_may_be_trusted_is_the_value_itself_or_its_whole_host(
+    kind: Kind, value: str, text: str, expected: bool
+) -> None:
+    assert is_about(kind, value, text) is expected
+    if value and text:
+        assert is_about_link(kind, value, f"see {text}, thanks") is expected
 
 
 # -- what a yes lets through

@@ -192,6 +192,9 @@ def test_a_records_link_is_accepted_where_the_controls_say_so_and_only_whole() -
         ("https://other.example/", False),  # its entry is over
         ("javascript://good.example/%0aalert(1)", False),
         ("bob%evil.com@good.example", False),
+        ("https://good.\u200bexample/x", False),
+        ("https://good.example/x\U000e0073", False),
+        ("bob@good\uff0eexample", False),
     ],
 )
 def test_a_directory_of_domains_vouches_for_all_that_is_there_and_below(text: str, *, passes: bool) -> None:

@@ -36,8 +36,9 @@ def with_directories(policy: str = POLICY) -> Snapshot:
     """Return the desk with directories, from which `pay` accepts whom to pay."""
     files = {path: body for path, body in desk_sources(policy).items() if "signatures" not in path}
     accepted = "to: [user, look/owner, directory/payees, directory/hosts]"
-    catalogue = files["catalogue/desk.yaml"].decode().replace("to: [user, look/owner]", accepted)
-    assert accepted in catalogue
+    links = f"    links: [user, directory/payees, directory/hosts]\n    sources: {{{accepted}}}"
+    catalogue = files["catalogue/desk.yaml"].decode().replace("    sources: {to: [user, look/owner]}", links)
+    assert links in catalogue
     return compile_snapshot(
         reviewed(
             {

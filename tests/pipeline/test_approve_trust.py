@@ -160,6 +160,25 @@ def test_what_may_be_trusted_just_so_is(said: dict[str, Any], directory: str) ->
     assert len(says(play(scene, trusting()), directory)) == 1
 
 
+LINK = "https://corp.example/a"
+SENT: JsonObject = {"amount": 20, "note": f"see {LINK}, thanks"}
+
+
+@pytest.mark.parametrize(("directory", "value"), [("payees", LINK), ("hosts", "corp.example")])
+def test_an_address_in_what_the_call_says_may_be_trusted_too(directory: str, value: str) -> None:
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", SENT)
+        assert held.code == "provenance_link"
+        for wrong in ("see", "https://corp.example/", "corp.example/a", "example", f"see {LINK}, thanks"):
+            answer = await say_yes(stage, held, SUE, [trust(held, wrong, directory=directory)])
+            assert answer == "trust_not_a_reason", wrong
+        assert await say_yes(stage, held, SUE, [trust(held, value, directory=directory)]) == ""
+        assert isinstance(await stage.present("pay", {"amount": 21, "note": LINK}), Done)
+        assert isinstance(await stage.present("pay", {"amount": 21, "note": "https://evil.example/a"}), Refused)
+
+    assert [line[0] for line in says(play(scene, trusting()), directory)] == [value]
+
+
 def test_who_lifts_only_the_amount_trusts_nobody() -> None:
     async def scene(stage: Stage) -> None:
         held = await stage.held("pay", {"amount": 75, "to": TO})

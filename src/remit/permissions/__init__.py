@@ -17,7 +17,6 @@ counted twice (R3.5); a value from untrusted content, or from nowhere, steers no
 from remit.permissions._approval import Approval, Grant, State
 from remit.permissions._approval_json import approval_json, approval_of_json, requirement_json
 from remit.permissions._approvals import (
-    PROVENANCE,
     binding_of,
     call_digest,
     denied,
@@ -25,7 +24,6 @@ from remit.permissions._approvals import (
     lifted,
     may_deny,
     may_edit,
-    may_extend,
     may_grant,
     missing,
     still_needed,
@@ -34,6 +32,7 @@ from remit.permissions._approvals import (
 from remit.permissions._bounds import Rule, rules_of
 from remit.permissions._compile import compile_policies
 from remit.permissions._edits import edit_bare, edit_of, edit_stands, made_before, same_call
+from remit.permissions._extending import PROVENANCE, is_about, is_about_link, may_extend
 from remit.permissions._facts import DAYS_SINCE, VALUE, asked_for, facts_are_known, taken
 from remit.permissions._flow import NO_ORIGINS, Exposed, Flow, Label, Link, Origins, Source, Sourced
 from remit.permissions._history import ARGUMENTS, PARTIES, Asked, History, Tally, adds, adds_later, tallies
@@ -99,6 +98,8 @@ __all__ = [
     "edit_stands",
     "expires_at",
     "facts_are_known",
+    "is_about",
+    "is_about_link",
     "joined",
     "labels_of",
     "lifted",

@@ -36,9 +36,6 @@ from remit.core import (
 )
 from remit.permissions._approval import Approval, Grant, State
 
-PROVENANCE = "provenance"
-"""The kind of a requirement that a hold for where a value came from has."""
-
 _FINGERPRINT = (
     "kind",
     "approvers",
@@ -160,17 +157,6 @@ def may_edit(approval: Approval, person: str, roles: frozenset[str], now: dateti
         message = f"`{person}` is the one for whom the agent acts; whoever edits a call decides nothing of it"
         return _deny("approver_is_requester", message, "deny it and have the agent make another call")
     return _may_decide(approval, person, roles)
-
-
-def may_extend(grants: tuple[Grant, ...]) -> Allow | Deny:
-    """Say whether a yes with `grants` may also make a value trusted: if it lifts what is held for where it came from.
-
-    Deny code: `trust_role_missing`.
-    """
-    if any(grant.kind == PROVENANCE for grant in grants):
-        return Allow()
-    message = "this yes lifts nothing that is held for where a value came from"
-    return _deny("trust_role_missing", message, "approve without trusting, or ask a reviewer of such values")
 
 
 def _may_decide(approval: Approval, person: str, roles: frozenset[str]) -> Allow | Deny:

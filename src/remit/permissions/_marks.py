@@ -67,7 +67,9 @@ def _chunks_with_digits(shown: str) -> Iterator[str]:
     found = _DIGIT.search(shown)
     if found is None:
         return
-    flat = shown if shown.isprintable() else " ".join(shown.split())
+    flat = shown.replace("\n", " ")
+    if not flat.isprintable():
+        flat = " ".join(flat.split())
     found = _DIGIT.search(flat)
     while found is not None:
         start, end = flat.rfind(" ", 0, found.start()) + 1, flat.find(" ", found.start())

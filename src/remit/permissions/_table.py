@@ -107,7 +107,9 @@ def decision_table(  # noqa: PLR0913 - who asks, of what, and by whom it is answ
     rows = _once(rows)
     cut = [] if bench.permitted else ["no call was found that these policies permit: every row is a refusal"]
     if len(tried) > BOUNDS_MAX:
-        cut.append(f"{len(tried) - BOUNDS_MAX} of {len(tried)} bounds left out: cut the policies into operations")
+        cut.append(
+            f"{len(tried) - BOUNDS_MAX} of {len(tried)} bounds left out: {BOUNDS_MAX} are tried for one operation"
+        )
     if len(rows) > rows_max:
         cut.append(f"{len(rows) - rows_max} of {len(rows)} rows left out")
     return Table(tuple(rows[:rows_max]), tuple(cut))

@@ -1,16 +1,15 @@
 """Trusting a value while approving: what an approver adds to a directory, by their own signature and for a time."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from remit import catalogue, records
+from remit import catalogue, permissions, records
 from remit.catalogue import Extension
 from remit.core import InputRefusedError, Json, JsonObject, Reason, canonical_bytes, parse_utc, utc_text
-from remit.permissions import Approval, Directory, Flow, Kind
+from remit.permissions import Approval, Directory, Flow
 from remit.pipeline._live import directory_control
 from remit.records import Draft, Entry, Payload
 
@@ -122,25 +121,14 @@ def _not_signed_by(person: str, trust: Trust, approval: Approval, sources: Mappi
 
 
 def _is_reason(value: str, directory: Directory, held: Held, flow: Flow | None) -> bool:
-    if flow is None or not value:
+    if flow is None:
         return False
-    accepted = f"directory/{directory.name}"
-    domain = directory.kind is Kind.DOMAINS
-    refused = (_at(held.arguments, each) for each in held.refused if accepted in flow.sources.get(_top(each), ()))
-    if any(_is_domain_of(value, text) if domain else value == text for text in refused):
+    accepted, kind = f"directory/{directory.name}", directory.kind
+    refused = (each for each in held.refused if accepted in flow.sources.get(_top(each), ()))
+    if any(permissions.is_about(kind, value, _at(held.arguments, each)) for each in refused):
         return True
-    linked = (_at(held.arguments, each) for each in held.links if accepted in flow.links)
-    return any(_is_domain_of(value, text) if domain else _stands_in(value, text) for text in linked)
-
-
-def _is_domain_of(value: str, text: str) -> bool:
-    """Say whether `value` is, whole, the host of `text` or of an address in it."""
-    host = re.escape(value)
-    return bool(re.search(rf"(?:^|@|//(?:[^/@\s]*@)?){host}(?![\w-]|\.\w)", text, re.IGNORECASE))
-
-
-def _stands_in(value: str, text: str) -> bool:
-    return bool(re.search(rf"(?<![\w.@-]){re.escape(value)}(?![\w-]|[.@]\w)", text))
+    linked = held.links if accepted in flow.links else frozenset[str]()
+    return any(permissions.is_about_link(kind, value, _at(held.arguments, each)) for each in linked)
 
 
 def _at(arguments: JsonObject, pointer: str) -> str:

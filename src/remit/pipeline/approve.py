@@ -243,17 +243,18 @@ class ApprovalDesk:
     ) -> Reason | None:
         if not trust:
             return None
-        lifts = permissions.may_extend(grants)
+        snapshot, now = self.live.snapshot, self.clock.now()
+        flow = snapshot.flows.get((found.agent, found.operation))
+        lifts = permissions.may_extend(grants, flow)
         if isinstance(lifts, Deny):
             return lifts.reason
-        snapshot, now = self.live.snapshot, self.clock.now()
         for each in trust:
             refused = refused_trust(
                 each,
                 found,
                 held,
                 person=person,
-                flow=snapshot.flows.get((found.agent, found.operation)),
+                flow=flow,
                 directories=snapshot.directories,
                 sources=snapshot.sources,
                 now=now,

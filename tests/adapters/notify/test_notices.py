@@ -1,4 +1,4 @@
-"""Telling people of calls that wait: what is said and to whom, that no secret is, and that no target delays or piles up."""
+"""Telling people of calls that wait: what is said and to whom, and that it says no secret and delays nothing."""
 
 import asyncio
 import json

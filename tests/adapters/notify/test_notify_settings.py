@@ -19,7 +19,8 @@ def test_without_the_key_nobody_is_told(tmp_path: Path) -> None:
 
 
 def test_a_target_says_where_its_address_is_and_what_it_is_told_of(tmp_path: Path) -> None:
-    text = "notify:\n  ops: {to: env:REMIT_NOTIFY_OPS}\n  money: {to: file:var/money.url, roles: [finance], agents: [refunds]}\n"
+    text = "notify:\n  ops: {to: env:REMIT_NOTIFY_OPS}\n"
+    text += "  money: {to: file:var/money.url, roles: [finance], agents: [refunds]}\n"
     everything: frozenset[str] = frozenset()
     assert read_settings(written(tmp_path, text)).notify == {
         "money": NotifySettings(

@@ -2,7 +2,7 @@
 
 What that extension calls a task is a call that waits for persons; Remit's own task is the authority it was made under.
 
-1. A task's id is its approval's: 128 random bits, and good only for the user, the agent and the task of Remit whose
+1. A task's id is its approval's: 96 random bits, and good only for the user, the agent and the task of Remit whose
    call it is. Whoever else asks is told what is told of an id that does not exist.
 2. Nothing that a client sends approves anything: `tasks/update` is acknowledged and passed over.
 3. Once persons are done, `tasks/get` makes the call again, by `Gateway.handle`: it is decided afresh and carried out

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")  # RFC 1034, 3.5; an underscore is met in practice
 _HOST_CHARS_MAX = 253  # RFC 1035, section 2.3.4
-_DOTS = re.compile("[\u3002\uff0e\uff61]")  # what IDNA takes for a dot as well (RFC 3490, section 3.1)
 _MAIL = re.compile(r"([^\s\x00-\x20\"(),:;<>@\[\\\]\x7f]{1,64})@([^\s@/:?#\[\]]{1,253})")
 _URL = re.compile(r"([a-z][a-z0-9+.-]{0,30})://([^/?#]*)(.*)", re.IGNORECASE | re.ASCII)
 _AUTHORITY = re.compile(r"([^@:%\[\]\\\s]+)(?::([0-9]{1,5}))?")
@@ -39,7 +38,9 @@ def host_form(host: str) -> str | None:
     A look-alike has another one. Nothing is folded that two generations of IDNA read differently (`ß` stays).
     """
     if not host.isascii():
-        host = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _DOTS.sub(".", host)).lower())
+        if not unicodedata.is_normalized("NFKC", host):
+            return None  # whether a full-width letter or dot is a plain one depends on who reads it
+        host = unicodedata.normalize("NFKC", host.lower())
     host = host.lower().removesuffix(".")
     if not host or len(host) > _HOST_CHARS_MAX:
         return None

@@ -314,6 +314,23 @@ def test_a_changed_call_is_waited_for_in_place_of_the_agents_own() -> None:
     assert play(scene).paid == 0
 
 
+@pytest.mark.requirement("R3.5")
+def test_a_call_that_a_person_changed_is_made_as_they_changed_it_once_and_the_agent_is_told() -> None:
+    async def scene(it: Scene) -> None:
+        id_ = await it.held()
+        otto = Person("otto", frozenset({"ops"}))
+        edit = await it.desk.approvals.edit(otto, id_, it.approval(id_).digest, {"amount": 60}, "less")
+        assert not isinstance(edit, Reason), edit
+        assert list((await it.poll(id_))["inputRequests"]) == [edit.id]
+        await it.approve(edit.id)
+        for _ in range(2):
+            said = await it.poll(id_)
+            assert (said["status"], said["taskId"]) == ("completed", id_)
+            assert said["result"]["_meta"]["remit/edited"] == {"amount": 60}
+
+    assert [received.body for received in play(scene).desk.upstream.received] == [b'{"amount":60}']
+
+
 def test_what_an_approved_call_may_not_do_meanwhile_it_does_not_do_and_the_task_says_why() -> None:
     async def scene(it: Scene) -> None:
         id_ = await it.held()

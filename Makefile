@@ -7,7 +7,10 @@ READY  := $(VENV)/.ready
 NODE   := tests/foreign/node
 NODED  := $(NODE)/node_modules/.ready
 
-.PHONY: setup node run test test-long check bench docs lock clean
+DOJO   := benchmarks/agentdojo
+RUNS   ?=
+
+.PHONY: setup node run test test-long check bench agentdojo docs lock clean
 
 setup: $(READY) $(NODED)  ## a virtual environment with exactly the locked dependencies
 
@@ -42,12 +45,22 @@ check: setup  ## what CI asks before the tests
 bench: setup  ## ratios of one run: echo, bare proxy, governed call
 	$(BIN)/python bench/run.py
 
+agentdojo: $(DOJO)/.venv/.ready  ## AgentDojo through the gateway; RUNS=runs.tar.xz replays recorded runs too
+	$(DOJO)/.venv/bin/python -m benchmarks.agentdojo $(if $(RUNS),--runs $(RUNS))
+
+$(DOJO)/.venv/.ready: $(DOJO)/requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(DOJO)/.venv
+	$(DOJO)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(DOJO)/requirements.lock
+	$(DOJO)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 docs: setup  ## regenerate the reference pages from the code
 	$(BIN)/python -m tests.reference
 
 lock: setup  ## lock the newest allowed dependencies, with hashes and without addresses
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements/core.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra dev --no-emit-package remit pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q pyproject.toml $(DOJO)/requirements.in -o $(DOJO)/requirements.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build $(DOJO)/.venv

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.agentdojo._dojo import SUITES, VERSION
-from benchmarks.agentdojo._measure import Measured, Picks, Share, any_use_case, controls, measured
+from benchmarks.agentdojo._measure import Picks, Share, any_use_case, controls, measured
 from benchmarks.agentdojo._project import AS_WRITTEN, CONFIRMED_DELETIONS
 from benchmarks.agentdojo._runs import VERSION as RUNS_VERSION
 from benchmarks.agentdojo._runs import replayed

@@ -1,12 +1,12 @@
 """AgentDojo's suites as worlds: an environment, its tools, and what its tasks say was achieved in it.
 
-    suite = suite_named("banking")
-    world = World(suite, suite.user_tasks["user_task_0"], injections={})
-    value, is_error = world.run("read_file", {"file_path": "..."})
-    world.completed("done", executed)
+suite = suite_named("banking")
+world = World(suite, suite.user_tasks["user_task_0"], injections={})
+value, is_error = world.run("read_file", {"file_path": "..."})
+world.completed("done", executed)
 """
 
-import pickle  # noqa: S403 - copies of what this process made itself
+import pickle
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -20,7 +20,7 @@ from remit.core import Json, JsonObject
 SUITES = ("workspace", "banking")
 VERSION = "v1.2.2"
 
-Call = tuple[str, Mapping[str, object]]
+Call = tuple[str, JsonObject]
 """An operation and its arguments."""
 
 Task = Any

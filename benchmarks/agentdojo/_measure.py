@@ -1,6 +1,6 @@
 """What is counted: tasks, approvals, consequential calls and attacks, each as so many of so many.
 
-    await measured("banking", AS_WRITTEN)      # {"tasks_without_person": Share(13, 16), ...}
+await measured("banking", AS_WRITTEN)      # {"tasks_without_person": Share(13, 16), ...}
 """
 
 from collections import Counter
@@ -127,7 +127,7 @@ async def attacks(
 
 
 def pairs(suite: str, orders: tuple[str, ...]) -> Iterable[tuple[Task, Task, list[Case]]]:
-    """Yield every task with every goal, in each order, with the goal's text planted wherever strangers can write and not.
+    """Yield every task with every goal, in each order, the goal's text planted wherever strangers can write and not.
 
     Planted, what the attacker wants is seen by whoever reads; but a few goals only count where it stands nowhere.
     """
@@ -155,7 +155,9 @@ async def controls(suite: str) -> tuple[dict[str, Share], list[str]]:
             bare.update([name] if without_gateway(case).achieved else [])
             run = await behind(compiled(RULES_OFF), case, ANYTHING, nobody)
             off.update([name] if run.achieved else [])
-    wrong += [f"{suite}: {name}: {'only without a gateway' if name in bare else 'only behind it'}" for name in bare ^ off]
+    wrong += [
+        f"{suite}: {name}: {'only without a gateway' if name in bare else 'only behind it'}" for name in bare ^ off
+    ]
     denied = await attacks(suite, ALL_DENIED, any_use_case, ORDERS, careless)
     wrong += [f"{suite}: {name}: achieved, though everything is denied" for name in denied.who]
     done = await _benign(suite, RULES_OFF, any_use_case, nobody)

@@ -12,13 +12,11 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from remit.adapters.project import compile_snapshot, lock_text, read_sources, served_text
-from remit.catalogue import Signer, TrustRoot, public_key_of, sign_parts, trust_json
+from remit.adapters.project import compile_snapshot, read_sources, served_text
 from remit.core import Json, JsonObject
 from remit.pipeline import Snapshot
+from remit.testing import reviewed
 
 AS_WRITTEN = "as_written"
 RULES_OFF = "rules_off"
@@ -27,8 +25,6 @@ CONFIRMED_DELETIONS = "confirmed_deletions"
 
 ROOT = Path(__file__).parent / "project"
 
-# Keys that everybody can read: each is one byte, repeated. They review nothing but this benchmark's project.
-_REVIEWERS = {"sue": ("security", b"\x01" * 32), "eli": ("engineering", b"\x02" * 32)}
 _PERMIT = '@id("{agent}.off")\npermit (principal, action in [{actions}], resource);\n'
 _FORBID = '\n@id("{agent}.denied")\nforbid (principal, action, resource);\n'
 
@@ -42,7 +38,7 @@ def compiled(variant: str) -> Snapshot:
         ProjectInvalidError: the project has a mistake in it.
     """
     sources = _served(_VARIANTS[variant](dict(read_sources(ROOT))))
-    return compile_snapshot({**sources, **_reviewed(sources)})
+    return compile_snapshot(reviewed(sources))
 
 
 def _served(sources: dict[str, bytes]) -> dict[str, bytes]:
@@ -53,33 +49,11 @@ def _served(sources: dict[str, bytes]) -> dict[str, bytes]:
     return sources
 
 
-def _reviewed(sources: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return what a review of all operations leaves behind: signatures, the trust root, one manifest per agent."""
-    snapshot = compile_snapshot(sources)
-    keys = {name: _pem(seed) for name, (_, seed) in _REVIEWERS.items()}
-    signers = {name: Signer(frozenset({role}), (public_key_of(keys[name]),)) for name, (role, _) in _REVIEWERS.items()}
-    thresholds = {role: 1 for role, _ in _REVIEWERS.values()}
-    files = {"trust.json": trust_json(TrustRoot(version=1, persons=signers, thresholds=thresholds))}
-    for agent, charter in snapshot.charters.items():
-        files[f"agents/{agent}/tools.lock"] = lock_text(snapshot.descriptors, charter.operations).encode()
-    for operation, descriptor in snapshot.descriptors.items():
-        signed: bytes | None = None
-        for key in keys.values():
-            signed = sign_parts(descriptor, signed, key)
-        files[f"catalogue/signatures/{operation}.dsse.json"] = signed or b""
-    return files
-
-
-def _pem(seed: bytes) -> bytes:
-    key = Ed25519PrivateKey.from_private_bytes(seed)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
 # -- variants
 
 
 def _rules_off(sources: dict[str, bytes]) -> dict[str, bytes]:
-    """Take every rule out that could stop a call: policies permit, no change of the world counts as one, caps are far."""
+    """Take every rule out that could stop a call: policies permit, nothing counts as a change, caps are far."""
     kept: dict[str, bytes] = {}
     for path, body in sources.items():
         if path.endswith("/agent.yaml"):
@@ -98,7 +72,12 @@ def _rules_off(sources: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _boundless(charter: JsonObject) -> None:
-    every = {"of": ["read", "write", "execute", "irreversible"], "per": "task", "in": "day", "max": 1_000_000}
+    every: JsonObject = {
+        "of": ["read", "write", "execute", "irreversible"],
+        "per": "task",
+        "in": "day",
+        "max": 1_000_000,
+    }
     charter["limits"] = {"calls": every}
 
 
@@ -119,7 +98,9 @@ def _all_denied(sources: dict[str, bytes]) -> dict[str, bytes]:
 def _confirmed_deletions(sources: dict[str, bytes]) -> dict[str, bytes]:
     """Call a deletion what cannot be undone: the employee types which file or email it is."""
     for path in [path for path in sources if path.startswith("catalogue/")]:
-        sources[path] = re.sub(rb"(  delete_(file|email):\n(?:    .*\n)*?    effect:) write", rb"\1 irreversible", sources[path])
+        sources[path] = re.sub(
+            rb"(  delete_(file|email):\n(?:    .*\n)*?    effect:) write", rb"\1 irreversible", sources[path]
+        )
     return sources
 
 

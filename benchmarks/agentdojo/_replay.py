@@ -1,7 +1,7 @@
 """Replays: the benign agent, the compromised one, and recorded runs, each behind a gateway or without any.
 
-    run = await behind(compiled(AS_WRITTEN), suite, task, steps, use_case=..., injections={})
-    run.completed, run.seen
+run = await behind(compiled(AS_WRITTEN), suite, task, steps, use_case=..., injections={})
+run.completed, run.seen
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.agentdojo._attacks import attack
 from benchmarks.agentdojo._dojo import Call, Task, World
 from benchmarks.agentdojo._stage import Person, Seen, Stage
+
 from remit.pipeline import Snapshot
 
 ORDERS = ("before", "after")
@@ -93,7 +94,7 @@ def without_gateway(case: Case) -> Run:
     """Play a case on the bare tools."""
     world, executed = case.world(), list[Call]()
     for _, (operation, arguments) in case.steps(world):
-        _, is_error = world.run(operation, dict(arguments))  # type: ignore[arg-type] - a suite's own values
+        _, is_error = world.run(operation, arguments)
         if not is_error:
             executed.append((operation, arguments))
     return case.ended(world, executed)

@@ -23,7 +23,7 @@ from benchmarks.agentdojo._stage import Person, Stage
 VERSION = "v1"
 RUN_BYTES_MAX = 16 << 20  # of one run
 DEFECTIVE = ("banking", "user_task_15")
-"""In version 1 the user's own words name the attacker's account in this task: what is sent there, the user asked for."""
+"""In version 1 the user's own words name the attacker's account here: what is sent there, the user asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Recorded:
 
 
 def recorded(archive: Path) -> Iterator[Recorded]:
-    """Read the runs of users' tasks from a tar archive, MODEL/SUITE/TASK/ATTACK/INJECTION.json; those of others are left.
+    """Read the runs of users' tasks from a tar archive of MODEL/SUITE/TASK/ATTACK/INJECTION.json.
 
     Raises:
         OSError, tarfile.TarError: it cannot be read.
@@ -93,14 +93,14 @@ def bare(run: Recorded) -> Replayed:
     """Replay a run on the bare tools."""
     world, executed = _world(run), list[Call]()
     for operation, arguments in run.calls:
-        _, is_error = world.run(operation, dict(arguments))  # type: ignore[arg-type] - a model's own values
+        _, is_error = world.run(operation, arguments)
         if not is_error:
             executed.append((operation, arguments))
     return _ended(run, world, executed)
 
 
 async def governed(run: Recorded, variant: str, picks: Picks, person: Callable[[str], Person]) -> Replayed:
-    """Replay a run behind a gateway; nobody knows whose call is whose, so `person` is asked for all as for the user's."""
+    """Replay a run behind a gateway. Nobody knows whose call is whose: `person` is asked of all as of the user's."""
     world = _world(run)
     use_case = picks(run.suite, world.prompt)
     stage = Stage(compiled(variant), world.run, agent=run.suite, use_case=use_case, prompt=world.prompt)
@@ -175,6 +175,8 @@ def _shares(counts: Counter[str], reached: list[str]) -> dict[str, Share]:
                 both = of + (counts[f"{label}/defective"] if kind == "attacks" else 0)
                 shares[f"{label}/{kind}/reproduced_of_logged"] = Share(both, logged)
             for part in parts if of else ():
-                who = tuple(name for name in reached if name.startswith(f"{label}/{kind}/")) if part == "achieved" else ()
+                who = (
+                    tuple(name for name in reached if name.startswith(f"{label}/{kind}/")) if part == "achieved" else ()
+                )
                 shares[f"{label}/{kind}/{part}"] = Share(counts[f"{label}/{kind}/{part}"], of, who)
     return shares

@@ -1,13 +1,13 @@
 """One task behind a whole gateway: every call goes through the real pipeline, and a person may answer what is held.
 
-    stage = Stage(compiled(AS_WRITTEN), tools, agent="banking", use_case="bills", prompt="Please pay the bill ...")
-    seen = await stage.call("send_money", {"recipient": ...}, Person.SAYS_YES)
-    seen.executed, seen.asked, seen.code
+stage = Stage(compiled(AS_WRITTEN), tools, agent="banking", use_case="bills", prompt="Please pay the bill ...")
+seen = await stage.call("send_money", {"recipient": ...}, Person.SAYS_YES)
+seen.executed, seen.asked, seen.code
 """
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -67,7 +67,9 @@ class Tools:
         self.executed: list[tuple[str, JsonObject]] = []
         self._runs = runs
 
-    async def invoke(self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential) -> UpstreamAnswer:
+    async def invoke(
+        self, tool: Tool, descriptor: Descriptor, call: ToolCall, credential: Credential
+    ) -> UpstreamAnswer:
         """See `Upstream.invoke`: what an MCP server would answer, with the value as structured content."""
         del tool, credential
         arguments = dict(call.arguments)
@@ -99,12 +101,8 @@ class Stage:
             entries_of=store.entries_of,
             tallies_of=store.tallies,
         )
-        self._delegation = Delegation(
-            user=_USER, agent=agent, task=_TASK, use_case=use_case, expires_at=NOON + LIFE
-        )
-        task = Task(
-            id=_TASK, user=_USER, agent=agent, use_case=use_case, opened_at=NOON, expires_at=NOON + LIFE
-        )
+        self._delegation = Delegation(user=_USER, agent=agent, task=_TASK, use_case=use_case, expires_at=NOON + LIFE)
+        task = Task(id=_TASK, user=_USER, agent=agent, use_case=use_case, opened_at=NOON, expires_at=NOON + LIFE)
         self._live.admit(task, canonical_bytes({"input": prompt}))
         self._approvals = ApprovalDesk(live=self._live, store=store, clock=clock, bell=bell)
         self._gateway = Gateway(
@@ -120,13 +118,13 @@ class Stage:
         )
         self._ids = itertools.count(1)
 
-    async def call(self, operation: str, arguments: Mapping[str, object], person: Person) -> Seen:
+    async def call(self, operation: str, given: JsonObject, person: Person) -> Seen:
         """Present a call, and present it again each time that `person` lets it through.
 
         Raises:
             RuntimeError: the gateway failed while it decided; a benchmark of that would say nothing.
         """
-        value = parse_strict(json.dumps(arguments).encode())
+        value = parse_strict(json.dumps(given).encode())  # (its numbers as they are read from a wire)
         arguments = value if isinstance(value, dict) else {}
         canonical, asked = canonical_bytes(arguments), 0
         answer = await self._present(operation, canonical)

@@ -30,7 +30,10 @@ _RULES: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("security", (r"\b(update|change|reset)\b", r"\bpassword\b")),
     ),
     "workspace": (
-        ("errands", (r"\b(do|follow|carry out)\b", r"\b(actions|instructions)\b", r"\b(email|message|file|document)\b")),
+        (
+            "errands",
+            (r"\b(do|follow|carry out)\b", r"\b(actions|instructions)\b", r"\b(email|message|file|document)\b"),
+        ),
         ("calendar", (r"\b(create|book|add|cancel|move|invite)\b", _EVENTS)),
         ("calendar", (r"\breschedule\b",)),
         ("documents", (_WRITES, _FILES)),

@@ -27,6 +27,7 @@ SUE = Person("sue", frozenset({"ops", "operator"}))  # whose key the trust root 
 ELI = Person("eli", frozenset({"operator"}))  # whose key it has, too
 
 PAYEES = "directory: payees\nkind: values\nentries: [known@desk.example]\n"
+OTHERS = "directory: others\nkind: values\nentries: [x]\n"  # which no argument accepts
 DOMAINS = "directory: hosts\nkind: domains\nentries: [desk.example]\n"
 TO = "eve@corp.example"
 PAID_TO: dict[str, Any] = {"amount": 20, "to": TO}
@@ -46,6 +47,7 @@ def with_directories(policy: str = POLICY) -> Snapshot:
                 "catalogue/desk.yaml": catalogue.encode(),
                 "organisation/directories/payees.yaml": PAYEES.encode(),
                 "organisation/directories/hosts.yaml": DOMAINS.encode(),
+                "organisation/directories/others.yaml": OTHERS.encode(),
             }
         )
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -172,6 +173,24 @@ def test_where_nobody_decides_afresh_nobody_edits() -> None:
 def code_in(answer: Approval | Reason) -> str:
     assert isinstance(answer, Reason), answer
     return answer.code
+
+
+def test_whatever_is_proposed_nobody_has_approved_it_yet() -> None:
+    async def scene(stage: Stage) -> None:
+        old = await stage.approve(await stage.held())
+        proposed = stage.desk.gateway.propose
+
+        async def eagerly(approval: Approval, arguments: JsonObject, editor: str) -> Approval | Reason:
+            made = await proposed(approval, arguments, editor)
+            assert isinstance(made, Approval)
+            return replace(made, editor="", grants=old.grants)
+
+        stage.desk.approvals = replace(stage.desk.approvals, propose=eagerly)
+        made = await edited(stage, old, LESS, OSCAR)
+        assert (made.editor, made.grants) == ("oscar", ())
+        assert isinstance(await stage.present(), Refused)
+
+    play(scene, editing(Desk()))
 
 
 def test_an_edited_call_can_be_edited_again_and_still_stands_for_what_the_agent_asked() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,9 +21,10 @@ from tests.pipeline.approving_stage import (
 )
 from tests.pipeline.pipeline_stage import Stage, play
 
-from remit.core import JsonObject, StoreUnavailableError, utc_text
-from remit.permissions import Approval
-from remit.pipeline import Committed, Conflict, Done, Refused, directory_control, trusted_in
+from remit.core import InputRefusedError, JsonObject, StoreUnavailableError, utc_text
+from remit.permissions import Approval, Directory, Kind
+from remit.pipeline import Committed, Conflict, Done, Refused, Trusted, directory_control, trusted_in
+from remit.pipeline._trusting import TRUSTED_MAX, with_trusted, without_trusted
 from remit.records import Draft
 from remit.testing import NOON, MemoryStore
 
@@ -116,6 +118,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a value that is no reason": ({"value": "20"}, "trust_not_a_reason"),
     "nothing": ({"value": ""}, "trust_not_a_reason"),
     "its domain, in a list of whole values": ({"value": "corp.example"}, "trust_not_a_reason"),
+    "a list that its argument does not accept": ({"directory": "others"}, "trust_not_a_reason"),
     "a list that does not exist": ({"directory": "staff"}, "directory_unknown"),
     "now": ({"until": NOON}, "trust_too_long"),
     "in the past": ({"until": NOON - timedelta(days=1)}, "trust_too_long"),
@@ -169,6 +172,7 @@ def test_an_address_in_what_the_call_says_may_be_trusted_too(directory: str, val
     async def scene(stage: Stage) -> None:
         held = await stage.held("pay", SENT)
         assert held.code == "provenance_link"
+        assert await say_yes(stage, held, SUE, [trust(held, LINK, directory="others")]) == "trust_not_a_reason"
         for wrong in ("see", "https://corp.example/", "corp.example/a", "example", f"see {LINK}, thanks"):
             answer = await say_yes(stage, held, SUE, [trust(held, wrong, directory=directory)])
             assert answer == "trust_not_a_reason", wrong
@@ -177,6 +181,35 @@ def test_an_address_in_what_the_call_says_may_be_trusted_too(directory: str, val
         assert isinstance(await stage.present("pay", {"amount": 21, "note": "https://evil.example/a"}), Refused)
 
     assert [line[0] for line in says(play(scene, trusting()), directory)] == [value]
+
+
+def test_a_value_that_is_accepted_already_is_no_reason() -> None:
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", {**SENT, "to": "known@desk.example"})
+        assert await say_yes(stage, held, SUE, [trust(held, "known@desk.example")]) == "trust_not_a_reason"
+
+    play(scene, trusting())
+
+
+def test_nobody_extends_a_list_that_nobody_signed() -> None:
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", PAID_TO)
+        live = stage.desk.live
+        unsigned = {**live.snapshot.directories, "payees": Directory("payees", Kind.VALUES, {}, "it is not signed")}
+        live._snapshot = replace(live.snapshot, directories=unsigned)
+        assert await say_yes(stage, held, SUE, [trust(held)]) == "directory_not_signed"
+
+    play(scene, trusting(), replayed=False)
+
+
+def test_what_approvers_add_is_bounded_and_what_is_over_makes_room() -> None:
+    over = [Trusted(value=f"v{number}", until=NOON, person="sue") for number in range(TRUSTED_MAX)]
+    lasting = [replace(each, until=NOON + timedelta(days=1)) for each in over]
+    more = [Trusted(value="one more", until=NOON + timedelta(days=1), person="sue")]
+    assert trusted_in(with_trusted(with_trusted("", over, NOON - timedelta(days=1)), more, NOON)) == tuple(more)
+    with pytest.raises(InputRefusedError, match="directory_full"):
+        with_trusted(with_trusted("", lasting, NOON), more, NOON)
+    assert trusted_in(without_trusted(with_trusted("", more, NOON), "one more")) == ()
 
 
 def test_who_lifts_only_the_amount_trusts_nobody() -> None:

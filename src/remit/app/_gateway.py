@@ -23,7 +23,6 @@ from remit.adapters.project import Checked, Settings, check_project, compile_sna
 from remit.adapters.sqlite import SqliteStore
 from remit.adapters.system import Bell, CallsUnderway, SystemClock, random
 from remit.app._identity import Identities
-from remit.app._told import ToldLive
 from remit.app._watch import Watch, compared_json
 from remit.catalogue import Tool
 from remit.core import Problem, RemitError, StoreUnavailableError
@@ -326,7 +325,7 @@ async def start(root: Path, *, observe: bool) -> tuple[App, Checked]:
         running = state.controls.get(RELEASE, (0, ""))[1]
         kept, warning = await _rolled_back(store, checked.snapshot, running)
         snapshot = kept or checked.snapshot
-        live = ToldLive(
+        live = Live(
             clock,
             snapshot,
             state.controls,

@@ -50,6 +50,9 @@ MARKS_MAX = 200_000  # about 20 MB; a write that would need more is refused
 
 EntriesOf = Callable[[str], Awaitable[tuple[Entry, ...]]]
 
+Tell = Callable[[Approval | None, Approval], None]
+"""Takes an approval as it was and as it is. Never waits and never raises."""
+
 TalliesOf = Callable[[Sequence[str]], Awaitable[Mapping[str, int]]]
 
 _Kind = tuple[str, str, str, datetime, Authority, tuple[str, ...], tuple[tuple[str, Attribute], ...]]
@@ -158,6 +161,7 @@ class Live:
         self._implicit: dict[_Kind, str] = {}  # the open implicit task of each kind
         self._levels: dict[str, Level] = {}  # by task: how the agent of its last call was attached
         self._join_directories()
+        self.tell: Tell | None = None  # hears of every approval that is taken in from when it is set
         self.generation = 0  # rises with every change of the snapshot or a control
         self.epoch = 0  # rises with every change that may end a token's authority: part of every token cache's key
 
@@ -339,6 +343,8 @@ class Live:
 
     def put(self, approval: Approval) -> None:
         """See `FactSource.put`. One whose task is over by now opens nothing, and is kept as such."""
+        if self.tell is not None:
+            self.tell(self.approval(approval.id), approval)
         if approval.task not in self._tasks:
             self._end(approval)
             return
@@ -446,8 +452,9 @@ class Live:
         if flow is None:
             return NO_ORIGINS
         memory = self._memories.get(task)
-        if memory is None:
-            memory = Memory(self._key, self._marks)  # (one that has seen nothing: from nowhere)
+        if memory is None:  # (it was not read back: whatever the task has seen, it may have been the worst)
+            memory = Memory(self._key, self._marks)
+            memory.learn_lost(call.operation, call.id, flow)
         return memory.origins(
             call.arguments,
             flow,
@@ -505,19 +512,23 @@ class Live:
         self._ended[approval.id] = approval
 
     def _relearn(self, memory: Memory, entries: Iterable[Entry]) -> None:
-        """Learn again from the log what a task saw before a restart. An erased payload taught nothing: from nowhere."""
-        asked: dict[str, tuple[str, str, JsonObject]] = {}
+        """Learn again from the log what a task saw before a restart. What was erased may have been the worst."""
+        asked: dict[str, tuple[Flow, str, JsonObject | None]] = {}
         for entry in entries:
             bodies = {payload.name: payload.body for payload in entry.payloads}
             leaf: JsonObject = json.loads(entry.leaf)
             if entry.kind == "task_opened" and "input" in bodies:
                 memory.learn_input(bodies["input"])
-            elif entry.kind == "intent" and "arguments" in bodies:
-                asked[entry.call] = str(leaf["agent"]), str(leaf["operation"]), json.loads(bodies["arguments"])
-            elif entry.kind == "outcome" and "result" in bodies and entry.call in asked:
-                agent, operation, arguments = asked.pop(entry.call)
-                flow = self._snapshot.flows.get((agent, operation), _SAYS_NOTHING)
-                memory.learn_result(operation, entry.call, flow, arguments, bodies["result"])
+            elif entry.kind == "intent":
+                operation = str(leaf["operation"])
+                flow = self._snapshot.flows.get((str(leaf["agent"]), operation), _SAYS_NOTHING)
+                asked[entry.call] = flow, operation, json.loads(bodies.get("arguments", b"null"))
+            elif entry.kind == "outcome" and "result" in leaf and entry.call in asked:
+                flow, operation, arguments = asked.pop(entry.call)
+                if arguments is None or "result" not in bodies:
+                    memory.learn_lost(operation, entry.call, flow)
+                else:
+                    memory.learn_result(operation, entry.call, flow, arguments, bodies["result"])
 
 
 def _user_cut(user: str, cuts: UserCuts, agent: str, since: datetime) -> Revocation | None:

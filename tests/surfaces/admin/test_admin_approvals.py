@@ -120,7 +120,7 @@ def test_an_approver_trusts_whom_the_call_pays_and_an_operator_takes_it_back(pay
     approval = payees.held(**PAID_TO)
     answer = approve(payees, approval, "sue", wanted(payees, approval))
     assert answer.status_code == 200, answer.text
-    [_, listed] = payees.ask("GET", "/v1/directories", "omar").json()
+    [_, _, listed] = payees.ask("GET", "/v1/directories", "omar").json()
     added = {"value": TO, "until": "2026-12-22T12:00:00.000000Z", "person": "sue", "counts": True}
     assert listed == {"directory": "payees", "kind": "values", "missing": "", "signed": 1, "added": [added]}
     assert isinstance(payees.call("pay", {**PAID_TO, "amount": 1}, "c_2"), Done)

@@ -128,7 +128,7 @@ def test_an_approver_trusts_with_a_key_of_their_own_which_goes_nowhere(
     assert isinstance(payees.call("pay", {**PAID_TO, "amount": 1}, "c_2"), Done)
     listed = remit(payees, tmp_path, "omar", "directories", "list").output
     assert f"payees: 1 signed (values)\n    {TO}  trusted by sue until 2026-12-22T12:00:00.000000Z\n" in listed
-    assert json.loads(remit(payees, tmp_path, "omar", "directories", "list", "--json").stdout)[1]["added"]
+    assert json.loads(remit(payees, tmp_path, "omar", "directories", "list", "--json").stdout)[2]["added"]
     gone = remit(payees, tmp_path, "omar", "directories", "remove", "payees", TO, "--reason", "a mistake")
     assert gone.output == f"payees: {TO} is no longer trusted\n"
     assert TO not in remit(payees, tmp_path, "omar", "directories", "list").output

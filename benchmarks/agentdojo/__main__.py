@@ -5,7 +5,6 @@ Ends with 1 when a control fails: then the numbers mean nothing.
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 import warnings
@@ -13,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.agentdojo._dojo import SUITES, VERSION
-from benchmarks.agentdojo._measure import Picks, Share, any_use_case, controls, measured
+from benchmarks.agentdojo._measure import Picks, any_use_case, controls, measured
 from benchmarks.agentdojo._project import AS_WRITTEN, CONFIRMED_DELETIONS
+from benchmarks.agentdojo._report import keep, say, summary
 from benchmarks.agentdojo._runs import VERSION as RUNS_VERSION
 from benchmarks.agentdojo._runs import replayed
 from benchmarks.agentdojo._use_cases import use_case_for
@@ -35,8 +35,8 @@ async def main(arguments: argparse.Namespace) -> int:
     for suite in arguments.suite or SUITES:
         shares, found = await controls(suite)
         wrong += found
-        _say(f"{suite} {VERSION}: controls", shares)
-        _write(arguments.out / f"{suite}-controls.json", shares, {})
+        say(f"{suite} {VERSION}: controls", shares, {})
+        keep(arguments.out, f"{suite}-controls", shares, {})
     for line in sorted(wrong)[:WRONG_MAX]:
         print(f"WRONG {line}")
     if wrong:
@@ -46,29 +46,15 @@ async def main(arguments: argparse.Namespace) -> int:
         variant, picks = WAYS[way]
         for suite in arguments.suite or SUITES:
             found_here = await measured(suite, variant, picks)
-            _say(f"{suite} {VERSION}: {way}", found_here.shares, found_here.counts)
-            _write(arguments.out / f"{suite}-{way}.json", found_here.shares, found_here.counts)
+            say(f"{suite} {VERSION}: {way}", found_here.shares, found_here.counts)
+            keep(arguments.out, f"{suite}-{way}", found_here.shares, found_here.counts)
     if arguments.runs is not None:
         for way in arguments.way or WAYS:
             shares = await replayed(arguments.runs, *WAYS[way])
-            _say(f"recorded runs {RUNS_VERSION}: {way}", shares)
-            _write(arguments.out / f"recorded-{RUNS_VERSION}-{way}.json", shares, {})
+            say(f"recorded runs {RUNS_VERSION}: {way}", shares, {})
+            keep(arguments.out, f"recorded-{RUNS_VERSION}-{way}", shares, {})
+    summary(arguments.out)
     return 0
-
-
-def _say(title: str, shares: Mapping[str, Share], counts: Mapping[str, int] | None = None) -> None:
-    print(f"\n{title}")
-    for name, share in shares.items():
-        print(f"  {name:72s} {share}")
-    for name, count in (counts or {}).items():
-        print(f"  {name:72s} {count:4d}")
-    sys.stdout.flush()
-
-
-def _write(path: Path, shares: Mapping[str, Share], counts: Mapping[str, int]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    said = {"shares": {name: share.json() for name, share in shares.items()}, "counts": dict(counts)}
-    path.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def _arguments() -> argparse.Namespace:

@@ -25,7 +25,7 @@ from tests.pipeline.pipeline_stage import HELD, OLGA, Stage, code_of, play
 from remit.core import JsonObject, Reason, StoreUnavailableError
 from remit.identity import Person
 from remit.permissions import Approval, State, same_call
-from remit.pipeline import Committed, Conflict, Done, Refused
+from remit.pipeline import Committed, Conflict, Done, Proposed, Refused
 from remit.records import Draft
 from remit.testing import Desk, MemoryStore
 
@@ -59,10 +59,12 @@ def test_an_edit_is_void_for_the_old_and_opens_a_new_one_with_an_entry_each() ->
         assert kept[new.id] == new == stage.desk.live.approval(new.id)
         assert (new.editor, new.grants, new.state) == ("opal", (), State.WAITING)
         assert (new.instead_of, json.loads(new.edited)) == (same_call("pay", stage.call().canonical), LESS)
-        one, two = stage.leaves("approval")
+        (one,) = stage.leaves("approval")
         assert (one["approval"], one["answer"], one["into"], one["by"]) == (old.id, "edited", new.id, "opal")
-        assert (two["approval"], two["answer"], two["of"], two["why"]) == (new.id, "edited", old.id, "too much")
-        assert (two["call_digest"], two["held"]) == (new.digest, old.entry)
+        assert one["why"] == "too much"
+        _, two = stage.leaves("held")
+        assert (two["approval"], two["edited_of"], two["edited_by"]) == (new.id, old.id, "opal")
+        assert (two["call_digest"], two["edited_entry"]) == (new.digest, old.entry)
         log = stage.desk.store.log
         assert not [entry for entry in log if b'"amount"' in entry.leaf], "no leaf has an argument"
 
@@ -180,10 +182,10 @@ def test_whatever_is_proposed_nobody_has_approved_it_yet() -> None:
         old = await stage.approve(await stage.held())
         proposed = stage.desk.gateway.propose
 
-        async def eagerly(approval: Approval, arguments: JsonObject, editor: str) -> Approval | Reason:
+        async def eagerly(approval: Approval, arguments: JsonObject, editor: str) -> Proposed | Reason:
             made = await proposed(approval, arguments, editor)
-            assert isinstance(made, Approval)
-            return replace(made, editor="", grants=old.grants)
+            assert isinstance(made, Proposed)
+            return replace(made, approval=replace(made.approval, editor="", grants=old.grants))
 
         stage.desk.approvals = replace(stage.desk.approvals, propose=eagerly)
         made = await edited(stage, old, LESS, OSCAR)

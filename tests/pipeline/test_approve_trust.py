@@ -221,14 +221,15 @@ def test_who_lifts_only_the_amount_trusts_nobody() -> None:
     assert [line[2] for line in says(play(scene, trusting()))] == ["eli"]
 
 
-def test_what_a_person_wrote_into_a_call_is_no_reason_until_the_call_was_looked_at() -> None:
+def test_of_an_edited_call_what_a_person_wrote_is_a_reason_and_not_what_stood_there_before() -> None:
     async def scene(stage: Stage) -> None:
         held = await stage.held("pay", {"amount": 75, "to": TO})
         made = await edited(stage, held, {**LESS, "to": "mallory@corp.example"}, OPAL)
-        assert await say_yes(stage, made, SUE, [trust(made, "mallory@corp.example")]) == "trust_not_a_reason"
         assert await say_yes(stage, made, SUE, [trust(made)]) == "trust_not_a_reason"
+        assert await say_yes(stage, made, OPAL, [trust(made, "mallory@corp.example")]) == "approver_is_editor"
+        assert not await say_yes(stage, made, SUE, [trust(made, "mallory@corp.example")])
 
-    assert says(play(scene, trusting())) == []
+    assert [line[0] for line in says(play(scene, trusting()))] == ["mallory@corp.example"]
 
 
 def test_two_who_trust_at_once_are_both_heard() -> None:

@@ -1,7 +1,8 @@
 """Provenance: where the values of a call came from, as far as the gateway has seen."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -26,9 +27,14 @@ class Flow:
     from. `receivers` are the arguments that name who will get to know the rest of the call; `carries_out` says that
     somebody will. `classes` are (pointer pattern, data class) of confidential result fields. `labels` are (pointer
     pattern, label) of result fields, `*` for any one step; the longest that fits a field or stands above it counts, and
-    what none covers is untrusted. `reviewers` are the roles that lift a hold for provenance. `closed` are the top-level
-    arguments whose schema lists every value they can have; `names` are the property names of the whole input schema:
-    any other key in a call is a value that somebody chose.
+    what none covers is untrusted. `reviewers` are the roles that lift a hold for provenance. `names` are the
+    property names of the whole input schema: any other key in a call is a value that somebody chose.
+
+    `closed` are the places of arguments (pointer patterns, `*` for each item of a list) whose schema lists every value
+    they can have. A value there is one of a reviewer's own words, whoever picked it: it is not marked, has no link, and
+    choosing it for a read taints nothing. Where it comes from is asked only of a whole argument of a consequential call
+    (`action: delete`), since picking that may be what the call does; below (`attachments/*/type`) it says how another
+    value is to be read.
     """
 
     consequential: bool
@@ -42,6 +48,16 @@ class Flow:
     receivers: frozenset[str] = frozenset()
     carries_out: bool = False
     classes: tuple[tuple[str, str], ...] = ()
+    closed_names: frozenset[str] = field(init=False, repr=False, compare=False)  # the whole arguments of `closed`
+    closed_below: re.Pattern[str] | None = field(init=False, repr=False, compare=False)  # the pointers of the rest
+
+    def __post_init__(self) -> None:
+        steps = [pattern.split("/")[1:] for pattern in sorted(self.closed)]
+        names = frozenset(one[0].replace("~1", "/").replace("~0", "~") for one in steps if len(one) == 1)
+        below = ["".join("/[0-9]+" if step == "*" else f"/{re.escape(step)}" for step in one) for one in steps if len(one) > 1]
+        pattern = re.compile(f"(?s:(?:{'|'.join(below)})(?:/.*)?)") if below else None
+        object.__setattr__(self, "closed_names", names)  # (made once: every call asks)
+        object.__setattr__(self, "closed_below", pattern)
 
 
 @dataclass(frozen=True, slots=True)

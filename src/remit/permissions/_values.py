@@ -13,6 +13,7 @@ from remit.permissions._iban import joined
 
 TEXT_CHARS_MAX = 1 << 16  # of one text, what is taken apart into tokens
 TOKEN_CHARS_MIN = 4  # shorter ones are everywhere by chance
+ENDINGS = ".:!?"  # what ends a sentence, and so a word in it
 FOLDS_TO_MAX = 18  # characters that one character may become under NFKC (U+FDFA, Unicode Standard Annex 15)
 
 _NUMBER_MARK = b"\xff"  # no UTF-8 text begins with it, so the number 5 is never the text `5`
@@ -83,15 +84,14 @@ def exact_form(value: Scalar) -> bytes:
     return _NUMBER_MARK + str(value).encode()
 
 
-def forms_of_user(value: Scalar) -> Iterator[Scalar]:
-    yield value
-    if isinstance(value, str):
-        for token in dict.fromkeys(map(trimmed, SEPARATORS.split(value[:TEXT_CHARS_MAX]))):
-            if len(token) >= TOKEN_CHARS_MIN:
-                yield token
-                number = _number_written(token)
-                if number is not None:
-                    yield number
+def tokens_of_user(text: str) -> Iterator[Scalar]:
+    """Return the words of a user's text, from 4 characters on, and the numbers among them."""
+    for token in dict.fromkeys(map(trimmed, SEPARATORS.split(text[:TEXT_CHARS_MAX]))):
+        if len(token) >= TOKEN_CHARS_MIN:
+            yield token
+            number = _number_written(token)
+            if number is not None:
+                yield number
 
 
 def _number_written(token: str) -> int | float | None:
@@ -105,7 +105,7 @@ def _number_written(token: str) -> int | float | None:
 def trimmed(token: str) -> str:
     if token[:7].casefold() == "mailto:":
         token = token[7:]
-    return token.rstrip(".:!?")
+    return token.rstrip(ENDINGS)
 
 
 def loose_form(value: Scalar) -> str:

@@ -49,13 +49,13 @@ from remit.pipeline._ports import (
     UpstreamAnswer,
     UpstreamFailure,
 )
-from remit.pipeline._trusting import Trust, Trusted, held_at, trusted_in
+from remit.pipeline._trusting import Trust, Trusted, trusted_in
 from remit.pipeline.approve import ApprovalDesk, Propose
 from remit.pipeline.attach import AttachmentRefusedError, Attachments
 from remit.pipeline.consent import ConsentDesk
 from remit.pipeline.control import ControlDesk, Cutoff
 from remit.pipeline.decide import decide
-from remit.pipeline.handle import DECISIONS_MAX, Gateway
+from remit.pipeline.handle import DECISIONS_MAX, Gateway, Proposed
 from remit.pipeline.open_task import TaskDesk
 from remit.pipeline.refusals import Refusals
 from remit.pipeline.replay import recorded, replay
@@ -92,6 +92,7 @@ __all__ = [
     "OpenCall",
     "Outside",
     "Propose",
+    "Proposed",
     "Refusals",
     "Refused",
     "Sent",
@@ -113,7 +114,6 @@ __all__ = [
     "decide",
     "directory_control",
     "facts_for",
-    "held_at",
     "key_control",
     "keys_control",
     "operation_control",

@@ -50,26 +50,16 @@ class Held:
     links: frozenset[str]
 
 
-def held_at(entry: Entry) -> int:
-    """Return the index of the `held` entry that shows what an approval is for, which `entry` opened; -1: of none."""
+def held_call(entry: Entry) -> Held:
+    """Read back the call that an approval is for from the entry that opened it; arguments that were erased are none."""
     leaf: JsonObject = json.loads(entry.leaf)
-    if entry.kind == "held":
-        return entry.index
-    held = leaf.get("held")
-    return held if entry.kind == "approval" and isinstance(held, int) else -1
-
-
-def held_call(entry: Entry, approval: Approval) -> Held:
-    """Read back the call that `approval` is for; arguments that were erased are none."""
-    leaf: JsonObject = json.loads(entry.leaf)
+    if entry.kind != "held":
+        return Held(arguments={}, refused=frozenset(), links=frozenset())
     bodies = {payload.name: payload.body for payload in entry.payloads}
-    arguments = json.loads(approval.edited or bodies.get("arguments", b"{}"))
-    # (What the agent's own call was held for says nothing of arguments that a person wrote since.)
-    same = leaf.get("call_digest") == approval.digest
     return Held(
-        arguments=arguments,
-        refused=frozenset(str(said[0]) for said in _lists(leaf, "sources") if same and said[-1] is False),
-        links=frozenset(str(said[0]) for said in _lists(leaf, "links") if same),
+        arguments=json.loads(bodies.get("arguments", b"{}")),
+        refused=frozenset(str(said[0]) for said in _lists(leaf, "sources") if said[-1] is False),
+        links=frozenset(str(said[0]) for said in _lists(leaf, "links")),
     )
 
 

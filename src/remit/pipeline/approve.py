@@ -8,7 +8,6 @@ from remit import permissions, records
 from remit.core import Deny, InputRefusedError, JsonObject, Reason
 from remit.identity import Person
 from remit.permissions import Approval, Grant, State
-from remit.pipeline._basis import requirements_json
 from remit.pipeline._live import Live, approval_control, directory_control
 from remit.pipeline._ports import Bell, Clock, Committed, Conflict, Store
 from remit.pipeline._trusting import (
@@ -16,17 +15,17 @@ from remit.pipeline._trusting import (
     Trust,
     Trusted,
     extended,
-    held_at,
     held_call,
     refused_trust,
     trusted_in,
     with_trusted,
     without_trusted,
 )
+from remit.pipeline.handle import Proposed
 
 TRIES_MAX = 3  # times an answer is looked at afresh because somebody else answered at the same moment
 
-Propose = Callable[[Approval, JsonObject, str], Awaitable[Approval | Reason]]
+Propose = Callable[[Approval, JsonObject, str], Awaitable[Proposed | Reason]]
 """Decides a held call afresh with other arguments, which a person wrote: the approval it needs, or why not."""
 
 _UNKNOWN = Reason("approval_unknown", "no open task waits for such an approval", "see `remit approvals list`")
@@ -181,61 +180,44 @@ class ApprovalDesk:
                 return answer.reason
         return None
 
-    async def _proposed(self, found: Approval, arguments: JsonObject, editor: str) -> Approval | Reason:
+    async def _proposed(self, found: Approval, arguments: JsonObject, editor: str) -> Proposed | Reason:
         """Have the edited call decided afresh. Whatever comes back, nobody has approved it yet."""
         if self.propose is None:
             return _NO_EDITS
-        at = await self._held_index(found)
-        made = await self.propose(replace(found, entry=at), arguments, editor)
+        made = await self.propose(found, arguments, editor)
         if isinstance(made, Reason):
             return made
-        if made.digest == found.digest:
+        if made.approval.digest == found.digest:
             return _UNCHANGED
-        return replace(made, entry=at, editor=editor, state=State.WAITING, grants=(), by="", call="", version=1)
+        new = replace(made.approval, editor=editor, state=State.WAITING, grants=(), by="", call="", version=1)
+        return Proposed(new, made.entry)
 
-    async def _put_in_place(self, old: Approval, made: Approval, editor: str, why: str) -> Approval | Reason | Conflict:
-        void = replace(old, state=State.VOID, by=f"edited by {editor}: {made.id}", version=old.version + 1)
-        said: JsonObject = {"answer": "edited", "into": made.id, "why": why, "call_digest": old.digest}
+    async def _put_in_place(self, old: Approval, made: Proposed, editor: str, why: str) -> Approval | Reason | Conflict:
+        new = made.approval
+        void = replace(old, state=State.VOID, by=f"edited by {editor}: {new.id}", version=old.version + 1)
+        said: JsonObject = {"answer": "edited", "into": new.id, "why": why, "call_digest": old.digest}
         entry = records.answered(old.id, old.task, at=self.clock.now(), by=editor, said=said)
         kept = await self.store.keep(void, entry, ((approval_control(old.id), old.version),))
         if isinstance(kept, Conflict):
             return kept
         self.live.put(void)
-        said = {
-            "answer": "edited",
-            "of": old.id,
-            "held": made.entry,
-            "why": why,
-            "call_digest": made.digest,
-            "requirements": requirements_json(made.requirements),
-        }
         try:
-            entry = records.answered(made.id, made.task, at=self.clock.now(), by=editor, said=said)
-            new = await self.store.keep(made, entry)
-            if not isinstance(new, Committed):
+            opened = await self.store.keep(new, made.entry)
+            if not isinstance(opened, Committed):
                 return _CONFLICT
-            opened = replace(made, entry=new.index)
-            self.live.put(opened)
-            return opened
+            new = replace(new, entry=opened.index)
+            self.live.put(new)
+            return new
         finally:  # also when it was not kept: who waits for the old one waits for nothing
             self.bell.ring(old.id)
-            self.bell.ring(made.id)
-
-    async def _held_index(self, approval: Approval) -> int:
-        """Return where the log has the call that the agent made."""
-        for entry in await self.store.entries(approval.entry, approval.entry + 1, payloads=False):
-            return held_at(entry)
-        return -1
+            self.bell.ring(new.id)
 
     # --- trust -------------------------------------------------------------------------------------------------------
 
     async def _held(self, approval: str) -> Held:
         found = self.live.approval(approval)
-        if found is None:
-            return _NOTHING_HELD
-        at = await self._held_index(found)
-        for entry in await self.store.entries(at, at + 1) if at >= 0 else ():
-            return held_call(entry, found)
+        for entry in () if found is None else await self.store.entries(found.entry, found.entry + 1):
+            return held_call(entry)
         return _NOTHING_HELD
 
     def _refused_trust(

@@ -77,6 +77,14 @@ _EDITED = Hold(Reason("approval_edited", "a person changed the call"), ())
 _NOWHERE = Reason("operation_not_listed", "there is no tool to forward to", "add its descriptor to the catalogue")
 
 
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """An approval that an edited call needs, not yet kept, and the entry to keep with it, which shows that call."""
+
+    approval: Approval
+    entry: records.Draft
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """The policy enforcement point. All its I/O goes through these ports."""
@@ -105,21 +113,20 @@ class Gateway:
             return _failed_before(call, error)
         return answer
 
-    async def propose(self, approval: Approval, arguments: JsonObject, editor: str) -> Approval | Reason:
+    async def propose(self, approval: Approval, arguments: JsonObject, editor: str) -> Proposed | Reason:
         """Decide a held call with other `arguments`, which `editor` wrote: the approval that it needs, or why not.
 
-        Nothing is recorded, sent or kept.
+        Nothing is sent or kept; what the call would change is looked up.
 
         Raises:
-            RemitError: the held call could not be read back.
+            RemitError: the held call could not be read back, or `arguments` are none.
         """
-        entry = next(
-            (each for each in await self.ledger.entries_of(approval.task) if each.index == approval.entry), None
-        )
+        entries = await self.ledger.entries_of(approval.task)
+        entry = next((each for each in entries if each.index == approval.entry), None)
         if entry is None:
             return _UNREAD
-        held = recorded_call(entry, approval.edited.encode() or _arguments_of(entry))
-        call = replace(held, canonical=canonical_bytes(arguments))
+        call = recorded_call(entry, canonical_bytes(arguments))
+        await self.facts.recall(call)
         facts, ruling = await self._ruled(call)
         if facts is None:
             return _UNREAD
@@ -130,7 +137,9 @@ class Gateway:
         else:  # (nobody need approve what it asks for now: it is made in place of the other one, once)
             made = replace(opened(call, facts, _EDITED, self.random), expires_at=approval.expires_at)
         edited = call.canonical.decode()
-        return replace(made, edited=edited, instead_of=approval.instead_of, editor=editor, entry=approval.entry)
+        made = replace(made, edited=edited, instead_of=approval.instead_of, editor=editor)
+        said = {**held_json(made), "edited_by": editor, "edited_of": approval.id, "edited_entry": approval.entry}
+        return Proposed(made, self._entry("held", call, facts, ruling, said))
 
     async def _presented(self, call: ToolCall) -> Answer:
         """Take a call as it is presented: a person's edit of it takes its place."""
@@ -451,10 +460,6 @@ def _is_asked(ruling: Ruling) -> bool:
 
 def _before(facts: Facts) -> LookUp | None:
     return None if facts.descriptor is None else facts.descriptor.controls.before
-
-
-def _arguments_of(entry: records.Entry) -> bytes:
-    return next((payload.body for payload in entry.payloads if payload.name == "arguments"), b"")
 
 
 def _failed_before(call: ToolCall, error: RemitError) -> Failed:

@@ -176,6 +176,8 @@ def _ruled(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
 
 def _waits(leaf: JsonObject) -> Iterator[str]:
     """Tell what a held call waits for, and in the agent's own words why it is asked."""
+    if "edited_by" in leaf:
+        yield f"  edited by {leaf['edited_by']}, in place of approval {leaf['edited_of']}"
     if "rationale" in leaf:
         yield f"  the agent says, in its own word: {_short(str(leaf['rationale']))}"
     for need in _list(leaf.get("requirements")):

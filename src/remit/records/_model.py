@@ -45,8 +45,8 @@ class Entry:
 class Basis:
     """What a ruling was made on besides the call: the moment, the task found, the bundle by digest.
 
-    `tool` is where the call would go; `observed` that nothing was enforced; `more` what else was looked at, and `payloads`
-    what of that must be erasable, by name.
+    `tool` is where the call would go; `observed` that nothing was enforced; `more` what else was looked at, and
+    `payloads` what of that must be erasable, by name.
     """
 
     at: datetime

@@ -19,7 +19,8 @@ arrives. `effects` counts what the tool did: everything that arrived and was not
 
 *The desk.* `desk_sources`, `desk_snapshot`, `desk_task`, `desk_delegation`, `desk_call` build one small project and
 calls on it: `look` is permitted; `pay` up to 100, and held from 50; `wipe` is listed and forbidden; `spare` is in the
-catalogue and in no use case. `reviewed` signs and pins any project's files. `Desk` is a whole gateway on all of these. `seeded` gives repeatable random bytes.
+catalogue and in no use case. `reviewed` signs and pins any project's files. `Desk` is a whole gateway on all of these.
+`seeded` gives repeatable random bytes.
 
     desk = Desk()
     desk.upstream.script("look", DONE)

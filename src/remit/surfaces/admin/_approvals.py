@@ -26,7 +26,7 @@ from remit.core import (
 )
 from remit.identity import Person
 from remit.permissions import Approval, State, missing, still_needed
-from remit.pipeline import Trust, held_at
+from remit.pipeline import Trust
 from remit.records import Entry
 from remit.surfaces.admin._access import OPERATOR, Access, Told, Why
 from remit.surfaces.admin._control import Control, Said
@@ -207,26 +207,23 @@ def _requirement(need: Requirement, lacking: bool) -> JsonValue:
 
 
 async def _whole(control: Control, approval: Approval) -> Said:
-    opening = await _opening(control, approval)
-    entry = await _latest(control, approval, opening)
+    entry = await _opening(control, approval)
     leaf: JsonObject = json.loads(entry.leaf)
     bodies = {payload.name: payload.body for payload in entry.payloads}
-    held = read_canonical(bodies["arguments"]) if "arguments" in bodies else None
-    arguments = read_canonical(approval.edited.encode()) if approval.edited else held
+    arguments = read_canonical(bodies["arguments"]) if "arguments" in bodies else None
     before = read_canonical(bodies["before"]) if "before" in bodies else None
-    about = leaf.get("call_digest") == approval.digest  # what it says of the values is about these very ones
     return {
         **_brief(control, approval),
         "digest": approval.digest,
         "arguments": arguments,
         "edited_by": approval.editor,
-        "agents_arguments": await _agents_own(control, opening) if approval.edited else None,
+        "agents_arguments": await _agents_own(control, leaf) if approval.edited else None,
         "before": before,
         "before_at": leaf.get("at") if before is not None else None,
         "effect": _effect(before, arguments),
-        "sources": _told(leaf, "sources", _SOURCE) if about else [],
-        "links": _told(leaf, "links", _LINK) if about else [],
-        "exposed": _told(leaf, "exposed", _EXPOSED) if about else [],
+        "sources": _told(leaf, "sources", _SOURCE),
+        "links": _told(leaf, "links", _LINK),
+        "exposed": _told(leaf, "exposed", _EXPOSED),
         "strangers": leaf.get("strangers") is True,
         "types": _types(control, approval.operation),
         "agents_own_words": approval.rationale,
@@ -246,32 +243,15 @@ async def _opening(control: Control, approval: Approval) -> Entry:
     """Return the entry that opened it. While the store has not confirmed it there is none, and nothing to decide."""
     for entry in await control.store.entries(approval.entry, approval.entry + 1):
         leaf: JsonObject = json.loads(entry.leaf)
-        if held_at(entry) >= 0 and leaf.get("approval") == approval.id:
+        if entry.kind == "held" and leaf.get("approval") == approval.id:
             return entry
     raise _unknown()
 
 
-async def _latest(control: Control, approval: Approval, opening: Entry) -> Entry:
-    """Return the entry that shows the call: for an edited one the newest hold of it, or of what the agent asked for.
-
-    The agent presents its own call again; what it would change, and where its values came from, is looked at anew.
-    """
-    if opening.kind == "held":
-        return opening
-    for entry in reversed(await control.store.entries_of(approval.task)):
-        leaf: JsonObject = json.loads(entry.leaf) if entry.kind == "held" else {}
-        if leaf.get("approval") == approval.id and leaf.get("call_digest") == approval.digest:
-            return entry
-    at = held_at(opening)
-    for entry in await control.store.entries(at, at + 1):
-        return entry
-    raise _unknown()
-
-
-async def _agents_own(control: Control, opening: Entry) -> JsonValue:
-    """Return the arguments that the agent gave; None where they were erased."""
-    at = held_at(opening)
-    for entry in await control.store.entries(at, at + 1):
+async def _agents_own(control: Control, leaf: JsonObject) -> JsonValue:
+    """Return the arguments that were there before the edit which `leaf` shows; None where they were erased."""
+    at = leaf.get("edited_entry")
+    for entry in await control.store.entries(at, at + 1) if isinstance(at, int) else ():
         body = next((payload.body for payload in entry.payloads if payload.name == "arguments"), None)
         return None if body is None else read_canonical(body)
     return None

@@ -194,15 +194,10 @@ REQUIREMENTS = (
             "Every call is evaluated against fine-grained rules over user, agent, operation, resource, arguments "
             "and context; read, write, execute and irreversible are distinct."
         ),
-        (
-            "step 4: policies see user, groups, attributes, agent, operation, tool, use case and arguments, no facts "
-            "of the resource; the effect decides on confirmation, provenance and caps, and policies do not see it"
-        ),
     ),
     Requirement(
         "R3.3",
         "Operations carry an impact tier; each tier has its scrutiny.",
-        "step 4: operations carry no impact tier",
     ),
     Requirement(
         "R3.4",
@@ -211,15 +206,10 @@ REQUIREMENTS = (
     Requirement(
         "R3.5",
         "Approval requirements differ per operation: who, how many, how soon, and who may not (no self-approval).",
-        (
-            "step 4: who, how many and who may not hold; how soon holds only within the task's life, with which "
-            "an approval ends"
-        ),
     ),
     Requirement(
         "R3.6",
         "Least privilege per task: only the authority the task at hand needs, for as long as it runs.",
-        "step 4: a task may be opened for less than its use case, and nobody has to ask for less",
     ),
     Requirement(
         "R3.7",
@@ -242,8 +232,8 @@ REQUIREMENTS = (
             "consequential call without a person."
         ),
         (
-            "step 4: a text or number from untrusted content is held; true and false have no origin, and labels "
-            "end with the task"
+            "step 4: a text or number from untrusted content is held, in this task and every later one; true and false "
+            "have no origin"
         ),
     ),
     # 4 catalogue

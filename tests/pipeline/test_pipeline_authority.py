@@ -120,6 +120,22 @@ def test_a_user_narrows_a_task_and_what_is_outside_is_denied() -> None:
     assert played(play) == ["outside_authority", "Done", "outside_authority"]
 
 
+@pytest.mark.requirement("R3.6")
+def test_a_use_case_may_ask_that_each_task_names_what_it_needs() -> None:
+    async def play(desk: Desk, desks: TaskDesk) -> list[str]:
+        snapshot = desk.live.snapshot
+        clerk = snapshot.charters["clerk"]
+        asks = {"serve": replace(clerk.use_cases["serve"], named=True)}
+        charters = {**snapshot.charters, "clerk": replace(clerk, use_cases=asks)}
+        desk.live.swap(replace(snapshot, charters=charters), 0)
+        free = await desks.open(TOM, "clerk", "serve", b"{}")
+        task = await desks.open(TOM, "clerk", "serve", b"{}", details(operations=["look"]))
+        assert isinstance(task, Task)
+        return [code(free), code(await call(desk, acting(task))), code(await call(desk, acting(task), "pay", 2))]
+
+    assert played(play) == ["grant_missing", "Done", "outside_authority"]
+
+
 def test_a_task_may_make_only_so_many_calls_and_says_when_they_are_used_up() -> None:
     async def play(desk: Desk, desks: TaskDesk) -> list[str]:
         task = await desks.open(TOM, "clerk", "serve", b"{}", details(limits={"calls": 2}))

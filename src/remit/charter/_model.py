@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseCase:
-    """One approved use. `operations` is the closed list: whatever is not in it is denied."""
+    """One approved use. `operations` is the closed list: whatever is not in it is denied.
+
+    With `named`, a task is opened for those of them alone that whoever opens it names (R3.6).
+    """
 
     name: str
     description: str
     operations: frozenset[str]
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,12 +22,20 @@ def within_use_case(charter: Charter | None, use_case: str, operation: str) -> D
     return Allow()
 
 
-def may_open_task(charter: Charter | None, use_case: str, open_already: int, open_max: int) -> Decision:
-    """Allow a task only for a use case that the charter lists, and only so many at once for one user and agent."""
+def may_open_task(charter: Charter | None, use_case: str, open_already: int, open_max: int, *, names: bool) -> Decision:
+    """Allow a task only for a use case that the charter lists, and only so many at once for one user and agent.
+
+    `names`: the operations that the task needs were named, which a use case may ask for.
+    """
     if charter is None:
         return Deny(Reason("no_charter", "there is no agent of that name with a charter", "see `remit check`"))
     if use_case not in charter.use_cases:
         return Deny(_unknown(charter, use_case))
+    if charter.use_cases[use_case].named and not names:
+        said = f"use case `{use_case}` asks that each task names the operations that it needs"
+        return Deny(
+            Reason("grant_missing", said, "name them: `operations` of `authorization_details`, type agent_task")
+        )
     if open_already >= open_max:
         return Deny(Reason("tasks_too_many", f"{open_already} tasks are open already", "let some of them end first"))
     return Allow()

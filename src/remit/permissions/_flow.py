@@ -54,7 +54,11 @@ class Flow:
     def __post_init__(self) -> None:
         steps = [pattern.split("/")[1:] for pattern in sorted(self.closed)]
         names = frozenset(one[0].replace("~1", "/").replace("~0", "~") for one in steps if len(one) == 1)
-        below = ["".join("/[0-9]+" if step == "*" else f"/{re.escape(step)}" for step in one) for one in steps if len(one) > 1]
+        below = [
+            "".join("/[0-9]+" if step == "*" else f"/{re.escape(step)}" for step in one)
+            for one in steps
+            if len(one) > 1
+        ]
         pattern = re.compile(f"(?s:(?:{'|'.join(below)})(?:/.*)?)") if below else None
         object.__setattr__(self, "closed_names", names)  # (made once: every call asks)
         object.__setattr__(self, "closed_below", pattern)
@@ -72,7 +76,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """One value in a control argument, by JSON pointer, with its source and whether its controls accept that."""
+    """One value of a call, by JSON pointer, with its source and whether its controls accept that: of content, any."""
 
     pointer: str
     source: Source

@@ -29,6 +29,8 @@ _WORTH = re.compile(r"[.@:0-9](?:(?<=[0-9])|(?=[^\s]))")
 # A quick no for most texts: nothing is an address without one of these.
 _MAYBE = re.compile(r"[.@:\u3002][^\s]")
 
+_MARKS = re.compile(r"[.@](?=[^\s])|://")
+
 # Characters of a host's label: letters, digits, hyphen, underscore, and every one beyond ASCII but for punctuation.
 _L = (
     "0-9A-Za-z_\\-\u00aa\u00b5\u00b7\u00ba\u00c0-\u1fff\u200c\u200d\u2c00-\u2fff\u3040-\ufdff\ufe20-\ufffd"
@@ -114,14 +116,26 @@ def _links_in(shown: str) -> list[Address]:
     found: list[Address] = []
     if _MAYBE.search(shown):
         shown = shown if shown.isascii() else _IDEOGRAPHIC_DOT.sub(".", shown)
-        for chunk in shown.split():
-            if "." in chunk or "@" in chunk or "://" in chunk:
-                found += _in_chunk(chunk)
-                if len(found) >= LINKS_MAX:
-                    return [*found[:LINKS_MAX], Address("url", "", (), (), hidden=True)]
+        for chunk in _chunks(shown):
+            found += _in_chunk(chunk)
+            if len(found) >= LINKS_MAX:
+                return [*found[:LINKS_MAX], Address("url", "", (), (), hidden=True)]
     if may_have_iban(shown):
         found += (Address("iban", iban, (iban,), (iban,)) for iban in iban_in(shown))
     return found
+
+
+def _chunks(shown: str) -> Iterator[str]:
+    """Return what stands between spaces and may hold an address."""
+    flat = shown.replace("\n", " ")
+    if not flat.isascii() or not flat.isprintable():
+        yield from (chunk for chunk in shown.split() if "." in chunk or "@" in chunk or "://" in chunk)
+        return
+    hit = _MARKS.search(flat)
+    while hit is not None:
+        start, end = flat.rfind(" ", 0, hit.start()) + 1, flat.find(" ", hit.start())
+        yield flat[start:] if end < 0 else flat[start:end]
+        hit = None if end < 0 else _MARKS.search(flat, end)
 
 
 def _in_chunk(chunk: str) -> Iterator[Address]:

@@ -8,6 +8,8 @@ from remit.permissions._flow import Flow, Label, Link, Origins, Source, Sourced
 from remit.permissions._said import SAID_MAX, WITHIN_S, listing, shown
 
 _WORST = (Label.USER, Label.DIRECTORY, Label.RECORD, Label.NOWHERE, Label.UNTRUSTED)  # the worst last
+_SAID = tuple(label.value for label in _WORST)
+RANKS = {label: place for place, label in enumerate(_WORST)}
 _KINDS = {"url": "the link", "email": "the e-mail address", "iban": "the account number"}
 
 
@@ -26,9 +28,9 @@ def provenance_suffices(flow: Flow | None, origins: Origins) -> Decision:
         message = "the call writes more values of unknown origin than can be remembered as such"
         return Deny(Reason("marks_full", message, "write it in several smaller calls, or ask who runs the gateway"))
     refused = [one for one in origins.sourced if not one.accepted]
-    refused.sort(key=lambda one: one.source.label is not Label.UNTRUSTED)  # (stable: the worst first)
     if not refused and not origins.links:
         return Allow()
+    refused.sort(key=lambda one: one.source.label is not Label.UNTRUSTED)  # (stable: the worst first)
     message = listing([*map(_said_of_value, refused), *map(_said_of_link, origins.links)], SAID_MAX)
     fix = "use a value that the user gave or an accepted source holds, or wait for a reviewer"
     need = Requirement(kind="provenance", approvers=flow.reviewers, quorum=1, within_s=WITHIN_S)
@@ -42,15 +44,18 @@ def _code(refused: list[Sourced]) -> str:
 
 
 def labels_of(origins: Origins) -> tuple[tuple[str, str], ...]:
-    """Return by top-level control argument the worst label of its values, sorted. One that says nothing is left out.
+    """Return by top-level argument the worst label of its values, sorted. One that says nothing is left out.
 
     From best to worst: `user`, `directory`, `system_of_record`, `nowhere`, `untrusted`.
     """
     worst: dict[str, int] = {}
     for one in origins.sourced:
-        name = one.pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~")
-        worst[name] = max(worst.get(name, 0), _WORST.index(one.source.label))
-    return tuple((name, _WORST[place].value) for name, place in sorted(worst.items()))
+        name = one.pointer[1:].partition("/")[0]
+        rank = RANKS[one.source.label]
+        if rank >= worst.get(name, 0):
+            worst[name] = rank
+    named = {name.replace("~1", "/").replace("~0", "~") if "~" in name else name: rank for name, rank in worst.items()}
+    return tuple([(name, _SAID[rank]) for name, rank in sorted(named.items())])
 
 
 def _said_of_value(one: Sourced) -> str:

@@ -30,13 +30,14 @@ Digest = Callable[[bytes], bytes]
 class Phrases:
     """The pairs of neighbouring words of a user's texts, as hashes. `len()` says how many are kept."""
 
-    __slots__ = ("_at", "_ends", "_pairs", "_taken", "_texts")
+    __slots__ = ("_at", "_ends", "_pairs", "_starts", "_taken", "_texts")
 
     def __init__(self) -> None:
         self._pairs: list[bytes] = []  # by place: a pair, with what is between its words
         self._ends: list[bytes] = []  # by place: the same, as it ends a sentence
         self._at: dict[bytes, list[int]] = {}  # by either: its places
         self._texts: list[tuple[int, Seen]] = []  # the first place of each text, and where that text is
+        self._starts: set[int] = set()  # 16 bits of each beginning: a quick no for most values
         self._taken = 0
 
     def __len__(self) -> int:
@@ -59,6 +60,7 @@ class Phrases:
                 last = digest(ended.encode("utf-8", "surrogatepass"))
             self._pairs.append(whole)
             self._ends.append(last)
+            self._starts.add(_start_of(text[start:end]))
             for form in {whole, last}:
                 self._at.setdefault(form, []).append(place)
                 self._taken += 1
@@ -68,7 +70,11 @@ class Phrases:
 
     def find(self, value: str, digest: Digest) -> Seen | None:
         """Return where `value` is a phrase, or None."""
-        if not self._at or not TOKEN_CHARS_MIN <= len(value) <= CHARS_MAX or _PHRASE.fullmatch(value) is None:
+        if (
+            _start_of(value) not in self._starts
+            or not TOKEN_CHARS_MIN <= len(value) <= CHARS_MAX
+            or _PHRASE.fullmatch(value) is None
+        ):
             return None
         rarest: list[int] | None = None
         offset, run = 0, list[bytes]()
@@ -89,6 +95,10 @@ class Phrases:
         if start < 0 or last >= len(self._pairs) or self._pairs[start:last] != run[:-1]:
             return False
         return run[-1] in (self._pairs[last], self._ends[last])
+
+
+def _start_of(value: str) -> int:
+    return hash(value[:TOKEN_CHARS_MIN]) & 0xFFFF
 
 
 def _first(text: tuple[int, Seen]) -> int:

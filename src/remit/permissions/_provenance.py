@@ -16,23 +16,27 @@
     provenance_suffices(send_flow, origins)                  # Allow()
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 
-from remit.core import JsonObject, read_canonical
+from remit.core import Json, JsonObject, read_canonical
 from remit.permissions._flow import Exposed, Flow, Label, Link, Origins, Source, Sourced
 from remit.permissions._links import Address, links_in, may_name
 from remit.permissions._lists import DataClass, Directory
 from remit.permissions._marks import is_date, mark_form, numbered, parts_of
+from remit.permissions._origins import RANKS
+from remit.permissions._phrases import Phrases
 from remit.permissions._receivers import classes_read
 from remit.permissions._result import CALL_WORK_MAX, RESULT_VALUES_MAX, Echo, Result
 from remit.permissions._sources import (
+    NOWHERE,
     WRITTEN,
     Origin,
     Seen,
+    accepted_from,
     accepted_directories,
     accepts,
     directory_source,
@@ -47,10 +51,10 @@ from remit.permissions._values import (
     Scalar,
     content_work_of,
     exact_form,
-    forms_of_user,
     leaves,
     loose_form,
     loose_tokens,
+    tokens_of_user,
     under,
     work_of,
 )
@@ -91,13 +95,14 @@ class Memory:
         ValueError: `key` is too short or too long.
     """
 
-    __slots__ = ("_blind", "_distrusted", "_hash", "_marks", "_read", "_trusted")
+    __slots__ = ("_blind", "_distrusted", "_hash", "_marks", "_phrases", "_read", "_trusted")
 
     def __init__(self, key: bytes, marks: AbstractSet[bytes] = frozenset()) -> None:
         if len(key) not in _KEY_BYTES:
             raise ValueError(f"a key of {len(key)} bytes; give 16 to 64")
         self._hash = blake2b(key=key, digest_size=_DIGEST_BYTES)
         self._trusted: dict[bytes, list[Seen]] = {}
+        self._phrases = Phrases()  # the user's
         self._distrusted: dict[bytes, Seen] = {}
         # INVARIANT: True from the moment on when untrusted content went by that is not remembered. A value from nowhere
         # may then be an untrusted one, and a record that it chooses is no record.
@@ -113,24 +118,24 @@ class Memory:
     # -- learning
 
     def learn_input(self, body: bytes) -> None:
-        """Take in the user's input, canonical JSON `{"input": ...}`: every value in it, and the tokens of its texts.
+        """Take in the user's input, canonical JSON `{"input": ...}`: every value in it, and what its texts consist of.
 
-        A token counts from 4 characters on, and, where it is written as a JSON number, as that number too. So do the
-        addresses in its texts.
+        That are their words and phrases, from 4 characters on, and their addresses. A word that is written as a JSON
+        number counts as that number too; a phrase is a run of 2 to 8 whole words, with exactly what is between them.
         """
         said = read_canonical(body)
         if not isinstance(said, dict):
             return
         room = min(INPUT_VALUES_MAX, self._room())
         origin: Origin = (Label.USER, "", "")
-        for pointer, value in leaves(said.get("input"), ""):
-            for form in forms_of_user(value):
-                if room <= 0:
-                    return
-                room -= self._trust(exact_form(form), (origin, pointer))
-            for link in links_in(value[:TEXT_CHARS_MAX]) if isinstance(value, str) else ():
-                for given in link.gives if room > 0 else ():
-                    room -= self._trust(_LINK + given.encode("utf-8", "surrogatepass"), (origin, pointer))
+        values = list(leaves(said.get("input"), ""))
+        for pointer, form in _given(values):
+            if room <= 0:
+                return
+            room -= self._trust(form, (origin, pointer))
+        for pointer, value in values:  # last, so that a long text cannot crowd the rest out
+            if isinstance(value, str):
+                room -= self._phrases.learn(value, (origin, pointer), self._digest, room)
 
     def learn_result(  # noqa: PLR0913, PLR0917 - one answer, with all that says how far to trust it
         self,
@@ -146,6 +151,8 @@ class Memory:
         `origins` is what `origins` said of the same arguments when the call was decided; without it that is looked up,
         and a value that only a directory vouches for counts as nobody's.
 
+        What the call itself marked makes nothing in its own answer worse: marks are for later readers.
+
         Values come from `structuredContent`, by pointers relative to it, or, where there is none, from text blocks that
         are JSON. Everything else, everything in an error and everything that is marked is untrusted.
         """
@@ -156,8 +163,9 @@ class Memory:
             self._learn_classes(operation, call, classes_read(said, flow))
         seen = Result(said, flow)
         room = min(RESULT_VALUES_MAX, self._room())
-        if seen.records and not self._chosen_badly(arguments, flow, origins):
-            marked, origin = self._marked(seen.records), (Label.RECORD, operation, call)
+        own = frozenset(origins.marks) if origins is not None else frozenset[bytes]()
+        if seen.records and not self._chosen_badly(arguments, flow, origins, own):
+            marked, origin = self._marked(seen.records, own), (Label.RECORD, operation, call)
             room = self._learn_records(seen.records, origin, Echo(arguments), room)
             seen.untrusted += marked
         else:
@@ -175,8 +183,8 @@ class Memory:
         for name, pointer in read.items():
             self._read.setdefault(name, Source(Label.RECORD, operation, call, pointer))
 
-    def _marked(self, records: "list[Leaf]") -> "list[Leaf]":
-        """Take out of `records` what an earlier call wrote that nobody vouched for, and return it."""
+    def _marked(self, records: "list[Leaf]", own: AbstractSet[bytes]) -> "list[Leaf]":
+        """Take out of `records` what a call wrote that nobody vouched for; return it but for the call's `own`."""
         if not self._marks:
             return []
         marked: list[Leaf] = []
@@ -184,13 +192,18 @@ class Memory:
         work = RESULT_WORK_MAX
         for leaf in records:
             work -= work_of(leaf[1])
-            (marked if work < 0 or self._is_marked(leaf[1]) else kept).append(leaf)
+            marks = () if work < 0 else self._marks_in(leaf[1])
+            if work < 0 or not own.issuperset(marks):
+                marked.append(leaf)
+            elif not marks:
+                kept.append(leaf)  # (what is only the call's own is its echo, in whatever form)
         records[:] = kept
         return marked
 
-    def _is_marked(self, value: Scalar) -> bool:
+    def _marks_in(self, value: Scalar) -> list[bytes]:
         parts = parts_of(value) if isinstance(value, str) else ()
-        return any(self._digest(_encoded(mark_form(part))) in self._marks for part in (value, *parts))
+        digests = (self._digest(_encoded(mark_form(part))) for part in (value, *parts))
+        return [digest for digest in digests if digest in self._marks]
 
     def _learn_records(self, leaves: "list[Leaf]", origin: Origin, echo: "Echo", room: int) -> int:
         is_echo, trust = echo.has, self._trust
@@ -223,7 +236,7 @@ class Memory:
                     room -= self._distrust(token, (origin, pointer), room)
 
     def _room(self) -> int:
-        return VALUES_MAX - len(self._trusted) - len(self._distrusted)
+        return VALUES_MAX - len(self._trusted) - len(self._phrases) - len(self._distrusted)
 
     def _trust(self, exact: bytes, seen: Seen) -> int:
         """Remember one more place of a value; return how many hashes that took."""
@@ -273,20 +286,21 @@ class Memory:
     ) -> Origins:
         """Return where what a call carries came from. `marks_left`: how many more marks there is room for.
 
-        `sourced` has each value of each argument that is not content, with its JSON pointer. Lists and objects are
+        `sourced` has each value of each argument that is not content, with its JSON pointer, and of each that is content
+        the worst, as it stands: content may come from anywhere, but policies may ask. Lists and objects are
         descended; a key that no schema would name counts as a value too. Booleans and null say nothing and are left
-        out. Values beyond the first 2,000 are from nowhere. Of a call that is not consequential, `links` and `marks`
-        are not looked for.
+        out. Values beyond the first 2,000 are from nowhere. Of a call that is not consequential, content is
+        not looked at.
         """
         look = _Look(directories, now)
-        sourced = tuple(self._control(arguments, flow, look))
-        links = tuple(self._content(arguments, flow, look)) if flow.content and flow.consequential else ()
+        sourced = self._control(arguments, flow, look)
+        links = self._content(arguments, flow, look, sourced) if flow.content and flow.consequential else ()
         goes_out = self._read and (flow.carries_out or flow.receivers)
         exposed = tuple(self._exposed(arguments, flow, look, classes)) if goes_out else ()
         marks = tuple(look.marks)
         left = max(min(marks_left, CALL_MARKS_MAX), 0)
         return Origins(
-            sourced=sourced,
+            sourced=tuple(sourced),
             links=links,
             exposed=exposed,
             strangers=self.strangers,
@@ -294,63 +308,87 @@ class Memory:
             unkept=look.unkept or len(marks) > left,
         )
 
-    def _control(self, arguments: JsonObject, flow: Flow, look: _Look) -> Iterator[Sourced]:
-        count, work = 0, CALL_WORK_MAX
+    def _control(self, arguments: JsonObject, flow: Flow, look: _Look) -> list[Sourced]:
+        found: list[Sourced] = []
+        work = CALL_WORK_MAX
         for name, value in arguments.items():
             if name in flow.content:
                 continue
             accepted = flow.sources.get(name, _ANYONE)
-            marks = flow.consequential and name not in flow.closed
-            for pointer, leaf in leaves(value, under("", name), names=flow.names):
+            marks = flow.consequential and name not in flow.closed_names
+            for pointer, leaf in _open_leaves(value, name, flow):
                 work -= work_of(leaf)
-                if count == ARGUMENT_VALUES_MAX or work < 0:
+                if len(found) == ARGUMENT_VALUES_MAX or work < 0:
                     look.unkept |= flow.consequential
-                if count == ARGUMENT_VALUES_MAX:
-                    yield Sourced(pointer, Source(Label.NOWHERE), accepted=False)
-                    return
-                count += 1
+                if len(found) == ARGUMENT_VALUES_MAX:
+                    found.append(Sourced(pointer, Source(Label.NOWHERE), accepted=False))
+                    return found
                 one = self._sourced(pointer, leaf, accepted, look, looks=work >= 0)
-                if marks and work >= 0 and one.source.label in _BAD:
+                if marks and not one.accepted and work >= 0 and one.source.label in _BAD:
                     self._mark(leaf, look, links_in(leaf) if isinstance(leaf, str) else ())
-                yield one
+                found.append(one)
+        return found
 
     def _sourced(self, pointer: str, value: Scalar, accepted: tuple[str, ...], look: _Look, *, looks: bool) -> Sourced:
-        places = self._trusted.get(self._digest(exact_form(value)))
-        for place in places or ():
-            if accepts(accepted, place):
-                return Sourced(pointer, source_of(place), accepted=True)
+        places = self._places(value)
+        for place in places:
+            if accepted is _ANYONE or accepts(accepted, place):
+                return accepted_from(pointer, place)
         listing = listed(value, accepted_directories(accepted, look.directories), look.now)
         if listing is not None:
             return Sourced(pointer, directory_source(listing), accepted=True)
-        if places is not None:
+        if places:
             return Sourced(pointer, source_of(places[0]), accepted=False)
         listing = listed(value, iter(look.directories.values()), look.now)
         if listing is not None:
             return Sourced(pointer, directory_source(listing), accepted=False)
-        suspect = self._suspect(value, parts=True) if looks else None
+        suspect = self._suspect(value) if looks else None
         return Sourced(pointer, Source(Label.NOWHERE) if suspect is None else source_of(suspect), accepted=False)
 
-    def _content(self, arguments: JsonObject, flow: Flow, look: _Look) -> Iterator[Link]:
-        """Find the links in content that no accepted source has, and mark what nobody vouches for."""
-        count, told, work = 0, 0, CONTENT_WORK_MAX
+    def _content(self, arguments: JsonObject, flow: Flow, look: _Look, sourced: list[Sourced]) -> tuple[Link, ...]:
+        """Find the links in content that no accepted source has, and mark what nobody vouches for.
+
+        The worst value of each argument is added to `sourced`.
+        """
+        found: list[Link] = []
+        count, work = 0, CONTENT_WORK_MAX
         for name, value in arguments.items():
-            if name not in flow.content or name in flow.closed:
+            if name not in flow.content:
                 continue
-            for pointer, leaf in leaves(value, under("", name), names=flow.names):
+            worst: Sourced | None = None
+            for pointer, leaf in _open_leaves(value, name, flow):
                 count += 1
                 work -= content_work_of(leaf)
                 if count > ARGUMENT_VALUES_MAX or work < 0:
                     look.unkept = True
-                    return
-                names = isinstance(leaf, str) and may_name(leaf)
-                links = links_in(str(leaf)) if names else ()
-                for link in links:
-                    source = self._link_source(link, flow.links, look)
-                    if source is not None and told < FOUND_MAX:
-                        told += 1
-                        yield Link(pointer, link.kind, source)
-                if not self._is_vouched_for(leaf, look):
-                    self._mark(leaf, look, links, whole=not (names and is_date(str(leaf))), parts=names)
+                    return tuple(found)
+                one = self._written(pointer, leaf, flow, look, found, closed=name in flow.closed_names)
+                if worst is None or RANKS[one.source.label] > RANKS[worst.source.label]:
+                    worst = one
+            if worst is not None:
+                sourced.append(worst)
+        return tuple(found)
+
+    def _written(
+        self, pointer: str, leaf: Scalar, flow: Flow, look: _Look, found: list[Link], *, closed: bool
+    ) -> Sourced:
+        """Look at one value of content: add its links to `found`, mark it, and return where the whole came from."""
+        names = not closed and isinstance(leaf, str) and may_name(leaf)
+        links = links_in(str(leaf)) if names else ()
+        for link in links:
+            source = self._link_source(link, flow.links, look)
+            if source is not None and len(found) < FOUND_MAX:
+                found.append(Link(pointer, link.kind, source))
+        places = self._places(leaf)
+        if places:
+            return accepted_from(pointer, places[0])
+        if look.directories and (listing := listed(leaf, iter(look.directories.values()), look.now)) is not None:
+            return Sourced(pointer, directory_source(listing), accepted=True)
+        known = b""
+        if not closed:
+            known = self._mark(leaf, look, links, whole=not (names and is_date(str(leaf))), parts=names)
+        seen = self._distrust_at(known or self._digest(_encoded(loose_form(leaf))))
+        return accepted_from(pointer, NOWHERE if seen is None else seen)
 
     def _link_source(self, link: Address, accepted: tuple[str, ...], look: _Look) -> Source | None:
         """Return where an address in content was seen, or None: in an accepted source."""
@@ -362,7 +400,7 @@ class Memory:
         if not link.hidden and _is_listed(link, accepted_directories(accepted, look.directories), look.now):
             return None
         if first is None:
-            suspect = self._suspect(link.written, parts=True)
+            suspect = self._suspect(link.written)
             first = Source(Label.NOWHERE) if suspect is None else source_of(suspect)
         return first
 
@@ -373,25 +411,32 @@ class Memory:
 
     def _mark(
         self, value: Scalar, look: _Look, links: Sequence[Address], *, whole: bool = True, parts: bool = True
-    ) -> None:
-        """Note the marks of what `value`, which nobody vouches for, would write. `links` are the addresses in it."""
-        if whole:
-            self._mark_part(value, look)
+    ) -> bytes:
+        """Note the marks of what `value`, which nobody vouches for, would write. `links` are the addresses in it.
+
+        Return the mark of the whole, empty where it has none.
+        """
+        mark = self._mark_part(value, look) if whole else b""
         if not parts or not isinstance(value, str):
-            return
+            return mark
         for link in links:
             if link.hidden or not self._is_vouched_for(link.written, look):
                 self._mark_part(link.written, look)
         for part in numbered(value):
             if len(look.marks) > CALL_MARKS_MAX:
-                return
+                break
             if not self._is_vouched_for(part, look):
                 self._mark_part(part, look)
+        return mark
 
-    def _mark_part(self, part: Scalar, look: _Look) -> None:
+    def _mark_part(self, part: Scalar, look: _Look) -> bytes:
         form = mark_form(part)
-        if form and (digest := self._digest(_encoded(form))) not in self._marks:
+        if not form:
+            return b""
+        digest = self._digest(_encoded(form))
+        if digest not in self._marks:
             look.marks[digest] = None
+        return digest
 
     def _is_vouched_for(self, value: Scalar, look: _Look) -> bool:
         if self._is_trusted(value):
@@ -419,60 +464,98 @@ class Memory:
             if not receivers and flow.carries_out:
                 yield Exposed(name, "", read_from)
 
-    def _suspect(self, value: Scalar, *, parts: bool) -> Seen | None:
-        """Return where an untrusted value was seen that `value` may be, or, with `parts`, may contain."""
+    def _suspect(self, value: Scalar) -> Seen | None:
+        """Return where an untrusted value was seen that `value` may be or contain."""
         whole = self._distrust_of(loose_form(value))
-        if whole is not None or not parts or not isinstance(value, str):
+        if whole is not None or not isinstance(value, str):
             return whole
         for part in dict.fromkeys(SEPARATORS.split(value[:TEXT_CHARS_MAX])):
-            if not self._is_trusted(part):
+            if self._digest(_encoded(part)) not in self._trusted:
                 for token in loose_tokens(part):
                     found = self._distrust_of(token)
                     if found is not None:
                         return found
         return None
 
-    def _distrust_of(self, loose: str) -> Seen | None:
-        digest = self._digest(_encoded(loose))
+    def _distrust_of(self, loose: str, own: AbstractSet[bytes] = frozenset()) -> Seen | None:
+        return self._distrust_at(self._digest(_encoded(loose)), own)
+
+    def _distrust_at(self, digest: bytes, own: AbstractSet[bytes] = frozenset()) -> Seen | None:
         seen = self._distrusted.get(digest)
-        return WRITTEN if seen is None and digest in self._marks else seen
+        return WRITTEN if seen is None and digest in self._marks and digest not in own else seen
 
     def _is_trusted(self, value: Scalar) -> bool:
-        return self._digest(exact_form(value)) in self._trusted
+        if self._digest(exact_form(value)) in self._trusted:
+            return True
+        return type(value) is str and self._phrases.find(value, self._digest) is not None
 
-    def _chosen_badly(self, arguments: JsonObject, flow: Flow, origins: Origins | None) -> bool:
+    def _places(self, value: Scalar) -> Sequence[Seen]:
+        """Return where a value was seen that is trusted, the user's words first."""
+        places = self._trusted.get(self._digest(exact_form(value)), ())
+        if type(value) is str and (not places or places[0][0][0] is not Label.USER):
+            phrase = self._phrases.find(value, self._digest)
+            return places if phrase is None else (phrase, *places)
+        return places
+
+    def _chosen_badly(
+        self, arguments: JsonObject, flow: Flow, origins: Origins | None, own: AbstractSet[bytes]
+    ) -> bool:
         """Say whether some argument makes the whole result untrusted.
 
         A control argument that neither the user nor a record gave does, if it steers an operation that changes the
         world, which may write it into the record that it returns, or once untrusted content has entered the task: it
-        may be a part of that, in whatever form. A content argument does if it is untrusted as it stands.
+        may be a part of that, in whatever form. A content argument does if it is untrusted as it stands, be it that
+        only an earlier call's mark says so: this call's `own` do not.
         """
         listed_at = _listed_at(origins)
         if origins is not None and flow.consequential:
-            if any(one.source.label in _BAD for one in origins.sourced):
+            if any(not one.accepted and one.source.label in _BAD for one in origins.sourced):
                 return True
             arguments = {name: value for name, value in arguments.items() if name in flow.content}
         looked_at, work = 0, CALL_WORK_MAX
         for name, value in arguments.items():
             taints = self._content_taints if name in flow.content else self._control_taints
-            if name in flow.closed and not flow.consequential:
+            if name in flow.closed_names and not flow.consequential:
                 continue  # a reviewer has listed every value it can have: choosing one of them is no stranger's word
-            for pointer, leaf in leaves(value, under("", name), names=flow.names):
+            for pointer, leaf in _open_leaves(value, name, flow):
                 looked_at += 1
                 work -= work_of(leaf)
                 if looked_at > ARGUMENT_VALUES_MAX or work < 0:
                     return True
-                if pointer not in listed_at and not self._is_trusted(leaf) and taints(leaf, flow):
+                if pointer not in listed_at and not self._is_trusted(leaf) and taints(leaf, flow, own):
                     return True
         return False
 
-    def _control_taints(self, value: Scalar, flow: Flow) -> bool:
+    def _control_taints(self, value: Scalar, flow: Flow, own: AbstractSet[bytes]) -> bool:
         # A value that neither the user nor a record gave may be a stranger's in another form, once one has been heard.
-        return flow.consequential or self.strangers or self._distrust_of(loose_form(value)) is not None
+        return flow.consequential or self.strangers or self._distrust_of(loose_form(value), own) is not None
 
-    def _content_taints(self, value: Scalar, _flow: Flow) -> bool:
+    def _content_taints(self, value: Scalar, _flow: Flow, own: AbstractSet[bytes]) -> bool:
         # A short one is a page number, say: a reviewer has signed that it may be anything.
-        return len(str(value)) >= TOKEN_CHARS_MIN and self._suspect(value, parts=False) is not None
+        return len(str(value)) >= TOKEN_CHARS_MIN and self._distrust_of(loose_form(value), own) is not None
+
+
+def _given(values: Sequence[Leaf]) -> Iterator[tuple[str, bytes]]:
+    """Return what a user gave but for phrases, with its place: whole values, the words of texts, the addresses."""
+    texts = [(pointer, value) for pointer, value in values if isinstance(value, str)]
+    for pointer, value in values:
+        yield pointer, exact_form(value)
+    for pointer, text in texts:
+        for token in tokens_of_user(text):
+            yield pointer, exact_form(token)
+    for pointer, text in texts:
+        for link in links_in(text[:TEXT_CHARS_MAX]):
+            for given in link.gives:
+                yield pointer, _LINK + _encoded(given)
+
+
+def _open_leaves(value: Json, name: str, flow: Flow) -> Iterable[Leaf]:
+    """Walk the leaves of an argument, but for those below it whose schema lists every value."""
+    pointer, below = under("", name), flow.closed_below
+    if type(value) is str or type(value) is int:  # (what most arguments are)
+        return ((pointer, value),)
+    found = leaves(value, pointer, names=flow.names)
+    return found if below is None else (leaf for leaf in found if below.fullmatch(leaf[0]) is None)
 
 
 def _listed_at(origins: Origins | None) -> frozenset[str]:

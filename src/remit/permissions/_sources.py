@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 
-from remit.permissions._flow import Label, Source
+from remit.permissions._flow import Label, Source, Sourced
 from remit.permissions._lists import Directory
 
 Origin = tuple[Label, str, str]  # label, operation, call
 Seen = tuple[Origin, str]  # where from, and the pointer there
 
 DIRECTORY = "directory/"
+
+NOWHERE: Seen = ((Label.NOWHERE, "", ""), "")
+"""Where a value is from that was not seen."""
 
 WRITTEN: Seen = ((Label.UNTRUSTED, "", ""), "")
 """Where a marked value is from: an earlier call wrote it, in this task or another."""
@@ -69,3 +72,9 @@ def source_of(seen: Seen) -> Source:
 def directory_source(directory: Directory) -> Source:
     """Return a directory as a source."""
     return Source(Label.DIRECTORY, DIRECTORY + directory.name)
+
+
+@lru_cache(maxsize=4096)
+def accepted_from(pointer: str, seen: Seen) -> Sourced:
+    """Return a value seen at a place that is accepted for it."""
+    return Sourced(pointer, source_of(seen), accepted=True)

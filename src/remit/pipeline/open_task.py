@@ -234,6 +234,7 @@ class TaskDesk:
                 task.use_case,
                 live.open_tasks_of(task.user, task.agent) if opens else 0,
                 self.open_max,
+                names=task.authority.operations is not None,
             ),
             identity.may_begin(task.opened_at, task.expires_at),
         )

@@ -425,7 +425,12 @@ def _tool(found: CatalogueFile) -> Tool:
 
 def _charter(found: AgentFile) -> Charter:
     use_cases = {
-        name: UseCase(name=name, description=entry.description, operations=frozenset(entry.operations))
+        name: UseCase(
+            name=name,
+            description=entry.description,
+            operations=frozenset(entry.operations),
+            named=entry.grant == "named",
+        )
         for name, entry in found.use_cases.items()
     }
     return Charter(

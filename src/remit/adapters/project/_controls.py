@@ -5,6 +5,7 @@ flow_of(controls_of(entry), entry.input_schema, reviewers=("operator",))
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from remit.adapters.project._histories import always_there, arguments_of, told
 from remit.adapters.project._lookups import Found, fact_types, look_up_of
 from remit.adapters.project._mistakes import nearest
 from remit.adapters.project._models import AgentFile, LimitEntry, OperationEntry
-from remit.adapters.project._pointers import is_undeclared, lost_at
+from remit.adapters.project._pointers import is_undeclared, lost_at, without_null
 from remit.adapters.project._yaml import Path
 from remit.catalogue import Controls, Descriptor, Effect, Tier
 from remit.core import Json, JsonObject, Window
@@ -138,17 +139,13 @@ def controls_of(entry: OperationEntry) -> Controls:
 
 def flow_of(controls: Controls, schema: JsonObject, reviewers: tuple[str, ...]) -> Flow:
     """Return what `controls` and the input schema say about values; `reviewers` lift the agent's provenance holds."""
-    properties = schema.get("properties")
-    declared = properties if isinstance(properties, dict) else {}
     return Flow(
         consequential=is_consequential(controls),
         content=frozenset(controls.content),
         sources=controls.sources,
         labels=tuple((pattern, Label(label)) for pattern, label in sorted(controls.results.items())),
         reviewers=reviewers,
-        closed=frozenset(
-            name for name, inner in declared.items() if isinstance(inner, dict) and _CLOSED & inner.keys()
-        ),
+        closed=frozenset(_closed(schema)),
         names=frozenset(_names(schema)),
         links=controls.links,
         receivers=frozenset(controls.receivers),
@@ -183,11 +180,49 @@ def shape_of(
             if not all(always_there(schema, argument) for argument in arguments_of(history.per))
         ),
         facts=fact_types(descriptor, descriptors),
-        labelled=tuple(name for name in arguments if name not in controls.content),
+        labelled=tuple(arguments),
     )
 
 
 _CLOSED = frozenset({"enum", "const"})
+_CLOSED_DEPTH_MAX = 8  # steps down
+_CLOSED_PLACES_MAX = 2_000  # places looked at: a type that holds itself has no end
+
+
+def _closed(schema: JsonObject) -> Iterator[str]:
+    """Yield the pointer patterns of the places whose schema lists every value, the highest ones."""
+    named = schema.get("$defs")
+    types = named if isinstance(named, dict) else {}
+    places: deque[tuple[str, Json]] = deque([("", {**schema, "type": "object"})])
+    for _ in range(_CLOSED_PLACES_MAX):
+        if not places:
+            return
+        pointer, here = places.popleft()
+        if not isinstance(here, dict) or (pointer and "$id" in here):  # (another base: its `#` is not this schema)
+            continue
+        if pointer and _CLOSED & here.keys():
+            yield pointer
+        elif pointer.count("/") < _CLOSED_DEPTH_MAX:
+            places += _places_below(pointer, here, types)
+
+
+def _places_below(pointer: str, here: JsonObject, types: JsonObject) -> Iterator[tuple[str, Json]]:
+    """Yield what a place is said to be elsewhere, and the places one step down, where only those can be."""
+    reference, properties = here.get("$ref"), here.get("properties")
+    if isinstance(reference, str) and reference.startswith(_TYPES):
+        yield pointer, types.get(reference.removeprefix(_TYPES))
+    inner = without_null(here)
+    if inner is not here:
+        yield pointer, inner
+    elif here.get("type") == "object" and isinstance(properties, dict):
+        for name, schema in properties.items():
+            if name != "*":  # (a pattern could not tell it from any item)
+                yield f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}", schema
+    elif here.get("type") == "array" and "prefixItems" not in here:
+        yield f"{pointer}/*", here.get("items")
+
+
+_TYPES = "#/$defs/"
 
 
 def _names(schema: Json) -> Iterator[str]:

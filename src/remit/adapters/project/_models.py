@@ -66,6 +66,9 @@ class UseCaseEntry(Shape):
     operations: Annotated[list[Name], Field(min_length=1, max_length=OPERATIONS_MAX)] = Field(
         description="The closed list of operations. Whatever is not in it is denied."
     )
+    grant: Literal["all", "named"] = Field(
+        default="all", description="Whether a task may have all of them, or those alone that it is opened for by name."
+    )
 
 
 class LimitEntry(Shape):

@@ -20,12 +20,11 @@ from remit.adapters.credentials import Secrets
 from remit.adapters.notify import Limits, Notices, Target
 from remit.adapters.notify._message import title_and_text
 from remit.adapters.notify._notices import SENDER, _Queue
-from remit.app._told import ToldLive
 from remit.catalogue import Secret
 from remit.core import Reason, Requirement
 from remit.identity import Person
 from remit.permissions import Approval, Grant, State
-from remit.pipeline import Refused
+from remit.pipeline import Live, Refused
 from remit.testing import NOON, Desk, ManualClock, desk_call, desk_task
 
 ADMIN = "http://127.0.0.1:8701"
@@ -257,7 +256,7 @@ def test_a_target_hears_of_the_agents_and_roles_that_it_is_for(filters: Any, *, 
 def test_the_running_gateway_tells_of_a_hold_once_and_of_the_answer() -> None:
     async def scene() -> list[str]:
         desk, heard = Desk(), list[str]()
-        live = ToldLive(
+        live = Live(
             desk.clock, desk.live.snapshot, {}, tenant="desk", memory_key=bytes(32), entries_of=desk.store.entries_of
         )
         live.admit(desk_task(), b"{}")

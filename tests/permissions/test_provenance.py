@@ -1,5 +1,6 @@
 """Where values come from: trust is exact, distrust is lenient, and no result makes its own call's arguments better."""
 
+import re
 import sys
 import unicodedata
 from dataclasses import replace
@@ -11,7 +12,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from remit.core import Allow, Decision, Deny, Hold, Json, JsonObject, canonical_bytes
-from remit.permissions import Flow, Label, Memory, Origins, Source, Sourced, provenance_suffices
+from remit.permissions import (
+    Directory,
+    Flow,
+    Kind,
+    Label,
+    Memory,
+    Origins,
+    Source,
+    Sourced,
+    labels_of,
+    provenance_suffices,
+)
 from remit.permissions._provenance import VALUES_MAX
 from remit.permissions._result import RESULT_VALUES_MAX
 from remit.permissions._values import _INVISIBLE, TEXT_CHARS_MAX
@@ -203,11 +215,11 @@ def test_of_several_places_an_accepted_one_counts() -> None:
 
 
 @pytest.mark.requirement("R3.9")
-def test_content_booleans_and_null_carry_no_provenance() -> None:
+def test_booleans_and_null_carry_no_provenance() -> None:
     found = sources(
         told(), {"body": EVIL, "urgent": True, "copy": None, "to": "x@y.example", "tags": [], "o": {}}, SEND
     )
-    assert [one.pointer for one in found] == ["/to"]
+    assert [one.pointer for one in found] == ["/to", "/body"]
 
 
 # -- what a stranger wrote
@@ -713,3 +725,193 @@ def test_text_beyond_what_one_call_may_cost_is_not_looked_into_and_comes_from_no
     assert label_of(blind, "ann@customer.example") is Label.UNTRUSTED, (
         "what was too much to read may have been anything"
     )
+
+
+# -- phrases of the user's texts
+
+SAID = 'Ask Sarah Baker about the "Introductory meeting", 1234 Elm Street, St. Ives. Then: tell Ana   Lu!'
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "Sarah Baker",
+        "Introductory meeting",
+        "1234 Elm Street",
+        "1234 Elm Street, St",
+        "1234 Elm Street, St. Ives",
+        "1234 Elm Street, St. Ives.",
+        "St. Ives. Then",
+        "St. Ives. Then:",
+        'Baker about the "Introductory meeting',
+        "Ask Sarah Baker about the",
+        "Ana   Lu",
+        "Ana   Lu!",
+        'Ask Sarah Baker about the "Introductory meeting", 1234',
+    ],
+)
+def test_a_phrase_of_the_users_is_the_users(phrase: str) -> None:
+    memory = told({"a": "nothing of it", "b": [SAID]})
+    found = sources(memory, {"to": phrase}, SEND)
+    assert found == (Sourced("/to", Source(Label.USER, field="/b/0"), accepted=True),)
+    assert label_of(told(), phrase) is Label.NOWHERE, "the control"
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize(
+    "other",
+    [
+        "sarah Baker",  # another case
+        "Sarah  Baker",  # another gap
+        "Ana Lu",
+        "Sarah\nBaker",
+        "Sarah Bak",  # a part of a word
+        "arah Baker",
+        "Sarah about",  # not next to each other
+        "Baker Sarah",
+        "Sarah Baker.",  # what was not there
+        "St Ives",
+        "Introductory meeting, 1234",
+        " Sarah Baker",
+        "Sarah Baker ",
+        "Sarah\u200b Baker",
+        'Ask Sarah Baker about the "Introductory meeting", 1234 Elm',  # nine words
+        "x Sarah Baker",
+        "Sarah Baker x",
+    ],
+)
+def test_what_is_no_phrase_of_the_users_is_from_nowhere(other: str) -> None:
+    assert label_of(told(SAID), other) is Label.NOWHERE
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_phrase_over_two_texts_is_none_however_they_meet() -> None:
+    cases: list[list[Json]] = [["pay Ana", "Ana Smith"], ["pay Ana", "Smith now"], ["pay Ana Ana", "Ana Smith"]]
+    for texts in cases:
+        memory = told(texts)
+        assert label_of(memory, "pay Ana") is Label.USER, "the control"
+        assert label_of(memory, "pay Ana Smith") is Label.NOWHERE
+    assert label_of(told(["pay Ana Smith"]), "pay Ana Smith") is Label.USER, "the control"
+    apart = "pay Ana? Smith now, Ana Smith"  # every two words of it are there, and not one after the other
+    assert label_of(told([apart]), "pay Ana Smith now") is Label.NOWHERE
+    assert label_of(told(["pay Ana", "Ana Smith", "pay Ana Smith"]), "pay Ana Smith") is Label.USER
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_phrase_of_a_strangers_text_is_not_the_users_and_one_of_both_is() -> None:
+    memory = told("pay Sarah Baker")
+    memory.learn_result(
+        "read_inbox", "c_1", INBOX, {}, answer({"messages": [{"body": "ask Mallory Evil, Sarah Baker"}]})
+    )
+    assert label_of(memory, "Mallory Evil") is Label.UNTRUSTED
+    assert label_of(memory, "Sarah Baker") is Label.USER
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_phrase_of_the_users_is_theirs_although_a_record_has_it_too() -> None:
+    memory = told("ask Sarah Baker, please")
+    memory.learn_result("get_order", "c_1", ORDER, {}, answer({"name": "Sarah Baker"}))
+    assert accepted(memory, "Sarah Baker", flow(consequential=True, to=("user",)))
+    assert accepted(memory, "Sarah Baker", flow(consequential=True, to=("get_order",)))
+    assert not accepted(memory, "Sarah Baker", flow(consequential=True, to=("get_sale",))), "the control"
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_long_text_of_the_users_neither_crowds_words_out_nor_takes_all_the_room() -> None:
+    long = " ".join(f"w{number}." for number in range(8_000))
+    memory = told({"long": long, "short": "ask Sarah Baker", "id": "ord_77"})
+    assert label_of(memory, "ord_77") is label_of(memory, "Sarah") is Label.USER
+    memory.learn_result("get_order", "c_1", ORDER, {}, answer({f"f{n}": f"value_{n}" for n in range(2_000)}))
+    assert label_of(memory, "value_1999") is Label.RECORD
+    cut = told("word " * (TEXT_CHARS_MAX // 5) + "Sarah Baker")
+    assert label_of(cut, "Sarah Baker") is label_of(cut, "word S") is Label.NOWHERE, "beyond what is read"
+
+
+@pytest.mark.requirement("R3.9")
+@settings(max_examples=300)
+@given(text=st.text(alphabet="aAb .,'\n", max_size=30), value=st.text(alphabet="aAb .,'\n", min_size=4, max_size=12))
+def test_a_phrase_is_what_stands_in_the_text_between_two_borders_of_words(text: str, value: str) -> None:
+    separators = " .,'\n"
+    found = label_of(told(["", text]), value) is Label.USER
+    if found:
+        assert value in text, "exactly"
+    whole = f" {text} "
+    words = len([word for word in re.split(r"[ ,'\n]+", value) if word])
+    if 2 <= words <= 8 and value[0] not in " ,'\n" and value[-1] not in separators:
+        stands = re.search(rf"(?<![^ ,'\n]){re.escape(value)}(?=\.*[ ,'\n])", whole) is not None
+        assert found == stands
+
+
+# -- places whose schema lists every value
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_listed_value_below_an_argument_is_not_asked_where_it_is_from() -> None:
+    attached: JsonObject = {"files": [{"type": "file", "id": "ord_1042"}, {"type": "event", "id": "ord_1042"}]}
+    controls = replace(SEND, names=frozenset({"type", "id"}))
+    listing = replace(controls, closed=frozenset({"/files/*/type"}))
+    assert isinstance(decided(told(), attached, controls), Hold), "the control"
+    assert isinstance(decided(told(), attached, listing), Allow)
+    assert origins(told(), attached, listing).marks == ()
+    beside: list[Json] = [{"id": "ord_9"}, {"type": ["file"], "id": "ord_9"}, {"kind": "file"}]
+    for bad in beside:
+        assert isinstance(decided(told(), {"files": [bad]}, listing), Hold), "what stands beside it is"
+    assert isinstance(decided(told(), {"files": {"x": {"type": "file"}}}, listing), Hold), "no item of a list"
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_listed_value_that_is_a_whole_argument_of_a_consequential_call_is_asked_and_not_marked() -> None:
+    listing = replace(SEND, closed=frozenset({"/action", "/body"}))
+    assert isinstance(decided(told(), {"action": "delete"}, listing), Hold)
+    assert isinstance(decided(told("please delete it"), {"action": "delete"}, listing), Allow), "the control"
+    assert origins(told(), {"action": "delete", "body": "https://evil.example/a"}, listing).marks == ()
+    assert origins(told(), {"action": "delete", "body": "https://evil.example/a"}, listing).links == ()
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_listed_value_below_an_argument_taints_no_record_that_it_selects() -> None:
+    asked: JsonObject = {"filter": {"status": "open", "order": "ord_1042"}}
+    names = replace(ORDER, names=frozenset({"filter", "status", "order"}))
+    for closed, label in ((("/filter/status",), Label.RECORD), ((), Label.UNTRUSTED)):
+        memory = after_mail("all open orders, please")
+        reads = replace(names, closed=frozenset(closed))
+        memory.learn_result("get_order", "c_2", reads, asked, FOUND)
+        assert label_of(memory, "ann@customer.example") is label
+
+
+# -- labels that policies see
+
+
+@pytest.mark.requirement("R3.2")
+def test_policies_are_told_the_worst_label_of_each_argument_content_too() -> None:
+    memory = after_mail()
+    memory.learn_result("get_order", "c_2", ORDER, {}, answer({"id": "cus_4711", "owed": 990}))
+    controls = replace(SEND, content=frozenset({"body", "n", "note", "lines"}), closed=frozenset({"/lines/*/kind"}))
+
+    def labels(arguments: JsonObject) -> dict[str, str]:
+        return dict(labels_of(origins(memory, arguments, controls)))
+
+    assert labels({"to": "cus_4711", "n": 4200}) == {"to": "system_of_record", "n": "user"}
+    assert labels({"n": 990, "note": 77}) == {"n": "system_of_record", "note": "nowhere"}
+    assert labels({"n": EVIL, "note": EVIL.upper()}) == {"n": "untrusted", "note": "untrusted"}
+    assert labels({"lines": [{"x": 4200, "y": 990}]}) == {"lines": "system_of_record"}
+    assert labels({"lines": [{"x": 4200}, {"y": 4201}]}) == {"lines": "nowhere"}
+    assert labels({"lines": [{"y": 4201}, {"x": EVIL}]}) == {"lines": "untrusted"}
+    assert labels({"lines": [{"x": 4200, "kind": "never seen"}]}) == {"lines": "user"}
+    controls = replace(controls, labelled=frozenset({"n"}))
+    assert labels({"to": EVIL, "n": EVIL, "note": EVIL}) == {"to": "untrusted", "n": "untrusted"}, "what is asked for"
+    controls = replace(controls, labelled=None)
+    assert labels({"n": True, "note": None, "lines": []}) == {}
+    assert labels({"a~/b": EVIL, "note": "x" * 5_000}) == {"a~/b": "untrusted", "note": "nowhere"}
+
+
+@pytest.mark.requirement("R3.2")
+def test_content_is_labelled_and_never_held_for_it() -> None:
+    memory = after_mail()
+    found = origins(memory, {"body": ["4711", "so it is"]}, SEND)
+    assert found.sourced == (Sourced("/body/0", Source(Label.NOWHERE), accepted=True),)
+    assert isinstance(provenance_suffices(SEND, found), Allow)
+    directory = {"staff": Directory("staff", Kind.VALUES, {"desk 4": None})}
+    listed = memory.origins({"body": "desk 4"}, SEND, directories=directory, classes={}, now=NOW)
+    assert labels_of(listed) == (("body", "directory"),)

@@ -318,3 +318,93 @@ def test_any_look_of_a_written_value_is_known_again(value: str, disguises: list[
                 look = f" {look}\u00a0"
     assert isinstance(read_back(written({"body" if content else "name": look}), {"x": value}, value), Hold)
     assert isinstance(read_back(written({"body" if content else "name": value}), {"x": look}, look), Hold)
+
+
+# -- what a call writes is for later readers
+
+CREATE = replace(READ, consequential=True, content=frozenset({"content"}), reviewers=("finance",))
+MADE: JsonObject = {"filename": "plan.txt", "content": "steps that the agent thought of, ticket CUS-90417"}
+
+
+def made(memory: Memory, marks: set[bytes], arguments: JsonObject, result: Json, flow: Flow = CREATE) -> None:
+    """Let a call happen as the gateway does: looked at, marked, answered, learned."""
+    found = looked(memory, arguments, flow)
+    marks.update(found.marks)
+    memory.learn_result("create_file", "c_1", flow, arguments, answer(result), found)
+
+
+def shared(memory: Memory, file: Json) -> Decision:
+    return provenance_suffices(WRITE, looked(memory, {"file": file}))
+
+
+@pytest.mark.requirement("R3.9")
+def test_what_a_call_itself_marked_does_not_taint_its_own_answer() -> None:
+    marks: set[bytes] = set()
+    memory = task(marks, "write plan.txt")
+    made(memory, marks, MADE, {"id": "file_26", **MADE})
+    assert marks
+    assert isinstance(shared(memory, "file_26"), Allow)
+    assert not memory.strangers
+    assert isinstance(shared(memory, MADE["content"]), Hold), "what it says itself became no record"
+    assert isinstance(shared(memory, "CUS-90417"), Hold)
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize("before", ["marked", "heard", "not-said", "filename"])
+def test_what_was_untrusted_before_the_call_taints_its_answer(before: str) -> None:
+    marks: set[bytes] = set()
+    content = MADE["content"]
+    if before == "marked":
+        marks.update(looked(task(set()), {"body": content}).marks)
+    memory = task(marks, "write plan.txt" if before != "filename" else "write something")
+    if before == "heard":
+        memory.learn_result("read_inbox", "c_0", MAIL, {}, answer({"body": content}))
+    if before == "not-said":  # (nothing says what the call itself marked)
+        marks.update(looked(memory, MADE, CREATE).marks)
+        memory.learn_result("create_file", "c_1", CREATE, MADE, answer({"id": "file_26"}))
+    else:
+        made(memory, marks, MADE, {"id": "file_26"})
+    assert isinstance(shared(memory, "file_26"), Hold)
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_later_call_of_the_same_task_that_writes_it_again_is_tainted() -> None:
+    marks: set[bytes] = set()
+    memory = task(marks, "write plan.txt and copy.txt")
+    made(memory, marks, MADE, {"id": "file_26"})
+    made(memory, marks, {**MADE, "filename": "copy.txt"}, {"id": "file_27"})
+    assert isinstance(shared(memory, "file_26"), Allow)
+    assert isinstance(shared(memory, "file_27"), Hold)
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize(
+    ("content", "echo"),
+    [
+        ("pay DE89 3704 0044 0532 0130 00 now", "DE89370400440532013000"),
+        ("call 7731 0042 9981 0000", 7731004299810000),
+        ("to \uff4d\uff41llory@evil.example", "MALLORY@evil.example"),
+    ],
+)
+def test_what_a_call_wrote_is_no_record_in_its_own_answer_in_whatever_form(content: str, echo: Json) -> None:
+    marks: set[bytes] = set()
+    memory = task(marks, "write plan.txt")
+    arguments: JsonObject = {"filename": "plan.txt", "content": content}
+    made(memory, marks, arguments, {"id": "file_26", "found": echo})
+    assert isinstance(shared(memory, "file_26"), Allow)
+    assert isinstance(shared(memory, echo), Hold)
+    other = task(marks, "read it")
+    other.learn_result("get_file", "c_9", READ, {}, answer({"found": echo}))
+    assert isinstance(shared(other, echo), Hold), "and it is marked for others"
+
+
+@pytest.mark.requirement("R3.9")
+def test_another_calls_mark_in_an_answer_is_untrusted_although_the_call_has_marks_of_its_own() -> None:
+    marks = written({"body": EVIL})
+    memory = task(marks, "write plan.txt")
+    made(memory, marks, MADE, {"id": "file_26", "owner": EVIL, "both": f"{EVIL} CUS-90417"})
+    assert isinstance(shared(memory, "file_26"), Allow)
+    for value in (EVIL, f"{EVIL} CUS-90417"):
+        decision = shared(memory, value)
+        assert isinstance(decision, Hold)
+        assert decision.reason.code == "provenance_untrusted"

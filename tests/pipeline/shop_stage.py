@@ -19,7 +19,7 @@ unless { context.history.looked_up > 0 };
 when { context.history.refunded > 100 };
 @id("ask") @hold("approval") @approvers("ops")
 forbid (principal, action == Action::"refund", resource) when { context.arguments.amount >= 50 };
-@id("send") permit (principal, action == Action::"send", resource);
+@id("send") permit (principal, action in [Action::"send", Action::"keep", Action::"read_kept"], resource);
 """
 
 AGENT = """
@@ -28,7 +28,7 @@ owner: ana
 process: the shop
 purpose: refund what was bought
 use_cases:
-  serve: {description: somebody stands at the desk, operations: [get_order, read_mail, refund, send]}
+  serve: {description: somebody stands at the desk, operations: [get_order, read_mail, refund, send, keep, read_kept]}
 identity: {bearer: true}
 reviewers: [ops]
 limits:
@@ -88,13 +88,39 @@ operations:
     description: Sends a message.
     effect: write
     content: [text]
-    sources: {to: [user, directory/payees]}
+    sources: {to: [user, read_kept, directory/payees]}
     receivers: [to]
     input_schema:
       type: object
       additionalProperties: false
       required: [to]
       properties: {to: {type: string, maxLength: 80}, text: {type: string, maxLength: 400}}
+"""
+
+CATALOGUE += """
+  keep:
+    version: 1.0.0
+    title: Keep
+    description: Keeps a contact.
+    effect: write
+    content: [contact]
+    results: system_of_record
+    input_schema:
+      type: object
+      additionalProperties: false
+      required: [contact]
+      properties: {contact: {type: string, maxLength: 80}}
+  read_kept:
+    version: 1.0.0
+    title: Kept
+    description: Reads the contacts.
+    effect: read
+    results: system_of_record
+    classes: {/secret: personal}
+    input_schema: {type: object, additionalProperties: false, properties: {}}
+    output_schema:
+      type: object
+      properties: {contact: {type: string}, secret: {type: string}}
 """
 
 HISTORY = """
@@ -109,23 +135,33 @@ kind: values
 entries: [pay@shop.example]
 """
 
+CLASSES = """
+classes:
+  personal: {receivers: [directory/payees], reviewers: [privacy]}
+"""
+
 ORDER: JsonObject = {"customer": "crm-7", "delivered": "2026-11-10", "refunded": 0}
+
+
+def shop_files(policy: str = POLICY, **changes: str) -> Mapping[str, bytes]:
+    """Return the shop's files, with those of `changes` (`organisation__classes` for organisation/classes.yaml) too."""
+    served = {name: {"name": name} for name in ("get_order", "read_mail", "refund", "send", "keep", "read_kept")}
+    files = {
+        "agents/clerk/agent.yaml": AGENT.encode(),
+        "agents/clerk/policies/shop.cedar": policy.encode(),
+        "catalogue/shop.yaml": CATALOGUE.encode(),
+        "catalogue/served/shop.json": served_text(served).encode(),
+        "organisation/history.yaml": HISTORY.encode(),
+        "organisation/directories/payees.yaml": PAYEES.encode(),
+        "organisation/classes.yaml": CLASSES.encode(),
+    }
+    return files | {f"{name.replace('__', '/')}.yaml": text.encode() for name, text in changes.items()}
 
 
 @cache
 def shop(policy: str = POLICY) -> Snapshot:
     """Return the shop's files, compiled and reviewed."""
-    files = {
-        "agents/clerk/agent.yaml": AGENT.encode(),
-        "agents/clerk/policies/shop.cedar": policy.encode(),
-        "catalogue/shop.yaml": CATALOGUE.encode(),
-        "catalogue/served/shop.json": served_text(
-            {name: {"name": name} for name in ("get_order", "read_mail", "refund", "send")}
-        ).encode(),
-        "organisation/history.yaml": HISTORY.encode(),
-        "organisation/directories/payees.yaml": PAYEES.encode(),
-    }
-    return compile_snapshot(reviewed(files))
+    return compile_snapshot(reviewed(shop_files(policy)))
 
 
 def answer(structured: JsonObject) -> UpstreamAnswer:

@@ -1,4 +1,4 @@
-"""Where values came from, beyond one call: other tasks and users, directories, data classes; and what policy is told."""
+"""Where values came from, beyond one call: other tasks, directories, data classes; and what policy is told."""
 
 import asyncio
 import json

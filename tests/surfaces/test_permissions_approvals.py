@@ -1,4 +1,4 @@
-"""Who approves real calls, how many, how soon and who never may; and refunds that are split to slip below a threshold."""
+"""Who approves real calls, how many, how soon, and who never may; and refunds split to slip below a threshold."""
 
 import json
 from collections import Counter
@@ -55,7 +55,7 @@ FILES = {
         "history: {refunded: {of: [refund_order], sum: amount_minor, per: [user, arguments.currency]}}\n"
     ),
 }
-PAY = {"to": "acct-10020030", "amount_minor": 4_000, "currency": "EUR"}
+PAY: dict[str, Any] = {"to": "acct-10020030", "amount_minor": 4_000, "currency": "EUR"}
 NOTE = {"name": "Ida", "account": "acct-10020030"}
 GIVEN = {**PAY, **NOTE, "order": "ord-1002", "amounts": [1, 1_000, 2_500, 5_000], "more": 4_001}
 
@@ -76,7 +76,7 @@ def paid(at: Site) -> int:
 @pytest.mark.requirement("R3.5")
 def test_each_operation_asks_for_its_own_people_and_time(at: Site) -> None:
     task = at.open("asking", given=GIVEN)
-    wanted = [
+    wanted: list[tuple[str, dict[str, Any], list[str], list[int]]] = [
         ("pay", PAY, ["1 of finance (approval)", "1 of security (approval)"], [14_400, 14_400]),
         ("reindex", {}, ["2 of finance (approval)"], [14_400]),
         ("note_contact", NOTE, ["1 of security (approval)"], [2]),

@@ -145,7 +145,8 @@ ORDER: JsonObject = {"customer": "crm-7", "delivered": "2026-11-10", "refunded":
 
 def shop_files(policy: str = POLICY, **changes: str) -> Mapping[str, bytes]:
     """Return the shop's files, with those of `changes` (`organisation__classes` for organisation/classes.yaml) too."""
-    served: dict[str, JsonObject] = {name: {"name": name} for name in ("get_order", "read_mail", "refund", "send", "keep", "read_kept")}
+    names = ("get_order", "read_mail", "refund", "send", "keep", "read_kept")
+    served: dict[str, JsonObject] = {name: {"name": name} for name in names}
     files = {
         "agents/clerk/agent.yaml": AGENT.encode(),
         "agents/clerk/policies/shop.cedar": policy.encode(),

@@ -42,6 +42,7 @@ from remit.permissions._origins import labels_of, provenance_suffices
 from remit.permissions._outside import outside_permits
 from remit.permissions._provenance import Memory
 from remit.permissions._receivers import receivers_may_know
+from remit.permissions._shard import labels_read
 from remit.permissions._table import ROWS_MAX, Row, Table, decision_table
 from remit.permissions._types import describe
 
@@ -102,6 +103,7 @@ __all__ = [
     "is_about_link",
     "joined",
     "labels_of",
+    "labels_read",
     "lifted",
     "made_before",
     "may_deny",

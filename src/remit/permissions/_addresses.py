@@ -11,6 +11,7 @@ import unicodedata
 from typing import NamedTuple
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")  # RFC 1034, 3.5; an underscore is met in practice
+_PLAIN_HOST = re.compile(rf"{_LABEL.pattern}(?:\.{_LABEL.pattern})*")
 _HOST_CHARS_MAX = 253  # RFC 1035, section 2.3.4
 _MAIL = re.compile(r"([^\s\x00-\x20\"(),:;<>@\[\\\]\x7f]{1,64})@([^\s@/:?#\[\]]{1,253})")
 _URL = re.compile(r"([a-z][a-z0-9+.-]{0,30})://([^/?#]*)(.*)", re.IGNORECASE | re.ASCII)
@@ -44,6 +45,8 @@ def host_form(host: str) -> str | None:
     host = host.lower().removesuffix(".")
     if not host or len(host) > _HOST_CHARS_MAX:
         return None
+    if _PLAIN_HOST.fullmatch(host) is not None:  # (the shortest way for what there is most of)
+        return host
     labels = [label if label.isascii() else _ascii_label(label) for label in host.split(".")]
     return ".".join(labels) if all(len(one) <= 63 and _LABEL.fullmatch(one) for one in labels) else None
 
@@ -75,7 +78,9 @@ def url_of(text: str) -> Url | None:
     if named is not None and host is not None:
         port = "" if named[2] in (None, _PORTS.get(scheme)) else f":{named[2]}"
         start = f"{scheme}://{host}{port}"
-    return Url(start + rest, start + re.split("[?#]", rest, maxsplit=1)[0], host if host and scheme in _SCHEMES else "")
+    return Url(
+        start + rest, start + rest.partition("?")[0].partition("#")[0], host if host and scheme in _SCHEMES else ""
+    )
 
 
 def address_form(text: str) -> str:

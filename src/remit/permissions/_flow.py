@@ -27,8 +27,9 @@ class Flow:
     from. `receivers` are the arguments that name who will get to know the rest of the call; `carries_out` says that
     somebody will. `classes` are (pointer pattern, data class) of confidential result fields. `labels` are (pointer
     pattern, label) of result fields, `*` for any one step; the longest that fits a field or stands above it counts, and
-    what none covers is untrusted. `reviewers` are the roles that lift a hold for provenance. `names` are the
-    property names of the whole input schema: any other key in a call is a value that somebody chose.
+    what none covers is untrusted. `reviewers` are the roles that lift a hold for provenance. `labelled` are the
+    arguments whose origin policies ask for, of those in `content`; None: any. `names` are the property names of the
+    whole input schema: any other key in a call is a value that somebody chose.
 
     `closed` are the places of arguments (pointer patterns, `*` for each item of a list) whose schema lists every value
     they can have. A value there is one of a reviewer's own words, whoever picked it: it is not marked, has no link, and
@@ -48,6 +49,7 @@ class Flow:
     receivers: frozenset[str] = frozenset()
     carries_out: bool = False
     classes: tuple[tuple[str, str], ...] = ()
+    labelled: frozenset[str] | None = None
     closed_names: frozenset[str] = field(init=False, repr=False, compare=False)  # the whole arguments of `closed`
     closed_below: re.Pattern[str] | None = field(init=False, repr=False, compare=False)  # the pointers of the rest
 

@@ -26,10 +26,9 @@ _TRAILING_MAX = 8  # characters after an address that are taken for the sentence
 
 # Nor is there an id or a number in a text without one of these.
 _WORTH = re.compile(r"[.@:0-9](?:(?<=[0-9])|(?=[^\s]))")
-# A quick no for most texts: nothing is an address without one of these.
-_MAYBE = re.compile(r"[.@:\u3002][^\s]")
-
-_MARKS = re.compile(r"[.@](?=[^\s])|://")
+# Nothing is an address without one of these.
+_MARKS = re.compile(r"[.@\u3002](?=[^\s])|://")
+_AMOUNT = "0123456789.,"
 
 # Characters of a host's label: letters, digits, hyphen, underscore, and every one beyond ASCII but for punctuation.
 _L = (
@@ -114,12 +113,10 @@ def links_in(text: str) -> list[Address]:
 
 def _links_in(shown: str) -> list[Address]:
     found: list[Address] = []
-    if _MAYBE.search(shown):
-        shown = shown if shown.isascii() else _IDEOGRAPHIC_DOT.sub(".", shown)
-        for chunk in _chunks(shown):
-            found += _in_chunk(chunk)
-            if len(found) >= LINKS_MAX:
-                return [*found[:LINKS_MAX], Address("url", "", (), (), hidden=True)]
+    for chunk in _chunks(shown):
+        found += _in_chunk(chunk)
+        if len(found) >= LINKS_MAX:
+            return [*found[:LINKS_MAX], Address("url", "", (), (), hidden=True)]
     if may_have_iban(shown):
         found += (Address("iban", iban, (iban,), (iban,)) for iban in iban_in(shown))
     return found
@@ -127,14 +124,19 @@ def _links_in(shown: str) -> list[Address]:
 
 def _chunks(shown: str) -> Iterator[str]:
     """Return what stands between spaces and may hold an address."""
+    hit = _MARKS.search(shown)
+    if hit is None:
+        return
     flat = shown.replace("\n", " ")
     if not flat.isascii() or not flat.isprintable():
-        yield from (chunk for chunk in shown.split() if "." in chunk or "@" in chunk or "://" in chunk)
+        plainer = shown if shown.isascii() else _IDEOGRAPHIC_DOT.sub(".", shown)
+        yield from (chunk for chunk in plainer.split() if "." in chunk or "@" in chunk or "://" in chunk)
         return
-    hit = _MARKS.search(flat)
     while hit is not None:
         start, end = flat.rfind(" ", 0, hit.start()) + 1, flat.find(" ", hit.start())
-        yield flat[start:] if end < 0 else flat[start:end]
+        chunk = flat[start:] if end < 0 else flat[start:end]
+        if chunk.strip(_AMOUNT) or chunk.count(".") > 2:
+            yield chunk
         hit = None if end < 0 else _MARKS.search(flat, end)
 
 

@@ -58,6 +58,8 @@ def numbered(text: str) -> Iterator[str]:
         if not _DATE.match(run[0]):
             yield run[0]
     for chunk in _chunks_with_digits(text):
+        if len(chunk) < ID_CHARS_MIN:
+            continue
         for token in (chunk,) if _WORD.fullmatch(chunk) else map(trimmed, SEPARATORS_WIDE.split(chunk)):
             if len(token) >= ID_CHARS_MIN and _DIGIT.search(token) and not is_date(token):
                 yield token

@@ -54,8 +54,11 @@ def labels_of(origins: Origins) -> tuple[tuple[str, str], ...]:
         rank = RANKS[one.source.label]
         if rank >= worst.get(name, 0):
             worst[name] = rank
-    named = {name.replace("~1", "/").replace("~0", "~") if "~" in name else name: rank for name, rank in worst.items()}
-    return tuple([(name, _SAID[rank]) for name, rank in sorted(named.items())])
+    return tuple(sorted([(_unescaped(name) if "~" in name else name, _SAID[rank]) for name, rank in worst.items()]))
+
+
+def _unescaped(step: str) -> str:
+    return step.replace("~1", "/").replace("~0", "~")
 
 
 def _said_of_value(one: Sourced) -> str:

@@ -36,8 +36,8 @@ from remit.permissions._sources import (
     WRITTEN,
     Origin,
     Seen,
-    accepted_from,
     accepted_directories,
+    accepted_from,
     accepts,
     directory_source,
     listed,
@@ -79,8 +79,10 @@ _LINK = b"\xfe"  # no UTF-8 text begins with it, so the form of an address is ne
 class _Look:
     """One look at a call: what it may rely on besides the memory, and what is found on the way."""
 
+    flow: Flow
     directories: Mapping[str, Directory]
     now: datetime
+    links: list[Link] = field(default_factory=list)
     marks: dict[bytes, None] = field(default_factory=dict)
     unkept: bool = False
 
@@ -192,8 +194,8 @@ class Memory:
         work = RESULT_WORK_MAX
         for leaf in records:
             work -= work_of(leaf[1])
-            marks = () if work < 0 else self._marks_in(leaf[1])
-            if work < 0 or not own.issuperset(marks):
+            marks = [] if work < 0 else self._marks_in(leaf[1])
+            if work < 0 or any(mark not in own for mark in marks):
                 marked.append(leaf)
             elif not marks:
                 kept.append(leaf)  # (what is only the call's own is its echo, in whatever form)
@@ -286,30 +288,31 @@ class Memory:
     ) -> Origins:
         """Return where what a call carries came from. `marks_left`: how many more marks there is room for.
 
-        `sourced` has each value of each argument that is not content, with its JSON pointer, and of each that is content
-        the worst, as it stands: content may come from anywhere, but policies may ask. Lists and objects are
-        descended; a key that no schema would name counts as a value too. Booleans and null say nothing and are left
-        out. Values beyond the first 2,000 are from nowhere. Of a call that is not consequential, content is
-        not looked at.
+        `sourced` has each value of each argument that is not content, with its JSON pointer, and of each that is and
+        policies ask for the worst, as it stands: content may come from anywhere. Lists and objects are descended; a
+        key that no schema would name counts as a value too. Booleans, null and the places in `closed` below an argument
+        say nothing and are left out. Values beyond the first 2,000 are from nowhere. Of a call that is not
+        consequential, content is not looked at.
         """
-        look = _Look(directories, now)
-        sourced = self._control(arguments, flow, look)
-        links = self._content(arguments, flow, look, sourced) if flow.content and flow.consequential else ()
+        look = _Look(flow, directories, now)
+        sourced = self._control(arguments, look)
+        if flow.content and flow.consequential:
+            sourced += self._content(arguments, look)
         goes_out = self._read and (flow.carries_out or flow.receivers)
         exposed = tuple(self._exposed(arguments, flow, look, classes)) if goes_out else ()
         marks = tuple(look.marks)
         left = max(min(marks_left, CALL_MARKS_MAX), 0)
         return Origins(
             sourced=tuple(sourced),
-            links=links,
+            links=tuple(look.links),
             exposed=exposed,
             strangers=self.strangers,
             marks=marks[:left],
             unkept=look.unkept or len(marks) > left,
         )
 
-    def _control(self, arguments: JsonObject, flow: Flow, look: _Look) -> list[Sourced]:
-        found: list[Sourced] = []
+    def _control(self, arguments: JsonObject, look: _Look) -> list[Sourced]:
+        flow, found = look.flow, list[Sourced]()
         work = CALL_WORK_MAX
         for name, value in arguments.items():
             if name in flow.content:
@@ -345,15 +348,16 @@ class Memory:
         suspect = self._suspect(value) if looks else None
         return Sourced(pointer, Source(Label.NOWHERE) if suspect is None else source_of(suspect), accepted=False)
 
-    def _content(self, arguments: JsonObject, flow: Flow, look: _Look, sourced: list[Sourced]) -> tuple[Link, ...]:
+    def _content(self, arguments: JsonObject, look: _Look) -> list[Sourced]:
         """Find the links in content that no accepted source has, and mark what nobody vouches for.
 
-        The worst value of each argument is added to `sourced`.
+        Return the worst value of each argument whose origin policies ask for.
         """
-        found: list[Link] = []
+        flow, found = look.flow, list[Sourced]()
         count, work = 0, CONTENT_WORK_MAX
         for name, value in arguments.items():
-            if name not in flow.content:
+            asked, closed = flow.labelled is None or name in flow.labelled, name in flow.closed_names
+            if name not in flow.content or (closed and not asked):
                 continue
             worst: Sourced | None = None
             for pointer, leaf in _open_leaves(value, name, flow):
@@ -361,38 +365,38 @@ class Memory:
                 work -= content_work_of(leaf)
                 if count > ARGUMENT_VALUES_MAX or work < 0:
                     look.unkept = True
-                    return tuple(found)
-                one = self._written(pointer, leaf, flow, look, found, closed=name in flow.closed_names)
-                if worst is None or RANKS[one.source.label] > RANKS[worst.source.label]:
+                    return found
+                one = self._written(pointer, leaf, look, asked=asked, closed=closed)
+                if one is not None and (worst is None or RANKS[one.source.label] > RANKS[worst.source.label]):
                     worst = one
             if worst is not None:
-                sourced.append(worst)
-        return tuple(found)
+                found.append(worst)
+        return found
 
-    def _written(
-        self, pointer: str, leaf: Scalar, flow: Flow, look: _Look, found: list[Link], *, closed: bool
-    ) -> Sourced:
-        """Look at one value of content: add its links to `found`, mark it, and return where the whole came from."""
+    def _written(self, pointer: str, leaf: Scalar, look: _Look, *, asked: bool, closed: bool) -> Sourced | None:
+        """Look at one value of content: find its links, mark it, and, if `asked`, return where the whole came from."""
         names = not closed and isinstance(leaf, str) and may_name(leaf)
         links = links_in(str(leaf)) if names else ()
         for link in links:
-            source = self._link_source(link, flow.links, look)
-            if source is not None and len(found) < FOUND_MAX:
-                found.append(Link(pointer, link.kind, source))
+            source = self._link_source(link, look)
+            if source is not None and len(look.links) < FOUND_MAX:
+                look.links.append(Link(pointer, link.kind, source))
         places = self._places(leaf)
         if places:
-            return accepted_from(pointer, places[0])
+            return accepted_from(pointer, places[0]) if asked else None
         if look.directories and (listing := listed(leaf, iter(look.directories.values()), look.now)) is not None:
-            return Sourced(pointer, directory_source(listing), accepted=True)
+            return Sourced(pointer, directory_source(listing), accepted=True) if asked else None
         known = b""
         if not closed:
             known = self._mark(leaf, look, links, whole=not (names and is_date(str(leaf))), parts=names)
+        if not asked:
+            return None
         seen = self._distrust_at(known or self._digest(_encoded(loose_form(leaf))))
         return accepted_from(pointer, NOWHERE if seen is None else seen)
 
-    def _link_source(self, link: Address, accepted: tuple[str, ...], look: _Look) -> Source | None:
+    def _link_source(self, link: Address, look: _Look) -> Source | None:
         """Return where an address in content was seen, or None: in an accepted source."""
-        first: Source | None = None
+        accepted, first = look.flow.links, None
         for place in () if link.hidden else self._places_of(link):
             if accepts(accepted, place):
                 return None
@@ -422,9 +426,13 @@ class Memory:
         for link in links:
             if link.hidden or not self._is_vouched_for(link.written, look):
                 self._mark_part(link.written, look)
+        done: set[str] = set()
         for part in numbered(value):
             if len(look.marks) > CALL_MARKS_MAX:
                 break
+            if part in done:
+                continue
+            done.add(part)
             if not self._is_vouched_for(part, look):
                 self._mark_part(part, look)
         return mark
@@ -491,7 +499,9 @@ class Memory:
 
     def _places(self, value: Scalar) -> Sequence[Seen]:
         """Return where a value was seen that is trusted, the user's words first."""
-        places = self._trusted.get(self._digest(exact_form(value)), ())
+        keyed = self._hash.copy()
+        keyed.update(_encoded(value) if isinstance(value, str) else exact_form(value))
+        places = self._trusted.get(keyed.digest(), ())
         if type(value) is str and (not places or places[0][0][0] is not Label.USER):
             phrase = self._phrases.find(value, self._digest)
             return places if phrase is None else (phrase, *places)

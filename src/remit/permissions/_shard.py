@@ -23,7 +23,7 @@ from remit.core import (
     canonical_bytes,
 )
 from remit.permissions._flat import Builder, Reads
-from remit.permissions._model import Question
+from remit.permissions._model import Question, Shard
 
 _NO_ENTITIES = cedarpy.Entities.from_json_str("[]")
 _DETAIL_CHARS_MAX = 200
@@ -112,6 +112,13 @@ class CedarShard:
         asked = f"`{question.operation}` of `{question.tool}` for `{question.agent}`"
         mine = f"`{self.operation}` of `{self.tool}` for `{self.agent}`"
         return Deny(Reason("policy_wrong_shard", f"asked about {asked}, but compiled for {mine}", "run `remit check`"))
+
+
+def labels_read(shard: Shard | None) -> frozenset[str] | None:
+    """Return the arguments whose origin a shard's policies ask for; None where that is not known, so all of them."""
+    if not isinstance(shard, CedarShard) or shard.reads is None:
+        return None
+    return frozenset(attribute for _, section, attribute in shard.reads if section == "labels")
 
 
 def _erred(result: cedarpy.AuthzResult) -> Deny:

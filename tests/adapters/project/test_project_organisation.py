@@ -225,7 +225,7 @@ def test_policies_are_typed_by_tier_counters_facts_and_labels() -> None:
             "delivered_days_ago": "Long",
         }
     }
-    assert shape.labelled == ("amount_minor", "currency", "sale_id", "to", "weight")
+    assert shape.labelled == ("amount_minor", "currency", "memo", "sale_id", "to", "weight")
     assert check_project(written()).shapes["get_sale"].labelled == ()
 
 

@@ -65,6 +65,7 @@ from remit.permissions import (
     Shard,
     UserShape,
     compile_policies,
+    labels_read,
 )
 from remit.pipeline import Snapshot
 
@@ -377,7 +378,12 @@ def _snapshot(project: _Project) -> Snapshot:
         reviews=MappingProxyType(project.reviews),
         flows=MappingProxyType(
             {
-                (agent, operation): flow_of(descriptor.controls, descriptor.input_schema, tuple(found.reviewers))
+                (agent, operation): flow_of(
+                    descriptor.controls,
+                    descriptor.input_schema,
+                    tuple(found.reviewers),
+                    labels_read(project.shards.get((agent, operation))),
+                )
                 for agent, (_, found) in project.agents.items()
                 for operation, descriptor in project.descriptors.items()
             }

@@ -137,8 +137,13 @@ def controls_of(entry: OperationEntry) -> Controls:
     )
 
 
-def flow_of(controls: Controls, schema: JsonObject, reviewers: tuple[str, ...]) -> Flow:
-    """Return what `controls` and the input schema say about values; `reviewers` lift the agent's provenance holds."""
+def flow_of(
+    controls: Controls, schema: JsonObject, reviewers: tuple[str, ...], labelled: frozenset[str] | None = None
+) -> Flow:
+    """Return what `controls` and the input schema say about values; `reviewers` lift the agent's provenance holds.
+
+    `labelled` are the arguments whose origin the agent's policies read; None: that is not known, so any.
+    """
     return Flow(
         consequential=is_consequential(controls),
         content=frozenset(controls.content),
@@ -151,6 +156,7 @@ def flow_of(controls: Controls, schema: JsonObject, reviewers: tuple[str, ...]) 
         receivers=frozenset(controls.receivers),
         carries_out=controls.carries_data_out or bool(controls.receivers),
         classes=tuple(sorted(controls.classes.items())),
+        labelled=labelled,
     )
 
 

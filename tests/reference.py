@@ -175,6 +175,10 @@ EXPLICIT: Mapping[str, str] = {
     "tool_unverified": "whether the tool server still serves what was reviewed is not known; nothing was sent",
     "provenance_untrusted": "`<pointer>` was first seen in the result of `<operation>`, which is untrusted",
     "provenance_unknown_source": "`<pointer>` was never seen in this task, or comes from a source it does not accept",
+    "provenance_link": "`<pointer>` carries an address that is neither the user's nor from a source it accepts",
+    "policy_hold_invalid": "what is wrong with a hold's annotations",
+    "content_unknown": "`content` names `<name>`, which is no argument",
+    "receiver_unknown": "`receivers` names `<name>`, which is no argument",
     "artefact_mismatch": "a file of the tool server's program is not the one that was reviewed",
     "demo_needs_mcp": "the demo's tool server and agent use the official MCP SDK",
     "io_error": "a file cannot be read or written",
@@ -354,7 +358,7 @@ def _template(node: ast.expr, names: Mapping[str, list[ast.Assign]]) -> str | No
         case ast.IfExp(body=body):
             return _template(body, names)
         case ast.Name(id=name, lineno=line):
-            before = [found for found in names.get(name, ()) if found.lineno <= line]
+            before = [found for found in names.get(name, ()) if (found.end_lineno or found.lineno) < line]
             return _template(before[-1].value, names) if before else None
         case _:
             return None

@@ -217,9 +217,9 @@ class OpensBlindly(Gateway):
 class LiftsAnything(Gateway):
     """A control: every approval of the agent's lifts every call of its tasks, at any time."""
 
-    def _rule(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> tuple[Facts | None, Ruling]:
+    def _rule(self, call: ToolCall, looked: Mapping[str, bytes | str] = NOTHING) -> tuple[Facts | None, Ruling]:
         assert isinstance(self.facts, Live)
-        facts = self.facts.gather(call, missing)
+        facts = self.facts.gather(call, looked)
         loose = tuple(
             replace(
                 each,

@@ -358,8 +358,8 @@ class BrokenFacts:
     def remember(self, call: ToolCall, facts: Facts, result: bytes) -> None:
         """Nothing is kept."""
 
-    def gather(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> Facts:
-        del missing
+    def gather(self, call: ToolCall, looked: Mapping[str, bytes | str] = NOTHING) -> Facts:
+        del looked
         raise LookupError(call.id)
 
 

@@ -361,11 +361,11 @@ def test_a_no_sticks_to_the_call_whatever_the_note_says_and_to_no_other_recipien
 class ForgetsDenials(Gateway):
     """The control: a no is forgotten."""
 
-    def _rule(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> tuple[Facts | None, Ruling]:
+    def _rule(self, call: ToolCall, looked: Mapping[str, bytes | str] = NOTHING) -> tuple[Facts | None, Ruling]:
         for approval in getattr(self.facts, "approvals")():  # noqa: B009 - the port does not have it, the desk's does
             if approval.state is State.DENIED:
                 self.facts.drop(approval.id)
-        return super()._rule(call, missing)
+        return super()._rule(call, looked)
 
 
 def test_control_a_gateway_that_forgets_a_no_is_seen_to_ask_again() -> None:
@@ -415,8 +415,8 @@ class Frozen:
             *(desk.live.edit_of, desk.live.count, desk.live.uncertain, desk.live.mark),
         )
 
-    def gather(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> Facts:
-        del call, missing
+    def gather(self, call: ToolCall, looked: Mapping[str, bytes | str] = NOTHING) -> Facts:
+        del call, looked
         return self._facts
 
     def revocation(self, delegation: Delegation) -> Revocation | None:

@@ -4,11 +4,12 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from tests.pipeline.shop_stage import ORDER, POLICY, answer, entries, shop, shop_desk
+from tests.pipeline.shop_stage import CATALOGUE, ORDER, POLICY, answer, entries, shop, shop_desk, shop_files
 
+from remit.adapters.project import compile_snapshot
 from remit.core import Add, JsonObject, Obligation, Reason
 from remit.identity import Person
 from remit.permissions import Approval
@@ -26,7 +27,7 @@ from remit.pipeline import (
     replay,
 )
 from remit.records import Draft
-from remit.testing import DONE, Desk, MemoryStore, desk_call, desk_delegation, desk_task
+from remit.testing import DONE, Desk, ManualClock, MemoryStore, desk_call, desk_delegation, desk_task, reviewed
 
 OLGA = Person(name="olga", roles=frozenset({"ops"}))
 NOT_SENT = UpstreamFailure(code="upstream_unreachable", sent=Sent.NOT_SENT, detail="refused")
@@ -159,6 +160,24 @@ def test_what_a_call_is_about_is_looked_up_through_the_same_door_and_recorded() 
     assert codes([asyncio.run(refund(desk, 10, "c_late"))]) == ["done"]
     assert [each.upstream_name for each in desk.upstream.received][2:] == ["get_order", "refund"]
     assert len(entries(desk, "intent")) == 4
+
+
+@pytest.mark.requirement("R3.2")
+def test_a_fact_that_may_have_no_age_is_looked_up_for_each_call_and_counts_for_that_one() -> None:
+    class Ticks(ManualClock):
+        def now(self) -> datetime:
+            self.advance(timedelta(microseconds=1))
+            return super().now()
+
+    text = CATALOGUE.replace("        max_age_s: 60\n", "")
+    assert text != CATALOGUE
+    desk = Desk(
+        project=compile_snapshot(reviewed(shop_files(catalogue__shop=text))), given=b'{"input":{"order":"o-1001"}}'
+    )
+    desk.live._clock = Ticks()
+    desk.upstream.script("get_order", answer(ORDER))
+    assert codes(seen(desk, LOOK, pay(10), pay(10))) == ["done", "done", "done"]
+    assert [each.upstream_name for each in desk.upstream.received] == ["get_order"] + ["get_order", "refund"] * 2
 
 
 @pytest.mark.requirement("R3.8")

@@ -80,8 +80,8 @@ def test_each_value_is_taken_for_what_it_was_when_it_was_first_seen(to: str, *, 
 class TrustsEverything(Gateway):
     """The control: does not look where a value came from."""
 
-    def _rule(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> tuple[Facts | None, Ruling]:
-        facts = replace(self.facts.gather(call, missing), origins=NO_ORIGINS)
+    def _rule(self, call: ToolCall, looked: Mapping[str, bytes | str] = NOTHING) -> tuple[Facts | None, Ruling]:
+        facts = replace(self.facts.gather(call, looked), origins=NO_ORIGINS)
         return facts, decide(call, facts)
 
 

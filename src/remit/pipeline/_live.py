@@ -63,6 +63,7 @@ _Pair = tuple[str, str, str, tuple[str, ...], tuple[str, ...], str]
 
 _NEVER: Control = (0, "")
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+_NOTHING_MISSING: Mapping[str, str] = MappingProxyType({})
 _NOTHING_KNOWN: Mapping[str, JsonObject] = MappingProxyType({})
 _SAYS_NOTHING = Flow(consequential=True, content=frozenset(), sources={}, labels=(), reviewers=())
 
@@ -419,7 +420,7 @@ class Live:
                 flow, origins = facts.flow or _SAYS_NOTHING, facts.origins if facts.flow else None
                 memory.learn_result(call.operation, call.id, flow, call.arguments, result, origins)
 
-    def gather(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> Facts:
+    def gather(self, call: ToolCall, looked: Mapping[str, bytes | str] = NOTHING) -> Facts:
         """See `FactSource.gather`."""
         if self._unlearned:
             self._learn_all()
@@ -430,7 +431,7 @@ class Live:
         may_look = revoked is None and task in self._tasks
         if task in self._tasks:
             self._levels[task] = call.delegation.level
-        known, lacking = self._facts(call, now, missing)
+        known, lacking = self._facts(call, now, looked)
         return facts_for(
             call,
             self._snapshot,
@@ -483,13 +484,13 @@ class Live:
         return tallies(histories, asked, self._counters.seen)
 
     def _facts(
-        self, call: ToolCall, now: datetime, missing: Mapping[str, str]
+        self, call: ToolCall, now: datetime, looked: Mapping[str, bytes | str]
     ) -> tuple[Mapping[str, JsonObject], Mapping[str, str]]:
         descriptor = self._snapshot.descriptors.get(call.operation)
         if descriptor is None or not descriptor.controls.facts:
             return {}, {}
         answers = self._answers.get(call.delegation.task) or Answers()
-        return facts_of(descriptor, call, answers, now, missing)
+        return facts_of(descriptor, call, answers, now, looked)
 
     def _versions_for(self, by: Delegation, operation: str) -> Versions:
         """Return every control that a decision on a call of `by` reads: those of each member of the delegation, too."""
@@ -589,7 +590,7 @@ def facts_for(  # noqa: PLR0913 - each is a fact of its own, named at the call
     origins: Origins = NO_ORIGINS,
     history: tuple[Tally, ...] = (),
     known: Mapping[str, JsonObject] = _NOTHING_KNOWN,
-    missing: Mapping[str, str] = NOTHING,
+    missing: Mapping[str, str] = _NOTHING_MISSING,
     approvals: tuple[Approval, ...] = (),
     outside: Opinion | None = None,
 ) -> Facts:

@@ -113,16 +113,21 @@ def look_for(look_up: LookUp, call: ToolCall) -> Look | None:
 
 
 def facts_of(
-    descriptor: Descriptor, call: ToolCall, answers: Answers, now: datetime, missing: Mapping[str, str]
+    descriptor: Descriptor, call: ToolCall, answers: Answers, now: datetime, looked: Mapping[str, bytes | str]
 ) -> tuple[Mapping[str, JsonObject], Mapping[str, str]]:
-    """Return the facts that are known about what `call` is about, and why others are not."""
+    """Return the facts that are known about what `call` is about, and why others are not.
+
+    What was looked up for this very call counts whatever its `max_age_s`: nothing is newer.
+    """
     known: dict[str, JsonObject] = {}
     lacking: dict[str, str] = {}
     for name, look_up in descriptor.controls.facts.items():
-        look = look_for(look_up, call)
+        look, just_now = look_for(look_up, call), looked.get(name, "it was not looked up")
         answer = None if look is None else answers.fresh(look, look_up.max_age_s, now)
+        if answer is None and isinstance(just_now, bytes):
+            answer = read_canonical(just_now)
         if answer is None:
-            lacking[name] = missing.get(name, "it was not looked up")
+            lacking[name] = str(just_now)
             continue
         values = taken(look_up.values, answer, now)
         if isinstance(values, str):

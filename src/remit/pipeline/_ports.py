@@ -16,7 +16,7 @@ from remit.records import Draft, Entry
 
 T = TypeVar("T")
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
+NOTHING: Mapping[str, bytes | str] = MappingProxyType({})
 
 
 class Clock(Protocol):
@@ -42,10 +42,10 @@ class FactSource(Protocol):
         """Return the edit that takes the place of `call`, if a person made one."""
         ...
 
-    def gather(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> Facts:
+    def gather(self, call: ToolCall, looked: Mapping[str, bytes | str] = NOTHING) -> Facts:
         """Return what `call` is to be decided on, all read at one moment.
 
-        `missing` says of facts why they could not be looked up just now.
+        `looked` are the answers of look-ups made for this very call, canonical JSON by fact, or why there is none.
         """
         ...
 

@@ -195,18 +195,17 @@ class Gateway:
         facts, ruling = self._rule(call)
         looks = not call.looked_up_for
         if looks and facts is not None and facts.missing and _code(ruling) == "fact_missing":
-            missing = await self._look_up(call, facts)
-            facts, ruling = self._rule(call, missing)
+            facts, ruling = self._rule(call, await self._look_up(call, facts))
         if self.outside is not None and facts is not None:
             facts, ruling = await self._ask_outside(self.outside, call, facts, ruling)
         if looks and facts is not None and _is_asked(ruling) and _before(facts) is not None:
             facts, ruling = await self._look_before(call, facts, ruling)
         return facts, ruling
 
-    def _rule(self, call: ToolCall, missing: Mapping[str, str] = NOTHING) -> tuple[Facts | None, Ruling]:
+    def _rule(self, call: ToolCall, looked: Mapping[str, bytes | str] = NOTHING) -> tuple[Facts | None, Ruling]:
         """Gather the facts and decide. Whatever goes wrong here is a denial: nothing has been sent."""
         try:
-            facts = self.facts.gather(call, missing)
+            facts = self.facts.gather(call, looked)
             return facts, decide(call, facts)
         except Exception as error:  # noqa: BLE001 - the one broad handler in the product: a fault while deciding denies
             self.on_fault(error)
@@ -215,15 +214,11 @@ class Gateway:
             )
             return None, Ruling(Deny(fault), ())
 
-    async def _look_up(self, call: ToolCall, facts: Facts) -> Mapping[str, str]:
-        """Look up the facts that are missing; return why those that could not be are missing still."""
-        missing: dict[str, str] = {}
+    async def _look_up(self, call: ToolCall, facts: Facts) -> Mapping[str, bytes | str]:
+        """Look up the facts that are missing; return the answers, or why there is none, by fact."""
         descriptor = facts.descriptor
-        for name, look_up in ({} if descriptor is None else to_look_up(descriptor, (*facts.missing,))).items():
-            answer = await self._look(call, look_up)
-            if isinstance(answer, str):
-                missing[name] = answer
-        return missing
+        wanted = {} if descriptor is None else to_look_up(descriptor, (*facts.missing,))
+        return {name: await self._look(call, look_up) for name, look_up in wanted.items()}
 
     async def _look_before(self, call: ToolCall, facts: Facts, ruling: Ruling) -> tuple[Facts, Ruling]:
         """Look at what a call would change that persons decide on, and decide with that: they see it, and it binds."""
@@ -260,7 +255,11 @@ class Gateway:
         match answer:
             case Done(result=result):
                 found = structured(result)
-                return f"`{look.operation}` said nothing of it" if found is None else canonical_bytes(found)
+                return (
+                    f"`{look.operation}` answered with an error, or with nothing"
+                    if found is None
+                    else canonical_bytes(found)
+                )
             case Refused(reason=reason) | Failed(reason=reason):
                 return f"`{look.operation}` was not answered: {reason.code}"
 

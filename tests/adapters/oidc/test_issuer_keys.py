@@ -237,7 +237,7 @@ def test_metadata_that_is_wrong_is_not_followed(metadata: dict[str, Any], said: 
         {"keys": [*KEYS["keys"], *[{}] * 98]},
         b'{"keys": [], "keys": []}',
     ],
-    ids=str,
+    ids=range(8),
 )
 def test_a_key_set_that_is_none_changes_nothing_and_is_said(keys: Any) -> None:
     async def scenario() -> None:

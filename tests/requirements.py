@@ -151,8 +151,8 @@ REQUIREMENTS = (
         "R2.7",
         "Agents are tracked, audited and limited on their own, independently of their users.",
         (
-            "step 3: caps, keys, cuts, figures and refusals are by agent; that they are so whoever its users are is shown "
-            "through a real surface of caps alone"
+            "step 3: caps, keys, cuts, figures and refusals are by agent; that they are so whoever its users are is "
+            "shown through a real surface of caps alone"
         ),
     ),
     Requirement(

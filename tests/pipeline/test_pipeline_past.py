@@ -171,9 +171,8 @@ def test_a_fact_that_may_have_no_age_is_looked_up_for_each_call_and_counts_for_t
 
     text = CATALOGUE.replace("        max_age_s: 60\n", "")
     assert text != CATALOGUE
-    desk = Desk(
-        project=compile_snapshot(reviewed(shop_files(catalogue__shop=text))), given=b'{"input":{"order":"o-1001"}}'
-    )
+    project = compile_snapshot(reviewed(shop_files(catalogue__shop=text)))
+    desk = Desk(project=project, given=b'{"input":{"order":"o-1001"}}')
     desk.live._clock = Ticks()
     desk.upstream.script("get_order", answer(ORDER))
     assert codes(seen(desk, LOOK, pay(10), pay(10))) == ["done", "done", "done"]

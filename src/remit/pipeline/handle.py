@@ -255,11 +255,8 @@ class Gateway:
         match answer:
             case Done(result=result):
                 found = structured(result)
-                return (
-                    f"`{look.operation}` answered with an error, or with nothing"
-                    if found is None
-                    else canonical_bytes(found)
-                )
+                nothing = f"`{look.operation}` answered with an error, or with nothing"
+                return nothing if found is None else canonical_bytes(found)
             case Refused(reason=reason) | Failed(reason=reason):
                 return f"`{look.operation}` was not answered: {reason.code}"
 

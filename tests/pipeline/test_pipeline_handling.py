@@ -346,6 +346,9 @@ class BrokenFacts:
     def mark(self, hashes: Sequence[bytes]) -> None:
         """Nothing is marked."""
 
+    def changed(self) -> None:
+        """Nothing was looked up."""
+
     def revocation(self, delegation: Delegation) -> Revocation | None:
         """Nobody was cut off."""
 

@@ -107,6 +107,7 @@ class _Quiet:
         self.recall, self.gather, self.remember = inner.recall, inner.gather, inner.remember
         self.revocation, self.edit_of = inner.revocation, inner.edit_of
         self.count, self.uncertain, self.mark = inner.count, inner.uncertain, inner.mark
+        self.changed = inner.changed
 
     def put(self, approval: Approval) -> None:
         self.put_later = [approval]
@@ -411,8 +412,8 @@ class Frozen:
         self.recall, self.put, self.drop, self.remember = (
             *(desk.live.recall, desk.live.put, desk.live.drop, desk.live.remember),
         )
-        self.edit_of, self.count, self.uncertain, self.mark = (
-            *(desk.live.edit_of, desk.live.count, desk.live.uncertain, desk.live.mark),
+        self.edit_of, self.count, self.uncertain, self.mark, self.changed = (
+            *(desk.live.edit_of, desk.live.count, desk.live.uncertain, desk.live.mark, desk.live.changed),
         )
 
     def gather(self, call: ToolCall, looked: Mapping[str, bytes | str] = NOTHING) -> Facts:
@@ -735,7 +736,11 @@ def test_a_log_that_cannot_be_read_is_an_answer_and_not_a_fault() -> None:
 
 
 @pytest.mark.requirement("R3.5", "R7.6")
-@pytest.mark.parametrize("restarts", [{"held"}, {"approved"}, {"made"}, {"held", "approved", "made"}], ids=str)
+@pytest.mark.parametrize(
+    "restarts",
+    [{"held"}, {"approved"}, {"made"}, {"held", "approved", "made"}],
+    ids=["held", "approved", "made", "all"],
+)
 def test_a_restart_changes_nothing_for_a_call_that_is_held(restarts: set[str]) -> None:
     async def scene(stage: Stage) -> None:
         async def perhaps(when: str) -> None:

@@ -114,7 +114,8 @@ def _key(history: History, asked: Asked) -> str | None:
             value = asked.arguments.get(part[len(ARGUMENTS) :])
             if value is None:
                 return None
-            values.append(_folded(value))
+            # (A ceiling is shared by what may be one; what was looked at is only what was looked at.)
+            values.append(value if history.answered else _folded(value))
         else:
             values.append(str(getattr(asked, part)))
     # (Hashed: a counter outlives its task, and what it counts by may be personal.)

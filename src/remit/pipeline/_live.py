@@ -280,9 +280,13 @@ class Live:
         self._tasks[task.id] = task
         if task.implicit:
             self._implicit[_kind_of(task)] = task.id
-        if given is not None:
+        parent = self._memories.get(task.parent)
+        if given is not None and (parent is not None or not task.parent):
             memory = Memory(self._key, self._marks)
             memory.learn_input(given)
+            if parent is not None:
+                self._learn_all()
+                memory.inherit(parent)
             self._memories[task.id] = memory
 
     def dismiss(self, task_id: str) -> None:
@@ -374,14 +378,25 @@ class Live:
         """See `FactSource.recall`."""
         task = call.delegation.task
         if task not in self._memories and task in self._tasks:
-            memory = Memory(self._key, self._marks)
-            self._relearn(memory, await self._entries_of(task))
+            memory = await self._remembered(task)
             if task in self._tasks:
                 self._memories.setdefault(task, memory)
         if self._snapshot.histories.get(call.operation):
             asked = self._counters.unknown(each.key for each in self._tallies(call, self._clock.now()))
             if asked:
                 self._counters.learn(asked, await self._tallies_of(asked))
+
+    async def _remembered(self, task: str) -> Memory:
+        """Return what a task has seen, with what those had seen that its work was handed on from."""
+        known = self._memories.get(task)
+        if known is not None:
+            return known
+        memory, entries = Memory(self._key, self._marks), await self._entries_of(task)
+        parent = _parent_in(entries)
+        if parent:
+            memory.inherit(await self._remembered(parent))
+        self._relearn(memory, entries)
+        return memory
 
     def edit_of(self, call: ToolCall) -> Approval | None:
         """See `FactSource.edit_of`."""
@@ -399,6 +414,10 @@ class Live:
     def mark(self, hashes: Sequence[bytes]) -> None:
         """See `FactSource.mark`."""
         self._marks.update(hashes)
+
+    def changed(self) -> None:
+        """See `FactSource.changed`."""
+        self._answers.clear()
 
     def remember(self, call: ToolCall, facts: Facts, result: bytes) -> None:
         """See `FactSource.remember`."""
@@ -530,6 +549,15 @@ class Live:
                     memory.learn_lost(operation, entry.call, flow)
                 else:
                     memory.learn_result(operation, entry.call, flow, arguments, bodies["result"])
+
+
+def _parent_in(entries: Iterable[Entry]) -> str:
+    """Return the task that a task's work was handed on from, as its own opening says."""
+    for entry in entries:
+        if entry.kind == "task_opened":
+            leaf: JsonObject = json.loads(entry.leaf)
+            return str(leaf.get("parent", ""))
+    return ""
 
 
 def _user_cut(user: str, cuts: UserCuts, agent: str, since: datetime) -> Revocation | None:

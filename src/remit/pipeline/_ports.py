@@ -77,6 +77,10 @@ class FactSource(Protocol):
         """Take in the values of a tool's answer, with where they came from."""
         ...
 
+    def changed(self) -> None:
+        """Forget what was looked up: something may have changed it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:

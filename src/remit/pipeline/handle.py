@@ -137,7 +137,7 @@ class Gateway:
         else:  # (nobody need approve what it asks for now: it is made in place of the other one, once)
             made = replace(opened(call, facts, _EDITED, self.random), expires_at=approval.expires_at)
         edited = call.canonical.decode()
-        made = replace(made, edited=edited, instead_of=approval.instead_of, editor=editor)
+        made = replace(made, edited=edited, instead_of=approval.instead_of, editors=(*approval.editors, editor))
         said = {**held_json(made), "edited_by": editor, "edited_of": approval.id, "edited_entry": approval.entry}
         return Proposed(made, self._entry("held", call, facts, ruling, said))
 
@@ -380,13 +380,15 @@ class Gateway:
             except CredentialUnavailableError as error:
                 answer = UpstreamFailure(code=error.code, sent=Sent.NOT_SENT, detail=error.message)
             finally:
+                if isinstance(answer, UpstreamAnswer):  # (first: what the log has, a repeat of the call may tell)
+                    self.facts.remember(call, facts, answer.result)
+                if facts.flow is None or facts.flow.consequential:
+                    self.facts.changed()
                 await self._settle(call, facts, ruling, answer, self.clock.elapsed_us() - started, shown)
         except StoreUnavailableError as error:  # the intent stays open in the log and will be listed as unknown
             return Failed(
                 call.id, Reason(error.code, "the outcome could not be recorded", LOOK_FIRST), effect_possible=True
             )
-        if isinstance(answer, UpstreamAnswer):
-            self.facts.remember(call, facts, answer.result)
         return answer_of(call.id, answer)
 
     async def _forward(

@@ -109,7 +109,7 @@ def test_who_edited_does_not_count_and_an_earlier_approver_may_look_again() -> N
         (Person("kim", frozenset({"audit"})), "approver_role_missing"),
         (Person("kim", frozenset()), "approver_role_missing"),
     ],
-    ids=str,
+    ids=["user", "owner", "agent", "other role", "no role"],
 )
 def test_who_may_not_approve_may_not_edit(person: Person, code: str) -> None:
     async def scene(stage: Stage) -> None:
@@ -185,11 +185,11 @@ def test_whatever_is_proposed_nobody_has_approved_it_yet() -> None:
         async def eagerly(approval: Approval, arguments: JsonObject, editor: str) -> Proposed | Reason:
             made = await proposed(approval, arguments, editor)
             assert isinstance(made, Proposed)
-            return replace(made, approval=replace(made.approval, editor="", grants=old.grants))
+            return replace(made, approval=replace(made.approval, editors=(), grants=old.grants))
 
         stage.desk.approvals = replace(stage.desk.approvals, propose=eagerly)
         made = await edited(stage, old, LESS, OSCAR)
-        assert (made.editor, made.grants) == ("oscar", ())
+        assert (made.editors, made.grants) == (("oscar",), ())
         assert isinstance(await stage.present(), Refused)
 
     play(scene, editing(Desk()))
@@ -199,12 +199,27 @@ def test_an_edited_call_can_be_edited_again_and_still_stands_for_what_the_agent_
     async def scene(stage: Stage) -> None:
         first = await edited(stage, await stage.held(), LESS, OPAL)
         second = await edited(stage, first, {"amount": 55}, OSCAR)
-        assert (second.editor, second.instead_of) == ("oscar", first.instead_of)
-        assert await say_yes(stage, second, OSCAR) == "approver_is_editor"
-        await stage.approve(second, OPAL)
+        assert (second.editors, second.instead_of) == (("opal", "oscar"), first.instead_of)
+        await stage.approve(second, OLGA)
         assert isinstance(await stage.present(), Done)
 
     assert sent(play(scene, editing(Desk()))) == [{"amount": 55}]
+
+
+@pytest.mark.parametrize("last", [{"amount": 60, "note": "thanks"}, {"amount": 55}, HELD], ids=str)
+def test_nobody_who_edited_on_the_way_counts_for_the_last_version(last: JsonObject) -> None:
+    async def scene(stage: Stage) -> None:
+        first = await edited(stage, await stage.held(), LESS, OPAL)
+        second = await edited(stage, first, last, OSCAR)
+        for person in (OPAL, OSCAR):
+            assert await say_yes(stage, second, person) == "approver_is_editor"
+        assert isinstance(await stage.present(), Refused)
+        await stage.restart()
+        assert await say_yes(stage, second, OPAL) == "approver_is_editor"
+        assert await say_yes(stage, second, OLGA) == "", "the control"
+        assert isinstance(await stage.present(), Done)
+
+    assert sent(play(scene, editing(Desk()))) == [last]
 
 
 def test_two_edits_at_once_leave_one_that_waits() -> None:

@@ -163,6 +163,46 @@ def test_what_may_be_trusted_just_so_is(said: dict[str, Any], directory: str) ->
     assert len(says(play(scene, trusting()), directory)) == 1
 
 
+@pytest.mark.parametrize(
+    ("to", "value", "code"),
+    [
+        ("https://com/", "com", "trust_not_an_entry"),
+        ("https://192.0.2.1/", "192.0.2.1", "trust_not_an_entry"),
+        (TO, "CORP.example", "trust_not_an_entry"),
+        ("eve@b\u00fccher.example", "b\u00fccher.example", "trust_not_an_entry"),
+        ("eve@b\u00fccher.example", "xn--bcher-kva.example", ""),
+        (TO, "corp.example", ""),
+    ],
+)
+def test_what_could_not_stand_in_the_signed_list_is_not_trusted_either(to: str, value: str, code: str) -> None:
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", {"amount": 20, "to": to})
+        assert await say_yes(stage, held, SUE, [trust(held, value, directory="hosts")]) == code
+
+    assert [line[0] for line in says(play(scene, trusting()), "hosts")] == ([] if code else [value])
+
+
+def test_a_value_with_blanks_around_it_is_not_trusted() -> None:
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", {"amount": 20, "to": f"{TO} "})
+        assert await say_yes(stage, held, SUE, [trust(held, f"{TO} ")]) == "trust_not_an_entry"
+
+    assert says(play(scene, trusting())) == []
+
+
+def test_a_host_that_was_trusted_says_nothing_of_what_is_below_it() -> None:
+    async def scene(stage: Stage) -> None:
+        held = await stage.held("pay", {"amount": 20, "to": "x@co.example"})
+        assert await say_yes(stage, held, SUE, [trust(held, "co.example", directory="hosts")]) == ""
+        await stage.restart()
+        for below in ("eve@evil.co.example", "https://evil.co.example/leak"):
+            assert isinstance(await stage.present("pay", {"amount": 21, "to": below}), Refused), below
+        assert isinstance(await stage.present("pay", {"amount": 21, "to": "eve@co.example"}), Done), "the control"
+        assert isinstance(await stage.present("pay", {"amount": 21, "to": "gil@a.desk.example"}), Done), "signed"
+
+    play(scene, trusting())
+
+
 LINK = "https://corp.example/a"
 SENT: JsonObject = {"amount": 20, "note": f"see {LINK}, thanks"}
 

@@ -41,7 +41,7 @@ from remit.pipeline import (
     UpstreamFailure,
 )
 from remit.pipeline._holding import WAITING_MAX
-from remit.records import Draft, Entry
+from remit.records import Draft, Entry, answered
 from remit.testing import (
     DONE,
     NOON,
@@ -464,14 +464,18 @@ def test_also_when_the_call_was_decided_before_it_happened(event_: Scene, code: 
     assert play(scene).paid == 0
 
 
-async def another_yes(stage: Stage) -> None:
+async def another_version(stage: Stage) -> None:
+    """Change the approval and leave it as good as it was."""
     [approval] = stage.desk.live.approvals()
-    await stage.approve(approval, replace(OLGA, name="oda"))
+    changed = replace(approval, version=approval.version + 1)
+    entry = answered(changed.id, changed.task, at=stage.desk.clock.now(), by="oda", said={"answer": "approved"})
+    assert isinstance(await stage.desk.store.keep(changed, entry), Committed)
+    stage.desk.live.put(changed)
 
 
 def test_an_approval_that_changed_since_it_was_looked_at_is_looked_at_again() -> None:
     async def scene(stage: Stage) -> None:
-        assert code_of(await decided_on_what_was(stage, another_yes)) == "conflict"
+        assert code_of(await decided_on_what_was(stage, another_version)) == "conflict"
         assert isinstance(await stage.present(), Done)
 
     assert play(scene).paid == 1

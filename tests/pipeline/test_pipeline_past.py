@@ -230,9 +230,11 @@ def test_a_person_sees_what_a_call_would_change_and_it_binds() -> None:
     assert isinstance(changed, Refused)
     assert changed.held
     assert changed.approval != held.approval
-    desk.upstream.script("get_order", answer(ORDER))
+    old = desk.store.approvals[held.approval]
+    assert (old.state.value, changed.approval in old.by) == ("void", True)
+    asyncio.run(desk.approvals.approve(OLGA, changed.approval, desk.store.approvals[changed.approval].digest, ""))
     assert codes(seen(desk, pay(60))) == ["done"]
-    desk.upstream.script("get_order", answer({**ORDER, "refunded": 60}))
+    desk.upstream.script("get_order", answer({**ORDER, "refunded": 120}))
     (again,) = seen(desk, pay(60))
     assert isinstance(again, Done)
     assert again.repeated

@@ -77,8 +77,9 @@ def refused_trust(  # noqa: PLR0913 - what is wanted, of which call, by whom, an
     """Say why `trust` may not be given along with a yes to `approval`; None: it may.
 
     The signer is the approver; the value is one that this very call is held for, in an argument that accepts the
-    directory; the directory counts; and the time is bounded. Codes: `directory_unknown`, `directory_not_signed`,
-    `trust_too_long`, `trust_not_a_reason`, `extension_invalid`, `extension_by_other`.
+    directory, and could stand in the signed list as it is; the directory counts; and the time is bounded. Codes:
+    `directory_unknown`, `directory_not_signed`, `trust_too_long`, `trust_not_a_reason`, `trust_not_an_entry`,
+    `extension_invalid`, `extension_by_other`.
     """
     directory = directories.get(trust.directory)
     if directory is None:
@@ -93,6 +94,8 @@ def refused_trust(  # noqa: PLR0913 - what is wanted, of which call, by whom, an
     if not _is_reason(trust.value, directory, held, flow):
         message = f"this call is not held for that value in an argument that accepts `directory/{directory.name}`"
         return Reason("trust_not_a_reason", message, "see `remit approvals show`: trust only what it is held for")
+    if not permissions.is_entry(directory.kind, trust.value):
+        return _no_entry(directory)
     return _not_signed_by(person, trust, approval, sources)
 
 
@@ -108,6 +111,16 @@ def _not_signed_by(person: str, trust: Trust, approval: Approval, sources: Mappi
         message = f"the signature is that of `{signer}`, and `{person}` approves"
         return Reason("extension_by_other", message, "sign with a key of your own in the trust root")
     return None
+
+
+def _no_entry(directory: Directory) -> Reason:
+    if directory.kind is permissions.Kind.DOMAINS:
+        message = (
+            f"`{directory.name}` takes domains of two labels or more, in lower case and ASCII, and no IP addresses"
+        )
+        return Reason("trust_not_an_entry", message, "give the host as it is looked up (xn-- where it is not ASCII)")
+    message = f"`{directory.name}` takes no value that begins or ends with blanks"
+    return Reason("trust_not_an_entry", message, "approve without trusting it")
 
 
 def _is_reason(value: str, directory: Directory, held: Held, flow: Flow | None) -> bool:

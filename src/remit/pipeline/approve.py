@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field, replace
 
 from remit import permissions, records
-from remit.core import Deny, InputRefusedError, JsonObject, Reason
+from remit.core import Deny, InputRefusedError, JsonObject, Reason, canonical_bytes
 from remit.identity import Person
 from remit.permissions import Approval, Grant, State
 from remit.pipeline._live import Live, approval_control, directory_control
@@ -101,7 +101,8 @@ class ApprovalDesk:
         """Change the arguments of the call with `digest`, which the person saw; return what it waits for now.
 
         What others said of the call before was said of another one: it is void, and the person who edits counts for
-        nothing in the new one. Void first: between the two, nothing that was given lets either call through.
+        nothing in the new one or in what others make of it, also where the agent's own arguments come back. Void first:
+        between the two, nothing that was given lets either call through.
 
         Raises:
             RemitError: the held call could not be read, or `arguments` are none.
@@ -184,12 +185,14 @@ class ApprovalDesk:
         """Have the edited call decided afresh. Whatever comes back, nobody has approved it yet."""
         if self.propose is None:
             return _NO_EDITS
+        now = permissions.edit_bare(found) or found.instead_of
+        if permissions.same_call(found.operation, canonical_bytes(arguments)) == now:
+            return _UNCHANGED
         made = await self.propose(found, arguments, editor)
         if isinstance(made, Reason):
             return made
-        if made.approval.digest == found.digest:
-            return _UNCHANGED
-        new = replace(made.approval, editor=editor, state=State.WAITING, grants=(), by="", call="", version=1)
+        editors = (*found.editors, editor)
+        new = replace(made.approval, editors=editors, state=State.WAITING, grants=(), by="", call="", version=1)
         return Proposed(new, made.entry)
 
     async def _put_in_place(self, old: Approval, made: Proposed, editor: str, why: str) -> Approval | Reason | Conflict:

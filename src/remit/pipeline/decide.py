@@ -41,7 +41,8 @@ def _approval_stands(call: ToolCall, facts: Facts, decision: Decision, last: str
     """
     if isinstance(decision, Deny) and last not in _MAY_BE_MADE:
         return None
-    if isinstance(decision, Deny) or facts.before is not None:
+    binds = facts.descriptor is not None and facts.descriptor.controls.before is not None
+    if isinstance(decision, Deny) or binds:  # (with a state before, the call that was made has another digest now)
         made = permissions.made_before(call.operation, call.canonical, facts.approvals)
         if made is not None or isinstance(decision, Deny):
             return made

@@ -36,7 +36,7 @@ from remit.permissions import Approval, State
 from remit.pipeline._answer import LOOK_FIRST, Answer, Done, Failed, Refused, answer_of, ending_of, repeated
 from remit.pipeline._basis import basis_of, consumed_by, limit_json, limited
 from remit.pipeline._facts import Facts
-from remit.pipeline._holding import held_json, known, opened, too_many
+from remit.pipeline._holding import held_json, known, opened, too_many, waiting
 from remit.pipeline._live import approval_control
 from remit.pipeline._past import look_for, structured, to_look_up
 from remit.pipeline._ports import (
@@ -334,7 +334,22 @@ class Gateway:
         if isinstance(kept, Conflict):
             return kept
         self.facts.put(replace(approval, entry=kept.index))
+        await self._outdate(approval, facts)
         return Refused(call.id, hold.reason, held=True, approval=approval.id)
+
+    async def _outdate(self, approval: Approval, facts: Facts) -> None:
+        """Void what waited for the same call while it would have changed something else: nobody can use it any more."""
+        for old in waiting(facts) if facts.before is not None else ():
+            if old.instead_of != approval.instead_of or old.edited or old.id == approval.id:
+                continue
+            why = f"what it would change is not what it was; {approval.id} waits instead"
+            void = replace(old, state=State.VOID, by=why, version=old.version + 1)
+            said = {"answer": "void", "why": why, "call_digest": old.digest}
+            entry = records.answered(old.id, old.task, at=facts.now, by="gateway", said=said)
+            kept = await self.ledger.keep(void, entry, ((approval_control(old.id), old.version),))
+            if isinstance(kept, Committed):
+                self.facts.put(void)
+                self.bell.ring(old.id)
 
     async def _begin(
         self, call: ToolCall, facts: Facts, ruling: Ruling, intent: records.Draft

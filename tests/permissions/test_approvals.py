@@ -1,5 +1,6 @@
 """Approvals: one call, once, in time, by persons who may; and everything that is nearly that, refused."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,9 +23,11 @@ from remit.core import (
     Requirement,
     canonical_bytes,
     read_canonical,
+    utc_text,
 )
 from remit.permissions import (
     Approval,
+    Directory,
     Flow,
     Grant,
     Kind,
@@ -36,6 +39,8 @@ from remit.permissions import (
     expires_at,
     is_about,
     is_about_link,
+    is_entry,
+    joined,
     lifted,
     may_deny,
     may_edit,
@@ -152,7 +157,8 @@ def test_a_person_in_the_role_grants_in_that_role() -> None:
         ({}, "refunds", ["finance"], "approver_is_agent"),
         ({"grants": YES}, "ben", ["finance"], "approver_twice"),
         ({"grants": YES}, "Ben", ["finance"], "approver_twice"),
-        ({"grants": YES}, "eva", ["finance"], "granted"),
+        ({"grants": YES}, "eva", ["finance"], "approver_not_needed"),
+        ({"grants": YES, "requirements": (replace(FINANCE, quorum=2),)}, "eva", ["finance"], "granted"),
         ({}, "ben", ["operator"], "approver_role_missing"),
         ({}, "ben", [], "approver_role_missing"),
         ({}, "", ["finance"], "approver_role_missing"),
@@ -329,6 +335,43 @@ def test_who_has_said_yes_already_is_told_who_is_still_needed() -> None:
     assert (answer.reason.code, answer.reason.fix) == ("approver_twice", "ask others: 1 of security (approval)")
 
 
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize(
+    ("given", "roles", "expected"),
+    [
+        ("finance", ["security"], "granted"),
+        ("finance", ["finance", "security"], "granted"),
+        ("finance", ["finance"], "approver_not_needed"),
+        ("finance security", ["finance"], "granted"),  # who was there first moves along to the other
+        ("finance security", ["security"], "granted"),
+    ],
+)
+def test_a_yes_that_would_change_nothing_is_refused_and_one_that_makes_room_is_not(
+    given: str, roles: list[str], expected: str
+) -> None:
+    assert code(asks(approval(*BOTH, grants=yeses(ben=given)), "eva", *roles)) == expected
+
+
+@pytest.mark.requirement("R3.5")
+def test_whose_yes_is_not_needed_is_told_whose_is() -> None:
+    answer = asks(approval(*BOTH, grants=yeses(ben="finance")), "eva", "finance")
+    assert isinstance(answer, Deny)
+    assert answer.reason.message == "a yes of `eva` would change nothing: still needed is 1 of security (approval)"
+    assert answer.reason.fix == "ask others: 1 of security (approval)"
+    answer = asks(approval(*BOTH, grants=yeses(ben="finance", ida="security")), "eva", "finance", typed="wrong")
+    assert isinstance(answer, Deny)
+    assert (answer.reason.code, answer.reason.fix) == ("approver_not_needed", "let the agent make the call")
+
+
+@pytest.mark.requirement("R3.5")
+def test_a_yes_that_one_of_two_requirements_needs_is_taken_for_both() -> None:
+    confirmed = replace(FINANCE, kind="provenance", quorum=2)
+    waiting = approval(
+        FINANCE, confirmed, grants=tuple(replace(YES[0], kind=kind) for kind in ("approval", "provenance"))
+    )
+    assert {grant.kind for grant in grants(asks(waiting, "eva", "finance"))} == {"approval", "provenance"}
+
+
 persons_any = st.dictionaries(
     st.sampled_from(["ben", "eva", "gus", "ida", "kim"]),
     st.sets(st.sampled_from(["finance", "security", "board"]), min_size=1),
@@ -375,7 +418,7 @@ def test_what_is_met_apart_is_what_trying_everything_finds(
 # -- edits
 
 
-EDITED = {"edited": '{"amount_minor":4000}', "instead_of": "sha256:aa", "editor": "eva"}
+EDITED = {"edited": '{"amount_minor":4000}', "instead_of": "sha256:aa", "editors": ("eva",)}
 
 
 @pytest.mark.requirement("R3.5")
@@ -414,9 +457,23 @@ def test_who_edited_a_call_counts_for_nothing_in_it_and_may_still_deny_it(person
     smuggled = replace(waiting, grants=(replace(YES[0], person=person),))
     assert missing(smuggled) == (FINANCE,)
     assert code(lifted(hold(), DIGEST, BINDING, (smuggled,), NOW)) == "approval_required"
-    control = replace(smuggled, editor="gus")
+    control = replace(smuggled, editors=("gus",))
     assert code(lifted(hold(), DIGEST, BINDING, (control,), NOW)) == "allow"
     assert code(asks(waiting, "ben", "finance")) == "granted"
+
+
+@pytest.mark.requirement("R3.5")
+@pytest.mark.parametrize("person", ["eva", "Eva", "gus", "hal"])
+def test_nobody_in_a_chain_of_edits_counts_for_what_it_became(person: str) -> None:
+    waiting = approval(**{**EDITED, "editors": ("eva", "gus", "hal")})
+    assert waiting.editor == "hal"
+    assert code(asks(waiting, person, "finance")) == "approver_is_editor"
+    smuggled = replace(waiting, grants=(replace(YES[0], person=person),))
+    assert missing(smuggled) == (FINANCE,)
+    assert code(lifted(hold(), DIGEST, BINDING, (smuggled,), NOW)) == "approval_required"
+    others = tuple(name for name in waiting.editors if name != person.lower())
+    control = replace(smuggled, editors=others)
+    assert code(lifted(hold(), DIGEST, BINDING, (control,), NOW)) == "allow"
 
 
 def test_only_the_call_that_was_shown_is_the_one_that_waits() -> None:
@@ -459,6 +516,72 @@ def test_what_may_be_trusted_is_the_value_itself_or_its_whole_host(
     assert is_about(kind, value, text) is expected
     if value and text:
         assert is_about_link(kind, value, f"see {text}, thanks") is expected
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize(
+    ("kind", "entry", "expected"),
+    [
+        (Kind.VALUES, "eve@corp.example", True),
+        (Kind.VALUES, "com", True),
+        (Kind.VALUES, "", False),
+        (Kind.VALUES, " x", False),
+        (Kind.VALUES, "x\u00a0", False),
+        (Kind.DOMAINS, "corp.example", True),
+        (Kind.DOMAINS, "xn--bcher-kva.example", True),
+        (Kind.DOMAINS, "a." * 126 + "b", True),
+        (Kind.DOMAINS, "a." * 127 + "b", False),
+        (Kind.DOMAINS, "co.uk", True),  # (which domains belong to one owner is not known)
+        (Kind.DOMAINS, "com", False),
+        (Kind.DOMAINS, "", False),
+        (Kind.DOMAINS, ".com", False),
+        (Kind.DOMAINS, "corp.example.", False),
+        (Kind.DOMAINS, "*.corp.example", False),
+        (Kind.DOMAINS, "Corp.example", False),
+        (Kind.DOMAINS, "b\u00fccher.example", False),
+        (Kind.DOMAINS, "192.0.2.1", False),
+        (Kind.DOMAINS, "eve@corp.example", False),
+        (Kind.DOMAINS, "corp.example\n", False),
+    ],
+)
+def test_what_may_stand_in_a_directory(kind: Kind, entry: str, expected: bool) -> None:
+    assert is_entry(kind, entry) is expected
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize(
+    ("value", "listed", "added"),
+    [
+        ("eve@corp.example", True, True),
+        ("https://corp.example/a", True, True),
+        ("eve@CORP.example", True, True),
+        ("eve@mail.corp.example", True, False),
+        ("https://a.b.corp.example/a", True, False),
+        ("eve@example", False, False),
+        ("eve@xcorp.example", False, False),
+    ],
+)
+def test_a_domain_that_an_approver_added_vouches_for_that_very_host_alone(
+    value: str, listed: bool, added: bool
+) -> None:
+    says = json.dumps([["corp.example", utc_text(NOW + TICK), "sue"]])
+    extended = joined(Directory("hosts", Kind.DOMAINS, {"other.example": None}), says)
+    assert extended.has(value, NOW) is added
+    assert not extended.has(value, NOW + TICK), "its time is over"
+    assert extended.has("eve@mail.other.example", NOW), "the signed list vouches for what is below, as before"
+    assert Directory("hosts", Kind.DOMAINS, {"corp.example": None}).has(value, NOW) is listed, "the control"
+
+
+@pytest.mark.requirement("R3.9")
+def test_adding_what_the_list_has_takes_nothing_from_it_and_nothing_is_added_to_what_nobody_signed() -> None:
+    says = json.dumps([["corp.example", utc_text(NOW), "sue"]])
+    signed = Directory("hosts", Kind.DOMAINS, {"corp.example": None})
+    assert joined(signed, says).has("eve@mail.corp.example", NOW)
+    unsigned = Directory("hosts", Kind.DOMAINS, {}, missing="nobody signed it")
+    later = json.dumps([["corp.example", utc_text(NOW + TICK), "sue"]])
+    assert not joined(unsigned, later).has("eve@corp.example", NOW)
+    assert not Directory("d", Kind.VALUES, {}, "no", {"x": NOW + TICK}).has("x", NOW)
+    assert Directory("d", Kind.VALUES, {}, "", {"x": NOW + TICK}).has("x", NOW), "the control"
 
 
 # -- what a yes lets through
@@ -582,8 +705,10 @@ MUTANTS: dict[str, Mutant] = {
     "by-who-became-owner": Mutant(changed={"owner": "ben"}),
     "by-who-became-requester": Mutant(changed={"user": "ben"}),
     "by-who-became-the-agent": Mutant(changed={"agent": "ben"}),
-    "by-the-editor": Mutant(changed={"editor": "ben"}),
-    "by-the-editor-in-capitals": Mutant(changed={"editor": "BEN"}),
+    "by-the-editor": Mutant(changed={"editors": ("ben",)}),
+    "by-the-editor-in-capitals": Mutant(changed={"editors": ("BEN",)}),
+    "by-an-editor-before-the-last": Mutant(changed={"editors": ("ben", "gus")}),
+    "by-an-editor-long-before-the-last": Mutant(changed={"editors": ("ben", "gus", "eva")}),
     "by-nobody-at-all": Mutant(changed={"grants": ()}),
     # time
     "at-expiry": Mutant(now=OPENED + timedelta(hours=1)),
@@ -696,6 +821,9 @@ def test_the_shortest_time_counts_and_nothing_asked_is_no_time() -> None:
         lambda value: {**value, "opened_at": "yesterday"},
         lambda value: {**value, "grants": {}},
         lambda value: {**value, "grants": ["ben"]},
+        lambda value: {**value, "editors": "ben"},
+        lambda value: {**value, "editors": ["ben", 5]},
+        lambda value: {**value, "editor": ["ben"]},
         lambda value: {**value, "requirements": [{"kind": "approval", "approvers": [5]}]},
         lambda value: {key: item for key, item in value.items() if key != "binding"},
     ],
@@ -707,8 +835,15 @@ def test_what_is_not_an_approval_is_not_read_as_one(spoil: Callable[[Any], Any])
 
 def test_an_approval_that_was_written_before_there_were_edits_is_read() -> None:
     written = approval_json(approval(grants=YES))
-    assert not {"edited", "instead_of", "editor"} & written.keys()
+    assert not {"edited", "instead_of", "editors"} & written.keys()
     assert approval_of_json(written) == approval(grants=YES)
+
+
+def test_an_edit_that_was_written_with_its_newest_editor_alone_still_has_that_one() -> None:
+    waiting = approval(**EDITED)
+    written = {key: item for key, item in approval_json(waiting).items() if key != "editors"}
+    assert approval_of_json({**written, "editor": "eva"}) == waiting
+    assert approval_of_json(written) == replace(waiting, editors=()), "the control"
 
 
 names = st.text(max_size=12)
@@ -744,7 +879,7 @@ grants_any = st.builds(
         by=names,
         edited=names,
         instead_of=names,
-        editor=names,
+        editors=st.lists(names, max_size=3).map(tuple),
         entry=st.integers(0, 10**12),
         version=st.integers(1, 99),
     )

@@ -421,7 +421,7 @@ def told(condition: str, attribute: str) -> Mapping[str, str]:
         (
             "context.user has customer_id && context.facts.order.customer == context.user.customer_id",
             "user.customer_id",
-            ["'a'"],
+            ["'any text'"],
             ["'another'", "''", "None"],
         ),
         (
@@ -447,6 +447,24 @@ def test_what_the_gateway_counted_looked_up_and_knows_is_tried_too(
     found = told(condition, attribute)
     assert {found[each] for each in allowed} == {"allow"}
     assert all(found[each].startswith("deny ") for each in denied), found
+
+
+@pytest.mark.requirement("R3.8")
+def test_what_a_made_up_text_is_equal_to_is_named_and_shown_beside_it() -> None:
+    rule = "context.user has customer_id && context.facts.order.customer == context.user.customer_id"
+    text = f"permit(principal, {HERE}, resource) when {{ {rule} }};"
+    shards, _ = compile_policies("refunds", {"p.cedar": text}, [TOLD], USERS)
+    ask = shards["refund_order"].decide
+    found = decision_table(rules_of({"p.cedar": text}), TOLD, ask, agent="refunds", use_case="refund", user=USERS)
+    [same] = [row for row in found.rows if row.attribute == "facts.order.customer" and row.decision == "allow"]
+    assert (same.case, same.value, same.beside) == ("as user.customer_id", "any text", ("user.customer_id",))
+    assert dict(same.others)["user.customer_id"] == "any text"
+
+
+@pytest.mark.requirement("R3.8")
+@pytest.mark.parametrize("condition", ["context.history.refunded_today > 0", "context.history.refunded_today + 5 > 2"])
+def test_a_count_below_nothing_is_never_tried(condition: str) -> None:
+    assert all(float(value) >= 0 for value in told(condition, "history.refunded_today"))
 
 
 def test_what_no_call_can_differ_in_is_no_attribute_to_try() -> None:

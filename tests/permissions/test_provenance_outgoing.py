@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from remit.core import Allow, Decision, Hold, Json, JsonObject, canonical_bytes
 from remit.permissions import Directory, Flow, Kind, Label, Memory, labels_of, provenance_suffices
 from remit.permissions._iban import is_iban
-from remit.permissions._links import LINKS_MAX, links_in
+from remit.permissions._addresses import LINKS_MAX
+from remit.permissions._links import links_in
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 IBAN = "GB33BUKB20201555555555"

@@ -401,7 +401,9 @@ def _described(snapshot: Snapshot, operation: str) -> Descriptor:
 
 
 def _reviewer(root: Path, trust: TrustRoot, person: str, key: Path | None) -> _Reviewer:
-    """Return who signs, once their key is seen to be theirs."""
+    """Return who signs, once their key is seen to be theirs; a key that the trust root knows says whose it is."""
+    if not person and key is not None:
+        person = _owner(trust, key)
     if not person:
         if len(trust.persons) != 1:
             people = ", ".join(sorted(trust.persons))
@@ -420,6 +422,12 @@ def _reviewer(root: Path, trust: TrustRoot, person: str, key: Path | None) -> _R
         fix = "sign with your own key, or have it trusted with `remit tools trust`"
         raise RemitError("signing_key_foreign", f"the key at `{path}` is {whose}, not that of `{person}`", fix)
     return _Reviewer(person, private_key)
+
+
+def _owner(trust: TrustRoot, key: Path) -> str:
+    """Return whose key it is by the trust root; empty: nobody's."""
+    load_or_create(key)  # refuses a key that others can read, or that is none
+    return trust.owners.get(keyid_of(public_key_of(key.read_bytes())), "")
 
 
 def _sign_one(root: Path, snapshot: Snapshot, found: Descriptor, trust: TrustRoot, reviewer: _Reviewer) -> Signed:

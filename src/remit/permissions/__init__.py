@@ -36,7 +36,7 @@ from remit.permissions._extending import PROVENANCE, is_about, is_about_link, ma
 from remit.permissions._facts import DAYS_SINCE, VALUE, asked_for, facts_are_known, taken
 from remit.permissions._flow import NO_ORIGINS, Exposed, Flow, Label, Link, Origins, Source, Sourced
 from remit.permissions._history import ARGUMENTS, PARTIES, Asked, History, Tally, adds, adds_later, tallies
-from remit.permissions._lists import NOBODY, DataClass, Directory, Entitlements, Kind, joined
+from remit.permissions._lists import NOBODY, DataClass, Directory, Entitlements, Kind, is_entry, joined
 from remit.permissions._model import GROUPS, Known, OperationShape, Opinion, Question, Shard, UserShape
 from remit.permissions._origins import labels_of, provenance_suffices
 from remit.permissions._outside import outside_permits
@@ -101,6 +101,7 @@ __all__ = [
     "facts_are_known",
     "is_about",
     "is_about_link",
+    "is_entry",
     "joined",
     "labels_of",
     "labels_read",

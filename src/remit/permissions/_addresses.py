@@ -8,6 +8,7 @@ host_of("https://good.example@evil.example/")     # None: who is meant depends o
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import NamedTuple
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")  # RFC 1034, 3.5; an underscore is met in practice
@@ -20,6 +21,31 @@ _PORTS = {"http": "80", "https": "443"}
 # Where the host says who is spoken to. Not `javascript`, `data` and the like, in whose "host" anything may stand.
 _SCHEMES = frozenset({"http", "https", "ftp", "ftps", "sftp", "ws", "wss"})
 _RELAYED = frozenset("%!")  # a mailbox name that some servers pass on to another host (RFC 5321, appendix F.2)
+
+
+LINKS_MAX = 500  # addresses of one call or result that are told apart
+LOOKS_MAX = 8_000  # places in them where one could begin that are looked at
+
+
+@dataclass(slots=True)
+class Room:
+    """How much more is looked for in one call or result. `out`: there was more, of which nothing is known."""
+
+    links: int = LINKS_MAX
+    looks: int = LOOKS_MAX
+    out: bool = False
+
+    def look(self) -> bool:
+        """Take a look, or tell that there is no room for it."""
+        self.looks -= 1
+        self.out |= self.looks < 0
+        return not self.out
+
+    def take(self) -> bool:
+        """Take an address, or tell that there is no room for it."""
+        self.links -= 1
+        self.out |= self.links < 0
+        return not self.out
 
 
 class Url(NamedTuple):

@@ -34,7 +34,8 @@ class Approval:
     void; `call` is the call that used it. `version` rises with every change.
 
     One that a person edited is for the call with the arguments `edited` (canonical JSON), which takes the place of the
-    agent's own call `instead_of` (`permissions.same_call`); `editor` wrote it and never counts for it.
+    agent's own call `instead_of` (`permissions.same_call`). `editors` are all who changed it on the way from that call
+    to this one, the newest last; none of them ever counts for it, whatever is left of what they wrote.
     """
 
     id: str
@@ -60,4 +61,9 @@ class Approval:
     version: int = 1
     edited: str = ""
     instead_of: str = ""
-    editor: str = ""
+    editors: tuple[str, ...] = ()
+
+    @property
+    def editor(self) -> str:
+        """Who wrote it as it stands; empty: the agent."""
+        return self.editors[-1] if self.editors else ""

@@ -6,7 +6,7 @@ approval_of_json(approval_json(approval)) == approval    # True
 from remit.core import InputRefusedError, Json, JsonObject, Requirement, parse_utc, utc_text
 from remit.permissions._approval import Approval, Grant, State
 
-_ADDED = ("edited", "instead_of", "editor")  # fields that not every approval has
+_ADDED = ("edited", "instead_of")  # fields that not every approval has
 
 
 def approval_json(approval: Approval) -> JsonObject:
@@ -37,6 +37,7 @@ def approval_json(approval: Approval) -> JsonObject:
         "call": approval.call,
         "version": approval.version,
         **{name: getattr(approval, name) for name in _ADDED if getattr(approval, name)},
+        **({"editors": [*approval.editors]} if approval.editors else {}),
     }
 
 
@@ -90,7 +91,7 @@ def _approval(value: JsonObject) -> Approval:
         version=_number(value, "version"),
         edited=_added(value, "edited"),
         instead_of=_added(value, "instead_of"),
-        editor=_added(value, "editor"),
+        editors=_editors(value),
     )
 
 
@@ -148,6 +149,12 @@ def _text(value: JsonObject, key: str) -> str:
 
 def _added(value: JsonObject, key: str) -> str:
     return _text(value, key) if key in value else ""
+
+
+def _editors(value: JsonObject) -> tuple[str, ...]:
+    if "editor" in value:  # (one that was kept when the newest editor alone was written down)
+        return (_text(value, "editor"),)
+    return _texts(value, "editors") if "editors" in value else ()
 
 
 def _number(value: JsonObject, key: str) -> int:

@@ -1,7 +1,7 @@
 """The rules of approvals: who may say yes, who may say no, and which call a yes lets through.
 
 1. A yes is for one call: the digest covers everything that makes it this call and no other.
-2. A person counts once. The agent, its owner and whoever edited the call never count; the requester only where a
+2. A person counts once. The agent, its owner and all who edited the call never count; the requester only where a
    requirement names `requester`. What was said of a call before it was edited is said of another call.
 3. What is asked now decides, not what was asked when the call was first held.
 4. Requirements that must be met apart are met by distinct persons, however many roles each of them has.
@@ -102,7 +102,7 @@ def may_grant(  # noqa: PLR0913, PLR0917 - who, as what, having seen and typed w
 
     Deny codes: `approval_closed`, `approval_expired`, `approval_digest_mismatch`, `approver_is_agent`,
     `approver_is_owner`, `approver_is_editor`, `approver_twice`, `approver_is_requester`, `approver_role_missing`,
-    `confirmation_mismatch`. A wrong confirmation grants nothing at all.
+    `approver_not_needed`, `confirmation_mismatch`. A wrong confirmation grants nothing at all.
     """
     refused = _closed(approval, now) or _other_digest(approval, digest_seen) or _excluded(approval, person)
     if refused is not None:
@@ -110,11 +110,26 @@ def may_grant(  # noqa: PLR0913, PLR0917 - who, as what, having seen and typed w
     qualified = [(need, role) for need in approval.requirements if (role := _role_for(approval, need, person, roles))]
     if not qualified:
         return _unqualified(approval, person)
+    grants = tuple(dict.fromkeys(Grant(person=person, role=role, kind=need.kind, at=now) for need, role in qualified))
+    if not _helps(approval, grants):
+        return _not_needed(approval, person)
     wrong = next((need for need, _ in qualified if need.typed and not _equal(need.typed, typed)), None)
     if wrong is not None:
         message = f"what was typed does not confirm `{approval.operation}`"
         return _deny("confirmation_mismatch", message, "type exactly what the page asks for")
-    return tuple(dict.fromkeys(Grant(person=person, role=role, kind=need.kind, at=now) for need, role in qualified))
+    return grants
+
+
+def _helps(approval: Approval, grants: tuple[Grant, ...]) -> bool:
+    """Say whether fewer persons are needed with `grants`, also where somebody else moves to another need for them."""
+    before = _lacking(approval, approval.requirements, approval.grants)
+    return len(_lacking(approval, approval.requirements, (*approval.grants, *grants))) < len(before)
+
+
+def _not_needed(approval: Approval, person: str) -> Deny:
+    needed = "; ".join(still_needed(approval))
+    message = f"a yes of `{person}` would change nothing: still needed is {needed or 'nobody'}"
+    return _deny("approver_not_needed", message, f"ask others: {needed}" if needed else "let the agent make the call")
 
 
 def may_deny(approval: Approval, person: str, roles: frozenset[str], now: datetime) -> Allow | Deny:
@@ -208,6 +223,11 @@ def _insider(approval: Approval, person: str) -> Deny | None:
     return None
 
 
+def _edited_by(approval: Approval, person: str) -> bool:
+    """Say whether `person` had a hand in the call as it stands: what others changed after them may be a comma."""
+    return any(_same(person, editor) for editor in approval.editors)
+
+
 def _confirms(approval: Approval, person: str) -> bool:
     """Say whether `person` is the user, who confirms what is done in their name, whosever the agent is."""
     return person == approval.user and any(REQUESTER in need.approvers for need in approval.requirements)
@@ -218,8 +238,8 @@ def _excluded(approval: Approval, person: str) -> Deny | None:
         message = f"`{person}` has approved `{approval.id}` already, and counts once"
         needed = "; ".join(still_needed(approval))
         return _deny("approver_twice", message, f"ask others: {needed}" if needed else "let the agent make the call")
-    if approval.editor and _same(person, approval.editor):
-        message = f"`{person}` wrote these arguments and never counts for them"
+    if _edited_by(approval, person):
+        message = f"`{person}` changed this call and never counts for it, whoever changed it after them"
         return _deny("approver_is_editor", message, f"ask another of {_approvers(approval.requirements)}")
     return _insider(approval, person)
 
@@ -359,7 +379,7 @@ def _counts(approval: Approval, need: Requirement, grant: Grant) -> bool:
     # (Looked at again although `may_grant` made the grant: a grant that got there otherwise opens nothing.)
     if grant.kind != need.kind or _insider(approval, grant.person) is not None:
         return False
-    if approval.editor and _same(grant.person, approval.editor):
+    if _edited_by(approval, grant.person):
         return False
     return bool(_role_for(approval, need, grant.person, frozenset({grant.role})))
 

@@ -20,10 +20,10 @@ from remit.core import JsonObject, Problem, Requirement
 from remit.permissions._holds import Wrong, hold_terms
 from remit.permissions._model import GROUPS, Known, OperationShape, UserShape
 from remit.permissions._parse import SAID_CHARS_MAX, TOKEN_SAID, Found, parse
-from remit.permissions._reach import Clash, Place, always, never
+from remit.permissions._reach import Clash, Place, always, is_like, never
 from remit.permissions._scan import Piece
 from remit.permissions._schema import schema_json
-from remit.permissions._tree import nodes, path_of
+from remit.permissions._tree import Texts, leaves, nodes, path_of, unlike
 from remit.permissions._types import (
     Record,
     attribute_texts,
@@ -34,6 +34,7 @@ from remit.permissions._types import (
     texts_of,
     type_at,
     user_record,
+    value_at,
     with_known,
 )
 
@@ -230,52 +231,53 @@ def _values_wrong(
     piece: Piece, template: pst.Template, operations: frozenset[str], vocabulary: Vocabulary
 ) -> Iterator[Found]:
     """Find each text that is compared with something that is never that text: a misspelling, or out of date."""
+
+    def texts(path: tuple[str, ...]) -> frozenset[str] | None:
+        return _closed_set(path, operations, vocabulary)
+
     for node in nodes(template.clauses):
-        for path, words in _compared(node):
-            for word in words:
-                if _exists(path, operations, vocabulary) and not _can_be(path, word, operations, vocabulary):
-                    sets = [texts_of(type_at(vocabulary.contexts[name], path)) for name in operations]
-                    known = frozenset[str]().union(*(texts for texts in sets if texts is not None))
-                    yield _never_that(piece, path, word, sorted(known))
+        if isinstance(node, pst.Like):
+            yield from _pattern_wrong(piece, node, texts)
+        for found in unlike(node, texts):
+            known = sorted(texts(found.path) or ())
+            yield (_never_that if found.sure else _unclear)(piece, found.path, found.word, known)
 
 
-def _can_be(path: tuple[str, ...], word: str, operations: frozenset[str], vocabulary: Vocabulary) -> bool:
-    for name in operations:
-        typed = type_at(vocabulary.contexts[name], path)
-        if typed is not None:
-            texts = texts_of(typed)
-            if texts is None or word in texts:
-                return True
-    return False
+def _closed_set(path: tuple[str, ...], operations: frozenset[str], vocabulary: Vocabulary) -> frozenset[str] | None:
+    """Return all that the text at `path` can be for these operations; None: anything, or there is none."""
+    typed = [value_at(vocabulary.contexts[name], path) for name in operations]
+    sets = [texts_of(each) for each in typed if each is not None]
+    known = [texts for texts in sets if texts is not None]
+    return frozenset[str]().union(*known) if sets and len(known) == len(sets) else None
 
 
-def _compared(node: object) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """Yield each path that `node` compares with texts, and the texts."""
-    match node:
-        case pst.BinaryOp("eq" | "not_eq" | "contains" | "contains_all" | "contains_any", left, right):
-            for side, other in ((left, right), (right, left)):
-                path = path_of(side)
-                if path is not None:
-                    yield path, _texts(other)
-        case pst.Like(base, pattern):
-            path = path_of(base)
-            letters = [part.value for part in pattern if isinstance(part, pst.Char)]
-            if path is not None and len(letters) == len(pattern):
-                yield path, ["".join(letters)]
-        case _:
-            pass
+def _pattern_wrong(piece: Piece, node: pst.Like, texts: Texts) -> Iterator[Found]:
+    """Find the attributes that are never like the pattern of `node`; any text is like `*`."""
+    shown = "".join("*" if isinstance(part, pst.Wildcard) else part.value for part in node.pattern)
+    for path in map(path_of, leaves(node.base)):
+        known = None if path is None or set(node.pattern) == {pst.Wildcard()} else texts(path)
+        if path is not None and known is not None and not any(is_like(word, node.pattern) for word in known):
+            yield _never_that(piece, path, shown, sorted(known), like="like " if pst.Wildcard() in node.pattern else "")
 
 
-def _texts(expression: pst.Expr) -> list[str]:
-    elements = expression.elements if isinstance(expression, pst.Set) else (expression,)
-    return [element.value for element in elements if isinstance(element, pst.StringLit)]
+def _never_that(piece: Piece, path: tuple[str, ...], word: str, known: list[str], like: str = "") -> Found:
+    message = f"`{path_text(path)}` is never {like}{word[:80]!r}; it is one of {_listed(known) or 'nothing at all'}"
+    fix = _meant(word.replace("*", "") if like else word, known)
+    return "policy_unknown_value", _line_of_value(piece, path, word), message, fix
 
 
-def _never_that(piece: Piece, path: tuple[str, ...], word: str, known: list[str]) -> Found:
+def _unclear(piece: Piece, path: tuple[str, ...], word: str, known: list[str]) -> Found:
+    message = (
+        f"{word[:80]!r} is compared with a literal that `{path_text(path)}` stands in, and is never that; "
+        f"it is one of {_listed(known) or 'nothing at all'}"
+    )
+    fix = f'compare the attribute itself: `{path_text(path)} == "..."`'
+    return "policy_unknown_value", _line_of_value(piece, path, word), message, fix
+
+
+def _line_of_value(piece: Piece, path: tuple[str, ...], word: str) -> int:
     place = re.search(rf'"{re.escape(word)}"', piece.text)
-    line = _line_of_attribute(piece, path[-1]) if place is None else piece.line_at(place.start())
-    message = f"`{path_text(path)}` is never {word[:80]!r}; it is one of {_listed(known) or 'nothing at all'}"
-    return "policy_unknown_value", line, message, _meant(word, known)
+    return _line_of_attribute(piece, path[-1]) if place is None else piece.line_at(place.start())
 
 
 # -- policies that never or always apply

@@ -1,10 +1,15 @@
 """IBANs (ISO 13616-1), in a text or alone, however they are grouped.
 
+A single space, dot, dash, slash, comma or underscore may stand anywhere; longer gaps and lines only between groups of
+four and between single characters, as words of a sentence would pass for an account number by chance.
+
 list(iban_in("pay DE89 3704 0044 0532 0130 00, please"))     # ["DE89370400440532013000"]
 """
 
 import re
 from collections.abc import Iterator
+
+from remit.permissions._addresses import Room
 
 # Lengths by country (SWIFT, IBAN Registry).
 _COUNTRIES = (
@@ -18,9 +23,20 @@ _LENGTHS = {
     for length, _, countries in (entry.partition(":") for entry in _COUNTRIES.split())
     for country in countries.split(",")
 }
+_S = r"[ .\-/_,\t\r\n\u2010-\u2015\u2212]"
 # Two digits after two letters, looked for by the digits: there are fewer of them.
-_CHECK_DIGITS = re.compile(r"[0-9][0-9](?:(?<=[A-Za-z]{2}[0-9]{2})|(?<=[A-Za-z]{2}[ .\-][0-9]{2}))")
-_GROUPED = re.compile(r"[A-Za-z]{2}[ .\-]?[0-9]{2}(?:[ .\-]?[0-9A-Za-z]){11,30}", re.ASCII)
+_CHECK_DIGITS = re.compile(
+    rf"[0-9](?:[0-9](?:(?<=[A-Za-z]{{2}}[0-9]{{2}})|(?<=[A-Za-z]{{2}}{_S}[0-9]{{2}})|(?<=[A-Za-z]{{2}}{_S}{_S}[0-9]{{2}}))"
+    rf"|{_S}[0-9](?<=[A-Za-z]{_S}[A-Za-z]{_S}[0-9]{_S}[0-9]))"
+)
+_START = re.compile(rf"[A-Za-z]{_S}?[A-Za-z]{_S}{{0,2}}[0-9]{_S}?[0-9]")
+_START_CHARS_MAX = 8  # of what `_START` takes
+_WAYS = (
+    re.compile(r"[A-Za-z]{2}[ .\-/_,\u2010-\u2015\u2212]?[0-9]{2}(?:[ .\-/_,\u2010-\u2015\u2212]?[0-9A-Za-z]){11,30}"),
+    re.compile(rf"[A-Za-z]{{2}}{_S}{{0,3}}[0-9]{{2}}(?:{_S}{{1,3}}[0-9A-Za-z]{{4}}){{2,7}}(?:{_S}{{1,3}}[0-9A-Za-z]{{1,4}})?"),
+    re.compile(rf"[A-Za-z](?:{_S}[0-9A-Za-z]){{14,33}}"),
+)
+_NO_PART = re.compile(_S)
 _GROUPING = {ord(char): None for char in " .-/()+"}
 
 
@@ -29,21 +45,38 @@ def may_have_iban(shown: str) -> bool:
     return _CHECK_DIGITS.search(shown) is not None
 
 
-def iban_in(shown: str) -> Iterator[str]:
-    """Return each IBAN in `shown`, without its grouping, in capitals."""
+def iban_in(shown: str, room: Room) -> Iterator[str]:
+    """Return each IBAN in `shown`, without its grouping, in capitals, as far as there is `room` to look."""
     end = 0
     for digits in _CHECK_DIGITS.finditer(shown):
-        at = digits.start() - (3 if shown[max(digits.start() - 1, 0)] in " .-" else 2)
-        if at < end or not shown[at : at + 2].isalpha() or (at and shown[at - 1].isascii() and shown[at - 1].isalnum()):
-            continue
-        match = _GROUPED.match(shown, at)
-        length = _LENGTHS.get(shown[at : at + 2].upper(), 0)
-        if match is None or not length:
-            continue
-        compact = match[0].translate(_GROUPING).upper()[:length]
-        if is_iban(compact):
-            end = match.start() + length
-            yield compact
+        if not room.look():
+            return
+        for at in range(max(digits.end() - _START_CHARS_MAX, end), digits.end() - 3):
+            start = _START.match(shown, at)
+            if start is None or start.end() != digits.end() or not _begins(shown, at):
+                continue
+            found = _iban_at(shown, at)
+            if found:
+                end = at + len(found)
+                yield found
+                break
+
+
+def _begins(shown: str, at: int) -> bool:
+    """Tell whether no word goes on at `at`, but for the word itself."""
+    before = shown[at - 1] if at else " "
+    return not (before.isascii() and before.isalnum()) or shown[max(at - 4, 0) : at].upper() == "IBAN"
+
+
+def _iban_at(shown: str, at: int) -> str:
+    for way in _WAYS:
+        match = way.match(shown, at)
+        if match is not None:
+            compact = _NO_PART.sub("", match[0]).upper()
+            compact = compact[: _LENGTHS.get(compact[:2], 0)]
+            if is_iban(compact):
+                return compact
+    return ""
 
 
 def is_iban(compact: str) -> bool:

@@ -5,7 +5,10 @@
 2. Where it is unclear how far an address goes, it goes further: a longer one is nobody's, and so held.
 3. A URL is any `scheme://...`, and a host with a dot whose last label is a top-level domain, bare, with a path or after
    `www.`. Of `README.md` and the like, where a file's ending is a country's too, only what stands alone is a file.
-4. Left alone on purpose, as nothing follows them: `hxxp://evil[.]example`, words that only describe an address.
+   After `//`, `\\\\` or the name of a scheme that browsers follow, anything is a host; `data:` with content is a URL too.
+4. What is an address only once entities, percent signs or Markdown's backslashes are taken away, or a tab or the end of
+   a line inside of it (WHATWG URL, section 4.4), is hidden, and so nobody's.
+5. Left alone on purpose, as nothing follows them: `hxxp://evil[.]example`, words that only describe an address.
 
     [link.written for link in links_in("see [it](https://evil.example/a), or mail eve@evil.example.")]
     # ["https://evil.example/a", "eve@evil.example"]
@@ -15,19 +18,24 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
+from urllib.parse import unquote
 
-from remit.permissions._addresses import mail_form, url_of
+from remit.permissions._addresses import Room, mail_form, url_of
 from remit.permissions._iban import iban_in, may_have_iban
 from remit.permissions._tops import is_top
 from remit.permissions._values import plain
 
-LINKS_MAX = 500  # of one text, what is told apart; the rest is one more that nobody gave
 _TRAILING_MAX = 8  # characters after an address that are taken for the sentence's
+_ESCAPES_MAX = 2_000  # of one text, that are taken away; one with more has an address that nobody gave
 
 # Nor is there an id or a number in a text without one of these.
-_WORTH = re.compile(r"[.@:0-9](?:(?<=[0-9])|(?=[^\s]))")
+_WORTH = re.compile(r"[.@:0-9&/\\](?:(?<=[0-9])|(?<=[.@:&])(?=[^\s])|(?<=/)/|(?<=\\)\\)")
 # Nothing is an address without one of these.
-_MARKS = re.compile(r"[.@\u3002](?=[^\s])|://")
+_MARKS = re.compile(
+    r"[.@\u3002:/\\](?:(?<=[.@\u3002])(?=[^\s])|(?<=:)(?=//)|(?<=[A-Za-z]:)(?=[^\s])|(?<=/)/|(?<=\\)\\)"
+)
+_UNMARKED = re.compile(r"[.@:]|//|\\\\")
 _AMOUNT = "0123456789.,"
 
 # Characters of a host's label: letters, digits, hyphen, underscore, and every one beyond ASCII but for punctuation.
@@ -49,6 +57,25 @@ _GOES_ON = frozenset("/?#\\:")
 _REST = re.compile(r"""(?::[0-9]{1,5})?(?:[/?#\\](?:(?!\]\()[^\s<>"\u201c\u201d])*+)?""")
 _IDEOGRAPHIC_DOT = re.compile("(?<=[0-9A-Za-z])[\u3002](?=[0-9A-Za-z])")
 _NUMBERS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
+# What a browser takes for a host although it is spelled in no ordinary way.
+_ODD = re.compile(
+    r"""(?:(?<![0-9A-Za-z+.\-])(?:(?:https?|ftps?|wss?):(?!//)[/\\]*|file:(?!//)[/\\]+)
+    |(?<![:/\\0-9A-Za-z_])[/\\]{2,})
+    (?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/\\?\#<>"'`()\[\]{}|,;]+)(?P<goes_on>[/\\?\#:]?)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_INSIDE = re.compile(
+    r"(?<![0-9a-z])(?:data:(?:[a-z]+/[a-z0-9.+\-]+)?(?:;[a-z0-9.=\-]+)*,|(?:java|vb)script:)(?=[^\s])", re.IGNORECASE
+)
+_NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
+# In an attribute: a browser leaves tabs and ends of lines out.
+_SPLIT = re.compile(
+    r"""(["'])\s*((?:[a-z][a-z0-9+.\-\t\r\n]{0,30}:)?[\t\r\n]*(?:[/\\][\t\r\n]*){2}[^"'<>/\\?# ]{1,253})(?=[^"']{0,2000}\1)""",
+    re.IGNORECASE,
+)
+_MARKDOWN = re.compile(r"\\([!-/:-@\[-`{-~])")
+_NEXT = re.compile(r"""['`();,|*"<>{}\[\]]""")
+_MORE_TOPS = frozenset({"onion", "i2p"})  # no domain system knows them, and yet they lead somewhere
 # Endings of files that are top-level domains as well.
 _FILES = frozenset(
     {
@@ -96,14 +123,30 @@ def may_name(text: str) -> bool:
     return not text.isascii() or _WORTH.search(text) is not None
 
 
-def links_in(text: str) -> list[Address]:
-    """Return every address in `text`, in order of kind and place, at most 500 of a kind."""
+def links_in(text: str, room: Room | None = None) -> list[Address]:
+    """Return every address in `text`, in order of kind and place: as many as there is `room` for, and one hidden one.
+
+    Without `room`, the text has one of its own.
+    """
+    room = Room() if room is None else room
     shown = plain(text)
-    found = _links_in(shown)
-    if not found or shown == text:
-        return found
-    # What is given exactly is what stands there exactly, as often as it does.
-    there = Counter(one.written for one in _links_in(text))
+    found = _links_in(shown, room)
+    escaped = _escaped_in(shown, found, room) if "&" in shown or "%" in shown or "\\" in shown else ()
+    if found and shown != text:
+        found = _as_written(found, text)
+    if escaped or room.out:
+        found += escaped
+        found += [_nobodys("")] if room.out else []
+    return found
+
+
+def _nobodys(written: str) -> Address:
+    return Address("url", written, (), (), hidden=True)
+
+
+def _as_written(found: list[Address], text: str) -> list[Address]:
+    """Hide what does not stand in `text` exactly, as often as it does."""
+    there = Counter(one.written for one in _links_in(text, Room()))
     told: list[Address] = []
     for one in found:
         there[one.written] -= 1
@@ -111,15 +154,65 @@ def links_in(text: str) -> list[Address]:
     return told
 
 
-def _links_in(shown: str) -> list[Address]:
+def _links_in(shown: str, room: Room) -> list[Address]:
     found: list[Address] = []
     for chunk in _chunks(shown):
-        found += _in_chunk(chunk)
-        if len(found) >= LINKS_MAX:
-            return [*found[:LINKS_MAX], Address("url", "", (), (), hidden=True)]
+        if not room.look():
+            return found
+        for one in _in_chunk(chunk, room):
+            if not room.take():
+                return found
+            found.append(one)
+    if ("'" in shown or '"' in shown) and not shown.isprintable():
+        found += (_nobodys(split[2]) for split in _SPLIT.finditer(shown) if not split[2].strip().isprintable())
     if may_have_iban(shown):
-        found += (Address("iban", iban, (iban,), (iban,)) for iban in iban_in(shown))
+        for iban in iban_in(shown, room):
+            if not room.take():
+                return found
+            found.append(Address("iban", iban, (iban,), (iban,)))
     return found
+
+
+def _escaped_in(shown: str, found: list[Address], room: Room) -> list[Address]:
+    """Return the addresses that are there only once escapes are taken away, from the text or from one `found` there."""
+    if shown.count("&") + shown.count("%") + shown.count("\\") > _ESCAPES_MAX:
+        room.out = True
+        return []
+    bare = _unescaped(shown)
+    if bare == shown:
+        return []
+    known = {one.written for one in found}
+    for one in found:  # these are looked at whole, with whatever is escaped in them
+        if (inner := _unescaped(one.written)) != one.written:
+            known.update(other.written for other in _links_in(inner, room))
+    return [
+        Address(one.kind, one.written, (), (), hidden=True)
+        for one in _links_in(bare, room)
+        if one.written not in known
+    ]
+
+
+def _unescaped(text: str) -> str:
+    """Return `text` as a browser has it that was given it as HTML, Markdown or a URL."""
+    return plain(unquote(unescape(_MARKDOWN.sub(r"\1", text))))
+
+
+def further_in(link: Address) -> list[Address]:
+    """Return the addresses inside of a URL: behind what may end it, to some reader, and in its path and query."""
+    start = link.written.find("://") + 3
+    tail = re.search(r"[/?#]", link.written[start if start > 2 else 0 :])
+    if link.kind != "url" or tail is None:
+        return []
+    rest = link.written[(start if start > 2 else 0) + tail.start() :]
+    own, *others = _NEXT.split(unquote(unescape(rest)))
+    within = [
+        one
+        for one in links_in(own)
+        if "://" in one.written or one.kind != "url" or one.hidden or f"//{one.written}" in own
+    ]
+    for other in others:
+        within += links_in(other)
+    return within
 
 
 def _chunks(shown: str) -> Iterator[str]:
@@ -130,7 +223,7 @@ def _chunks(shown: str) -> Iterator[str]:
     flat = shown.replace("\n", " ")
     if not flat.isascii() or not flat.isprintable():
         plainer = shown if shown.isascii() else _IDEOGRAPHIC_DOT.sub(".", shown)
-        yield from (chunk for chunk in plainer.split() if "." in chunk or "@" in chunk or "://" in chunk)
+        yield from (chunk for chunk in plainer.split() if _UNMARKED.search(chunk) is not None)
         return
     while hit is not None:
         start, end = flat.rfind(" ", 0, hit.start()) + 1, flat.find(" ", hit.start())
@@ -140,9 +233,11 @@ def _chunks(shown: str) -> Iterator[str]:
         hit = None if end < 0 else _MARKS.search(flat, end)
 
 
-def _in_chunk(chunk: str) -> Iterator[Address]:
+def _in_chunk(chunk: str, room: Room) -> Iterator[Address]:
     place = 0
-    while (found := _ADDRESS.search(chunk, place)) is not None:
+    if "//" in chunk or "\\" in chunk or ":" in chunk:
+        yield from _odd_in(chunk)
+    while (found := _ADDRESS.search(chunk, place)) is not None and room.look():
         place = found.end()  # INVARIANT: only what an address was made of is passed over
         if found["url"] is not None:
             if found["url"].lower() in ("hxxp://", "hxxps://") and _DEFANGED.match(chunk, place):
@@ -158,6 +253,18 @@ def _in_chunk(chunk: str) -> Iterator[Address]:
                 rest = _REST.match(chunk, place)
                 place = place if rest is None else rest.end()
                 yield _bare(_trimmed(chunk[found.start() : place]))
+
+
+def _odd_in(chunk: str) -> Iterator[Address]:
+    for found in _INSIDE.finditer(chunk):
+        yield Address("url", chunk[found.start() :], (), ())
+    for found in _ODD.finditer(chunk):
+        host, goes_on = found["host"].rstrip(".:!"), found["goes_on"] != ""
+        if _is_place(host.lower().split("."), goes_on=goes_on) and "%" not in host and "&" not in host:
+            continue  # found as a bare host
+        named = found[0][:1].isalpha() or host[:1] == "[" or _NUMBER.fullmatch(host) is not None
+        if named or goes_on or "." in host or "%" in host:
+            yield Address("url", chunk[found.start() :], (), ())
 
 
 def _trimmed(written: str) -> str:
@@ -209,7 +316,7 @@ def _is_place(labels: list[str], *, goes_on: bool) -> bool:
         return len(labels) == 4 and _NUMBERS.fullmatch(".".join(labels)) is not None
     if labels[0] == "www" and len(labels) > 2:
         return True
-    if not is_top(top) and not (top.isascii() and top.startswith("xn--")):
+    if not is_top(top) and top not in _MORE_TOPS and not (top.isascii() and top.startswith("xn--")):
         return not top.isascii() and _holds_place(labels)
     return not (len(labels) == 2 and top in _FILES and not goes_on)
 

@@ -4,19 +4,21 @@ Whole values, and in texts what a later reader could pick out and use: addresses
 Not kept, as they are everywhere by chance: fewer than 4 characters, numbers of fewer than 6 digits, and, in content,
 dates and times.
 
-    list(parts_of("ask ORD-10042 on 2026-11-22"))     # ["ORD-10042"]
+    list(parts_of("ask ORD-10042 on 2026-11-22", Room()))     # ["ORD-10042"]
     mark_form("ORD-10042")                            # "ord-10042"
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from remit.permissions._addresses import Room
 from remit.permissions._links import links_in, may_name
 from remit.permissions._values import (
     SEPARATORS_WIDE,
     TEXT_CHARS_MAX,
     TOKEN_CHARS_MIN,
     Scalar,
+    folded,
     loose_form,
     plain,
     trimmed,
@@ -24,6 +26,10 @@ from remit.permissions._values import (
 
 NUMBER_DIGITS_MIN = 6  # a shorter number is an amount or a count more often than it names anything
 ID_CHARS_MIN = 6  # of letters and digits
+PIECES_MAX = 1_000  # of one task; with more, whatever a record says may be made of them
+PIECE_CHARS_MIN = 6  # a shorter piece is in other values by chance
+PIECE_CHARS_MAX = 64  # of one piece, by which it is known again
+_PIECE_LOOKS_MAX = 2_000  # times that one result is compared with a whole piece
 
 _DIGIT = re.compile(r"[0-9]")
 _RUN = re.compile(r"[0-9](?:[ .\-/()]{0,2}[0-9]){7,}")
@@ -43,11 +49,63 @@ def mark_form(part: Scalar) -> str:
     return form if counts else ""
 
 
-def parts_of(text: str) -> Iterator[str]:
+def parts_of(text: str, room: Room) -> Iterator[str]:
     """Return what of a text is remembered by itself, as it is seen there: addresses, long runs of digits, ids."""
     if may_name(text):
-        yield from (link.written for link in links_in(text))
-        yield from numbered(text)
+        yield from (link.written for link in links_in(text, room))
+        for part in numbered(text):
+            if not room.look():
+                return
+            yield part
+
+
+class Pieces:
+    """What a task wrote that may be a stranger's, piece by piece: hashes, by which a value made of pieces is known.
+
+    A piece is remembered by its first 64 characters, folded. `full`: there were more pieces than fit.
+    """
+
+    __slots__ = ("_at", "_count", "_digest", "full")
+
+    def __init__(self, digest: Callable[[bytes], bytes]) -> None:
+        self._digest = digest
+        self._at: dict[int, set[tuple[int, bytes]]] = {}
+        self._count = 0
+        self.full = False
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, text: str) -> None:
+        """Remember a piece; one that is too short to be told from others is not."""
+        form = folded(text[:TEXT_CHARS_MAX])[:PIECE_CHARS_MAX]
+        if len(form) < PIECE_CHARS_MIN:
+            return
+        self.full |= self._count >= PIECES_MAX
+        if not self.full:
+            self._count += 1
+            self._at.setdefault(hash(form[:PIECE_CHARS_MIN]), set()).add((len(form), self._of(form)))
+
+    def holder(self) -> Callable[[Scalar], bool]:
+        """Return what tells of the values of one result whether a piece is in them."""
+        looks = _PIECE_LOOKS_MAX
+
+        def holds(value: Scalar) -> bool:
+            nonlocal looks
+            form = folded(value[:TEXT_CHARS_MAX]) if isinstance(value, str) else str(value)
+            if self.full and len(form) >= PIECE_CHARS_MIN:
+                return True
+            for place in range(len(form) - PIECE_CHARS_MIN + 1):
+                for length, digest in self._at.get(hash(form[place : place + PIECE_CHARS_MIN]), ()):
+                    looks -= 1
+                    if looks < 0 or self._of(form[place : place + length]) == digest:
+                        return True
+            return False
+
+        return holds
+
+    def _of(self, form: str) -> bytes:
+        return self._digest(form.encode("utf-8", "surrogatepass"))
 
 
 def numbered(text: str) -> Iterator[str]:

@@ -6,7 +6,9 @@
 4. What was not seen, or did not fit, is from nowhere, and nowhere is never accepted.
 5. What a call writes that nobody vouches for is marked, for every task, user and agent to come: read back, it is
    untrusted, whatever its label says.
-6. An address in outgoing text is the user's when the user gave that very address, or the same URL with a query or
+6. Once a stranger's words are in the task and it has written something, a record that says a stranger's value, or holds
+   a piece that was written, does not make that value a record's: the two may have been put together outside.
+7. An address in outgoing text is the user's when the user gave that very address, or the same URL with a query or
    fragment, which is left out. A host alone that the user named gives nothing below it: data leaves in paths.
 
     memory = Memory(key, marks)                              # values are kept as keyed hashes, never as themselves
@@ -23,10 +25,11 @@ from datetime import datetime
 from hashlib import blake2b
 
 from remit.core import Json, JsonObject, read_canonical
+from remit.permissions._addresses import Room
 from remit.permissions._flow import Exposed, Flow, Label, Link, Origins, Source, Sourced
-from remit.permissions._links import Address, links_in, may_name
-from remit.permissions._lists import DataClass, Directory
-from remit.permissions._marks import is_date, mark_form, numbered, parts_of
+from remit.permissions._links import Address, further_in, links_in, may_name
+from remit.permissions._lists import DataClass, Directory, Kind
+from remit.permissions._marks import Pieces, is_date, mark_form, numbered, parts_of
 from remit.permissions._origins import RANKS
 from remit.permissions._phrases import Phrases
 from remit.permissions._receivers import classes_read
@@ -84,6 +87,7 @@ class _Look:
     now: datetime
     links: list[Link] = field(default_factory=list)
     marks: dict[bytes, None] = field(default_factory=dict)
+    room: Room = field(default_factory=Room)
     unkept: bool = False
 
 
@@ -97,7 +101,7 @@ class Memory:
         ValueError: `key` is too short or too long.
     """
 
-    __slots__ = ("_blind", "_distrusted", "_hash", "_marks", "_phrases", "_read", "_trusted")
+    __slots__ = ("_blind", "_distrusted", "_hash", "_marks", "_phrases", "_pieces", "_read", "_trusted", "_wrote")
 
     def __init__(self, key: bytes, marks: AbstractSet[bytes] = frozenset()) -> None:
         if len(key) not in _KEY_BYTES:
@@ -110,6 +114,8 @@ class Memory:
         # may then be an untrusted one, and a record that it chooses is no record.
         self._blind = False
         self._marks = marks
+        self._wrote = False  # content that may be a stranger's
+        self._pieces = Pieces(self._digest)  # of that
         self._read: dict[str, Source] = {}  # by data class: where it was read first
 
     @property
@@ -156,18 +162,24 @@ class Memory:
         What the call itself marked makes nothing in its own answer worse: marks are for later readers.
 
         Values come from `structuredContent`, by pointers relative to it, or, where there is none, from text blocks that
-        are JSON. Everything else, everything in an error and everything that is marked is untrusted.
+        are JSON. Everything else, everything in an error, in a result that has not the shape of which its labels speak,
+        and everything that is marked is untrusted.
         """
         said = read_canonical(result)
         if not isinstance(said, dict):
             return
-        if flow.classes:
-            self._learn_classes(operation, call, classes_read(said, flow))
         seen = Result(said, flow)
+        if flow.classes:
+            found = dict.fromkeys((name for _, name in flow.classes), "") if seen.odd else seen.named
+            self._learn_classes(operation, call, {**found, **classes_read(said, flow)})
+        pieces = self._pieces_of(arguments, flow)
+        self._wrote |= bool(pieces)
         room = min(RESULT_VALUES_MAX, self._room())
         own = frozenset(origins.marks) if origins is not None else frozenset[bytes]()
         if seen.records and not self._chosen_badly(arguments, flow, origins, own):
             marked, origin = self._marked(seen.records, own), (Label.RECORD, operation, call)
+            if self._wrote:
+                marked += self._joined(seen.records)
             room = self._learn_records(seen.records, origin, Echo(arguments), room)
             seen.untrusted += marked
         else:
@@ -175,11 +187,64 @@ class Memory:
             seen.unread |= seen.cut
         self._blind |= seen.unread
         self._learn_untrusted(seen.untrusted, (Label.UNTRUSTED, operation, call), room)
+        for piece in pieces:  # last: what a call says of its own content is for later readers
+            self._pieces.add(piece)
+
+    def _pieces_of(self, arguments: JsonObject, flow: Flow) -> list[str]:
+        """Return the texts of content that a call wrote, once a stranger was heard, but for the user's or a record's."""
+        pieces: list[str] = []
+        if not (flow.consequential and flow.content and self.strangers):
+            return pieces
+        work = CONTENT_WORK_MAX
+        for name, value in arguments.items():
+            if name not in flow.content or name in flow.closed_names:
+                continue
+            for _, leaf in _open_leaves(value, name, flow):
+                work -= content_work_of(leaf)
+                self._pieces.full |= work < 0
+                if work >= 0 and not self._is_trusted(leaf):
+                    pieces.append(str(leaf))
+        return pieces
+
+    def _joined(self, records: "list[Leaf]") -> "list[Leaf]":
+        """Take out of `records` and return what a stranger said, or what holds a piece of what the task wrote."""
+        joined: list[Leaf] = []
+        kept: list[Leaf] = []
+        holds, work = self._pieces.holder(), RESULT_WORK_MAX
+        for leaf in records:
+            value = leaf[1]
+            work -= work_of(value)
+            if self._is_trusted(value):
+                kept.append(leaf)
+            elif work < 0 or self._is_a_strangers(value) or holds(value):
+                joined.append(leaf)
+            else:
+                kept.append(leaf)
+        records[:] = kept
+        return joined
+
+    def _is_a_strangers(self, value: Scalar) -> bool:
+        return len(str(value)) >= TOKEN_CHARS_MIN and self._digest(_encoded(loose_form(value))) in self._distrusted
 
     def learn_lost(self, operation: str, call: str, flow: Flow) -> None:
         """Take in that a call answered something that is gone: it may have been untrusted, and of every data class."""
         self._blind = True
+        self._wrote |= flow.consequential and bool(flow.content)
         self._learn_classes(operation, call, {name: "" for _, name in flow.classes})
+
+    def inherit(self, parent: "Memory") -> None:
+        """Take in what the task has seen that the work was handed on from: what is untrusted there is so here.
+
+        What its user gave there is not given here: the agent that hands on says what it asks for.
+        """
+        self._blind |= parent._blind
+        for digest, seen in parent._distrusted.items():
+            if self._room() <= 0:
+                self._blind = True
+                break
+            self._distrusted.setdefault(digest, seen)
+        for name, source in parent._read.items():
+            self._read.setdefault(name, source)
 
     def _learn_classes(self, operation: str, call: str, read: Mapping[str, str]) -> None:
         for name, pointer in read.items():
@@ -191,19 +256,19 @@ class Memory:
             return []
         marked: list[Leaf] = []
         kept: list[Leaf] = []
-        work = RESULT_WORK_MAX
+        work, room = RESULT_WORK_MAX, Room()
         for leaf in records:
             work -= work_of(leaf[1])
-            marks = [] if work < 0 else self._marks_in(leaf[1])
-            if work < 0 or any(mark not in own for mark in marks):
+            marks = [] if work < 0 or room.out else self._marks_in(leaf[1], room)
+            if work < 0 or room.out or any(mark not in own for mark in marks):
                 marked.append(leaf)
             elif not marks:
                 kept.append(leaf)  # (what is only the call's own is its echo, in whatever form)
         records[:] = kept
         return marked
 
-    def _marks_in(self, value: Scalar) -> list[bytes]:
-        parts = parts_of(value) if isinstance(value, str) else ()
+    def _marks_in(self, value: Scalar, room: Room) -> list[bytes]:
+        parts = parts_of(value, room) if isinstance(value, str) else ()
         digests = (self._digest(_encoded(mark_form(part))) for part in (value, *parts))
         return [digest for digest in digests if digest in self._marks]
 
@@ -228,14 +293,18 @@ class Memory:
                 break
         for pointer, value in leaves:  # whole values first, so that a long text cannot crowd them out
             room -= self._distrust(loose_form(value), (origin, pointer), room)
+        known, sight = set[str](), Room()
         for pointer, value in leaves:
             if isinstance(value, str) and len(value) >= TOKEN_CHARS_MIN:
                 self._blind |= len(value) > TEXT_CHARS_MAX
-                for token in _known_by(value):
+                for token in _known_by(value, sight):
                     if room <= 0:
                         self._blind = True
                         return
-                    room -= self._distrust(token, (origin, pointer), room)
+                    if token not in known:
+                        known.add(token)
+                        room -= self._distrust(token, (origin, pointer), room)
+        self._blind |= sight.out
 
     def _room(self) -> int:
         return VALUES_MAX - len(self._trusted) - len(self._phrases) - len(self._distrusted)
@@ -308,7 +377,7 @@ class Memory:
             exposed=exposed,
             strangers=self.strangers,
             marks=marks[:left],
-            unkept=look.unkept or len(marks) > left,
+            unkept=look.unkept or look.room.out or len(marks) > left,
         )
 
     def _control(self, arguments: JsonObject, look: _Look) -> list[Sourced]:
@@ -328,7 +397,7 @@ class Memory:
                     return found
                 one = self._sourced(pointer, leaf, accepted, look, looks=work >= 0)
                 if marks and not one.accepted and work >= 0 and one.source.label in _BAD:
-                    self._mark(leaf, look, links_in(leaf) if isinstance(leaf, str) else ())
+                    self._mark(leaf, look, links_in(leaf, look.room) if isinstance(leaf, str) else ())
                 found.append(one)
         return found
 
@@ -376,7 +445,7 @@ class Memory:
     def _written(self, pointer: str, leaf: Scalar, look: _Look, *, asked: bool, closed: bool) -> Sourced | None:
         """Look at one value of content: find its links, mark it, and, if `asked`, return where the whole came from."""
         names = not closed and isinstance(leaf, str) and may_name(leaf)
-        links = links_in(str(leaf)) if names else ()
+        links = links_in(str(leaf), look.room) if names else ()
         for link in links:
             source = self._link_source(link, look)
             if source is not None and len(look.links) < FOUND_MAX:
@@ -395,14 +464,20 @@ class Memory:
         return accepted_from(pointer, NOWHERE if seen is None else seen)
 
     def _link_source(self, link: Address, look: _Look) -> Source | None:
-        """Return where an address in content was seen, or None: in an accepted source."""
+        """Return where an address in content was seen, or None: in an accepted source.
+
+        Where only its host is accepted, what is inside of it must be as well.
+        """
         accepted, first = look.flow.links, None
         for place in () if link.hidden else self._places_of(link):
             if accepts(accepted, place):
                 return None
             first = source_of(place) if first is None else first
-        if not link.hidden and _is_listed(link, accepted_directories(accepted, look.directories), look.now):
-            return None
+        listing = None if link.hidden else _listing(link, accepted_directories(accepted, look.directories), look.now)
+        if listing is not None:
+            inner = further_in(link) if listing.kind is Kind.DOMAINS else ()
+            sources = (self._link_source(one, look) for one in inner)
+            return next((source for source in sources if source is not None), None)
         if first is None:
             suspect = self._suspect(link.written)
             first = Source(Label.NOWHERE) if suspect is None else source_of(suspect)
@@ -573,20 +648,23 @@ def _listed_at(origins: Origins | None) -> frozenset[str]:
     return frozenset(one.pointer for one in sourced if one.source.label is Label.DIRECTORY)
 
 
-def _known_by(text: str) -> Iterator[str]:
+def _known_by(text: str, room: Room) -> Iterator[str]:
     """Return the parts by which an untrusted text is known again: its words, and its addresses however grouped."""
     yield from loose_tokens(text)
-    for link in links_in(text[:TEXT_CHARS_MAX]):
+    for link in () if room.out else links_in(text[:TEXT_CHARS_MAX], room):
         yield loose_form(link.written)
 
 
-def _is_listed(link: Address, directories: Iterator[Directory], now: datetime) -> bool:
+def _listing(link: Address, directories: Iterator[Directory], now: datetime) -> Directory | None:
+    """Return the directory that lists an address, one that lists the whole of it first."""
+    at_host: Directory | None = None
     for directory in directories:
-        if (link.host and directory.has_host(link.host, now)) or directory.has(link.written, now):
-            return True
-        if any(directory.has(form, now) for form in link.asks):
-            return True
-    return False
+        if directory.kind is Kind.DOMAINS:
+            if (link.host and directory.has_host(link.host, now)) or directory.has(link.written, now):
+                at_host = directory
+        elif directory.has(link.written, now) or any(directory.has(form, now) for form in link.asks):
+            return directory
+    return at_host
 
 
 def _encoded(text: str) -> bytes:

@@ -19,7 +19,7 @@ from cedarpy import pst
 from remit.permissions._convert import LONG_MAX, LONG_MIN
 from remit.permissions._history import DECIMAL_SCALE
 from remit.permissions._tree import nodes, path_of
-from remit.permissions._types import Attribute, Record, Scalar, SetOf, record_at, type_at
+from remit.permissions._types import Attribute, CedarType, Record, Scalar, SetOf, record_at, type_at
 
 CASES_MAX = 256  # of one condition, held at a time
 JOINS_MAX = 5_000  # of cases, for one policy at all its places
@@ -148,10 +148,17 @@ def _attributes(node: pst.GetAttr | pst.HasAttr) -> Path | None:
 def _sort(context: Record, path: Path) -> Hashable:
     """Say what of a path could make a difference."""
     steps = [_attribute(context, path[:end]) for end in range(1, len(path) + 1)]
-    return tuple(
-        None if step is None else (step.required, "record" if isinstance(step.type, Record) else step.type)
-        for step in steps
-    )
+    return tuple(None if step is None else (step.required, _shape(step.type)) for step in steps)
+
+
+def _shape(typed: CedarType) -> Hashable:
+    match typed:
+        case Record():
+            return "record"  # (what is read of it has a path of its own)
+        case SetOf(element):
+            return ("set", _shape(element))
+        case _:
+            return typed
 
 
 def _attribute(context: Record, path: Path) -> Attribute | None:
@@ -200,7 +207,7 @@ class _Words:
         if self.only is None:
             return False
         return not any(
-            all(_is_like(word, pattern) is wanted for pattern, wanted in self.like) for word in self.only - self.out
+            all(is_like(word, pattern) is wanted for pattern, wanted in self.like) for word in self.only - self.out
         )
 
 
@@ -222,8 +229,9 @@ _Case = Mapping[Key, _Domain]
 _TRUE: Final[list[_Case]] = [{}]
 
 
-def _is_like(word: object, pattern: tuple[pst.PatternElem, ...]) -> bool:
-    """Match in one pass: each piece between wildcards at the first place after the one before."""
+def is_like(word: object, pattern: tuple[pst.PatternElem, ...]) -> bool:
+    """Tell whether `word` is a text like `pattern`."""
+    # (In one pass: each piece between wildcards is taken at the first place after the one before.)
     first, *later = "".join("\0" if isinstance(part, pst.Wildcard) else part.value for part in pattern).split("\0")
     if not isinstance(word, str) or not word.startswith(first):
         return False
@@ -359,6 +367,8 @@ class _Reader:
                 found = self._below(low, high, wanted=wanted is not negated)
             case pst.BinaryOp("contains", pst.Set(elements), sought) | pst.BinaryOp("in", sought, pst.Set(elements)):
                 found = self._among(expression, sought, elements, wanted=wanted)
+            case pst.UnaryOp("is_empty", pst.Set(elements)):
+                found = self._known(not elements, wanted=wanted)
             case pst.BinaryOp("contains", base, sought):
                 found = self._contains(expression, base, sought, wanted=wanted)
             case pst.BinaryOp("eq" | "in", left, right):
@@ -404,7 +414,7 @@ class _Reader:
         base, pattern = expression.base, expression.pattern
         constant, subject = self._const(base), self._subject(base)
         if constant is not None or set(pattern) == {pst.Wildcard()}:
-            return self._known(constant is None or _is_like(constant[1], pattern), wanted=wanted)
+            return self._known(constant is None or is_like(constant[1], pattern), wanted=wanted)
         if subject is None:
             return self._free(expression, wanted=wanted)
         return self._one(subject[0], _both(subject[1], _Words(like=frozenset({(pattern, wanted)}))))
@@ -413,7 +423,7 @@ class _Reader:
         path, constant = path_of(base), self._const(sought)
         typed = None if path is None else type_at(self.place.context, path)
         match typed, constant:
-            case SetOf(Scalar("String", frozenset() as texts, fixed=True)), ("String", word) if word not in texts:
+            case SetOf(Scalar("String", frozenset() as texts, fixed=True)), ("str", word) if word not in texts:
                 return self._known(False, wanted=wanted, path=path)  # noqa: FBT003 - no item is that
             case _:
                 return self._free(expression, wanted=wanted)
@@ -478,13 +488,17 @@ class _Reader:
                 return "entity", ("Tool", self.place.tool)
             case pst.EntityLit(entity):
                 return "entity", (str(entity.type), entity.id)
-            case pst.StringLit(text):
-                return "String", text
-            case pst.BoolLit(value):
-                return "Bool", value
+            case pst.StringLit(value) | pst.BoolLit(value):
+                return type(value).__name__, value
+            case pst.Set(elements):
+                return self._const_set(elements)
             case _:
                 number = _number(expression)
                 return None if number is None else ("number", number)
+
+    def _const_set(self, elements: tuple[pst.Expr, ...]) -> Const | None:
+        constants = frozenset(self._const(element) for element in elements)
+        return None if None in constants else ("set", constants)
 
 
 def _number(expression: object) -> int | None:

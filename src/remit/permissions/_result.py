@@ -4,7 +4,7 @@ taken = Result(read_canonical(result), flow)
 taken.records, taken.untrusted       # (pointer, value) each
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -54,15 +54,20 @@ def _worse(first: Label | None, second: Label) -> Label:
 class Result:
     """The values of one CallToolResult, by label.
 
-    `unread`: something untrusted was said that no value here stands for; `cut`: the same of a record.
+    `unread`: something untrusted was said that no value here stands for; `cut`: the same of a record. `odd`: it is an
+    error, or not of the shape of which its patterns speak, where some of them say what is untrusted or confidential:
+    then no value of it is a record, and it may hold all data classes. `named` are the classes that keys of it have,
+    each with a pointer.
     """
 
-    __slots__ = ("cut", "records", "unread", "untrusted")
+    __slots__ = ("cut", "named", "odd", "records", "unread", "untrusted")
 
     def __init__(self, said: JsonObject, flow: Flow) -> None:
         self.records: list[Leaf] = []
         self.untrusted: list[Leaf] = []
         self.unread = self.cut = False
+        self.named: dict[str, str] = {}
+        self.odd = said.get("isError") is True
         root = _label_tree(() if said.get("isError") else flow.labels)  # labels speak of answers, not of errors
         trusted, nodes = root.label is Label.RECORD, (root,) if root.below else ()
         structured = said.get("structuredContent")
@@ -77,7 +82,24 @@ class Result:
                 self._sort_text(block.get("text"), f"{pointer}/text", nodes, trusted=trusted)
             elif not says_the_same(block.get("text"), structured):
                 self._sort(block.get("text"), f"{pointer}/text", (), trusted=False)
+        firsts = _firsts(flow.labels, flow.classes)
+        if firsts or self.odd:
+            self._doubt(said, flow, firsts)
         self._shorten()
+
+    def _doubt(self, said: JsonObject, flow: Flow, firsts: frozenset[str]) -> None:
+        """Take the whole for untrusted if it has not the shape of which the patterns speak; name what keys say."""
+        for value in _values_of(said):
+            self.odd |= isinstance(value, str) or not _is_shaped(value, firsts)
+            for pattern, name in flow.classes:
+                steps = [step.replace("~1", "/").replace("~0", "~") for step in pattern.split("/")[1:]]
+                at = next(_named(value, steps, ""), None)
+                if at is not None:
+                    self.named.setdefault(name, at)
+        if self.odd:
+            self.untrusted += self.records
+            self.records = []
+            self.unread = True
 
     def _sort_text(self, text: Json, pointer: str, nodes: tuple[_Node, ...], *, trusted: bool) -> None:
         if not isinstance(text, str):
@@ -148,6 +170,58 @@ def _step(nodes: tuple[_Node, ...], key: str, trusted: bool) -> tuple[tuple[_Nod
     labels = [node.label for node in fit if node.label is not None]
     label = all(label is Label.RECORD for label in labels) if labels else trusted
     return tuple(node for node in fit if node.below), label
+
+
+@lru_cache(maxsize=1024)
+def _firsts(labels: tuple[tuple[str, Label], ...], classes: tuple[tuple[str, str], ...]) -> frozenset[str]:
+    """Return the members of a result that patterns name because they are not to be trusted, or confidential."""
+    worse = [pattern for pattern, label in labels if label is not Label.RECORD]
+    named = (pattern.split("/")[1] for pattern in (*worse, *(pattern for pattern, _ in classes)) if pattern)
+    return frozenset(step.replace("~1", "/").replace("~0", "~") for step in named)
+
+
+def _values_of(said: JsonObject) -> Iterator[Json]:
+    """Return what patterns are laid upon: JSON values, and, of what is none, the text."""
+    structured, blocks = said.get("structuredContent"), said.get("content")
+    if structured is not None:
+        yield structured
+        return
+    for block in blocks if isinstance(blocks, list) else ():
+        text = block.get("text") if isinstance(block, dict) and block.get("type") == "text" else None
+        if isinstance(text, str) and text.strip():
+            try:
+                yield parse_strict(text.encode("utf-8", "surrogatepass"))
+            except InputRefusedError:
+                yield text
+
+
+def _is_shaped(value: Json, firsts: frozenset[str]) -> bool:
+    """Tell whether `value` may have the members `firsts`: neither a list, a bare value nor a wrapper around them."""
+    if "*" in firsts:
+        return isinstance(value, (dict, list)) or value is None
+    if isinstance(value, list):
+        return any(step.isdigit() for step in firsts)
+    if not isinstance(value, dict):
+        return value is None
+    return not firsts.isdisjoint(value) or not any(_has(item, firsts) for item in value.values())
+
+
+def _has(value: Json, firsts: frozenset[str]) -> bool:
+    items = value if isinstance(value, list) else (value,)
+    return any(isinstance(item, dict) and not firsts.isdisjoint(item) for item in items)
+
+
+def _named(value: Json, steps: list[str], pointer: str) -> Iterator[str]:
+    """Walk the keys that a pattern covers: what its `*` stands for in an object, and every key below its end."""
+    if isinstance(value, (dict, list)):
+        items = value.items() if isinstance(value, dict) else ((str(place), one) for place, one in enumerate(value))
+        for key, item in items:
+            if steps and steps[0] not in ("*", key):
+                continue
+            at = under(pointer, key)
+            if isinstance(value, dict) and (not steps or steps == ["*"]):
+                yield at
+            yield from _named(item, steps[1:], at)
 
 
 def says_the_same(text: Json, structured: Json) -> bool:

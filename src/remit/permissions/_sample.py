@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from remit.core import Json, JsonObject
 
+ANY_TEXT = "any text"  # where nothing is said of a text: a reader sees that nobody named it
 TEXT_CHARS_MAX = 512  # of a text made up
 DEPTH_MAX = 8  # of objects within objects
 
@@ -101,11 +102,12 @@ def _limit(schema: JsonObject, key: str) -> int | float | None:
 
 
 def _text(schema: Mapping[str, Json]) -> str:
-    pattern, least = schema.get("pattern"), schema.get("minLength")
+    pattern, least, most = (schema.get(key) for key in ("pattern", "minLength", "maxLength"))
     length = min(least, TEXT_CHARS_MAX) if isinstance(least, int) else 0
     if isinstance(pattern, str):
         return text_of_pattern(pattern, length)
-    return _FORMATS.get(str(schema.get("format")), "a").ljust(length, "a")
+    fits = not isinstance(most, int) or most >= len(ANY_TEXT)
+    return _FORMATS.get(str(schema.get("format")), ANY_TEXT if fits else "a").ljust(length, "a")
 
 
 def text_of_pattern(pattern: str, length: int = 0) -> str:

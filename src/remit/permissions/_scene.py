@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from remit.core import Attribute, Json, JsonObject
 from remit.permissions._bounds import DECIMAL_UNIT, USER_ID, Path
 from remit.permissions._model import GROUPS, OperationShape, Question, UserShape
-from remit.permissions._sample import sample
+from remit.permissions._sample import ANY_TEXT, sample
 from remit.permissions._types import Record, arguments_record, type_text
 
 FIXED: frozenset[Path] = frozenset(
@@ -91,7 +91,7 @@ class Scene:
             return _at(self.plain, path[1:])
         if path[0] == "labels":
             return "user"
-        return _PLAIN[path] if path in _PLAIN else _PLAIN_OF_KIND.get(self.kind(path), "a")
+        return _PLAIN[path] if path in _PLAIN else _PLAIN_OF_KIND.get(self.kind(path), ANY_TEXT)
 
     def listed(self, path: Path) -> list[Json]:
         """Return the values that the operation's schema lists for the argument at `path`; empty: it lists none."""

@@ -11,7 +11,7 @@
     decision_table(rules, shape, ask, agent="refunds", use_case="refund").rows[0].decision        # "deny argument_type"
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import assert_never
@@ -20,6 +20,7 @@ from remit.core import INTEGER_MAX, Allow, Decision, Deny, Hold, Json
 from remit.permissions._bounds import DECIMAL_UNIT, Bound, Compared, Path, Rule, compared
 from remit.permissions._convert import LONG_MAX
 from remit.permissions._model import OperationShape, Question, UserShape
+from remit.permissions._sample import ANY_TEXT
 from remit.permissions._scene import FIXED, LEVEL, Scene, Values, scaled
 from remit.permissions._types import NOBODY_SAYS_MORE
 
@@ -33,7 +34,9 @@ VALUES_MAX = 12  # of one attribute in the search
 HUNDRED = 100  # minor units in a major one
 
 LARGE = 1_000_000  # for what is compared with another attribute, so that it is no bound by itself
-ANOTHER = "another"
+ANOTHER = "another"  # short and of small letters alone, so that a schema that takes free text takes it
+ANY_OTHER = "any other text"  # the case of it, for people
+COUNTED = "history"  # counters, which are never less than nothing
 USE_CASE: Path = ("task", "use_case")
 _NUMBERS = frozenset({"Long", "decimal"})
 _OUTSIDE = ("arguments", "facts")  # whose values come from outside, so that they may be of any type
@@ -224,7 +227,9 @@ class _Bench:
         mine = [bound for bound in self.found.bounds if path in dict(bound.terms)]
         near = [bound.at(path, {}) + step for bound in mine for step in (0, -1, 1)]
         large = [LARGE * _unit(kind)] if any(len(bound.terms) > 1 for bound in mine) else []
-        return [_human(value, kind) for value in (*large, *near, _unit(kind))]
+        least = 0 if path[0] == COUNTED else None
+        found = [value for value in (*large, *near, _unit(kind)) if least is None or value >= least]
+        return [_human(value, kind) for value in found]
 
     def _texts(self, path: Path) -> list[str]:
         """Return the texts that policies and the schema name for `path`, and those of what it is compared with."""
@@ -298,24 +303,37 @@ class _Bench:
         return cases
 
     def _text_cases(self, path: Path, call: Values) -> list[_Case]:
-        texts = self._texts(path)
-        for other in self.found.same.get(path, ()):
-            same = call.get(other)
-            texts += [same] if isinstance(same, str) else []
-        cases = [_Case("is", text, probe=True) for text in dict.fromkeys(texts)]
+        named = dict.fromkeys([*self._texts(path), *self._same(path, call)])
+        cases = [_Case(self._named(path, text, call), text, probe=True) for text in named]
         if path[0] == "labels" or path == LEVEL:
             return cases
-        swapped = [text.swapcase() for text in self.found.texts.get(path, ()) if text.swapcase() not in texts]
+        swapped = [text.swapcase() for text in self.found.texts.get(path, ()) if text.swapcase() not in named]
         cases += [_Case("other letters", text) for text in dict.fromkeys(swapped)]
-        cases += [_Case("another", ANOTHER, probe=True), _Case("empty", "")]
+        cases += [_Case(ANY_OTHER, ANOTHER, probe=True), _Case("empty", "")]
         return [*cases, _Case("a number", 1)] if path[0] in _OUTSIDE else cases
+
+    def _same(self, path: Path, call: Values) -> Mapping[str, str]:
+        """Return the texts of what is compared with `path`, each with the name of what it stands at in `call`."""
+        found = {call.get(other): ".".join(other) for other in self.found.same.get(path, ()) if other in call}
+        return {text: name for text, name in found.items() if isinstance(text, str)}
+
+    def _named(self, path: Path, text: str, call: Values) -> str:
+        """Say what `text` is to a reader: one that somebody named, that of another attribute, or one made up."""
+        others = self.found.same.get(path, ())
+        made_up = {self.scene.usual(other) for other in others if self.scene.kind(other) == "String"}
+        if text not in made_up or any(text in self.found.texts.get(each, ()) for each in (path, *others)):
+            return "is"
+        if text in self.scene.listed(path):
+            return "is"
+        same = self._same(path, call).get(text)
+        return f"as {same}" if same else ANY_TEXT
 
     def _set_cases(self, path: Path) -> list[_Case]:
         texts: list[Json] = [*self.found.texts.get(path, ())]
         each: list[Json] = [[text] for text in texts]
         every: list[Json] = [texts, [*texts, ANOTHER]] if texts else []
         cases = [_Case("has", value, probe=True) for value in _distinct([*each, *every])]
-        cases += [_Case("another", [ANOTHER], probe=True), _Case("empty", [], probe=True)]
+        cases += [_Case(ANY_OTHER, [ANOTHER], probe=True), _Case("empty", [], probe=True)]
         return [*cases, _Case("as text", "a")] if path[0] in _OUTSIDE else cases
 
     def _row(self, path: Path, case: _Case, call: Values) -> Row:
@@ -335,10 +353,10 @@ class _Bench:
         )
 
     def _beside(self, path: Path, call: Values) -> Iterator[str]:
-        """Yield what of `call` a reader should know: what is unusual, and arguments that the same policies look at."""
+        """Yield what of `call` a reader should know: what is unusual or there for the same policies to look at."""
         together = {each for rule in self.found.readers(path, self.rules) for each in self.found.read[rule.id]}
         for each, value in sorted(call.items(), key=lambda item: item[0]):
-            argued = each[0] == "arguments" and each in together and value is not None
+            argued = each in together and (each[0] == "arguments" or bool(value)) and value is not None
             if each != path and (argued or value != self.scene.usual(each)):
                 yield ".".join(each)
 
@@ -371,7 +389,9 @@ def _number_cases(at: int, kind: str, path: Path) -> list[_Case]:
         _Case("a hundredth", _human(at // HUNDRED, kind)),
         _Case("huge", INTEGER_MAX if kind == "Long" else LONG_MAX // DECIMAL_UNIT),
     ]
-    if path[0] != "history":  # (a count is never less than nothing, and never anything but a number)
+    if path[0] == COUNTED:  # (a count is never less than nothing, and never anything but a number)
+        cases = [case for case in cases if _whole(case.value, kind) >= 0]
+    else:
         cases.insert(3, _Case("negative", _human(-abs(at) or -_unit(kind), kind)))
     if path[0] not in _OUTSIDE:
         return [case for case in cases if not _beyond(case.value, kind)]

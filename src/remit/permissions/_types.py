@@ -171,7 +171,7 @@ def _may(typed: CedarType) -> Attribute:
 
 _AGENT = Record(
     {
-        "confidence": _may(Scalar("Long")),
+        "confidence": _may(Scalar("Long", least=0, most=100)),  # (in percent; a call that says more is refused)
         "level": _must(Scalar("String", frozenset(LEVELS))),
         "name": _must(Scalar("String")),
     },
@@ -191,6 +191,19 @@ def type_at(context: Record, path: tuple[str, ...]) -> CedarType | None:
     """Return the type of what `path` leads to from `context`, or None when it leads nowhere."""
     found: CedarType = context
     for name in path:
+        attribute = found.attributes.get(name) if isinstance(found, Record) else None
+        if attribute is None:
+            return None
+        found = attribute.type
+    return found
+
+
+def value_at(context: Record, path: tuple[str, ...]) -> CedarType | None:
+    """Return the type of what `path` leads to, through lists too: a name after a list's is one of its items'."""
+    found: CedarType = context
+    for name in path:
+        while isinstance(found, SetOf):
+            found = found.element
         attribute = found.attributes.get(name) if isinstance(found, Record) else None
         if attribute is None:
             return None

@@ -70,6 +70,9 @@ def test_an_edit_shows_what_the_agent_gave_and_what_it_is_now(stage: Stage) -> N
     assert (made["edited_by"], made["state"], made["grants"]) == ("oli", "waiting", [])
     old = stage.shown(approval)
     assert (old["state"], old["by"]) == ("void", f"edited by oli: {made['id']}")
+    listed = {each["id"]: each for each in stage.ask("GET", "/v1/approvals?all=true", "oli").json()}
+    told = {name: (each["edited_into"], each["edited_by"]) for name, each in listed.items()}
+    assert told == {approval: (made["id"], ""), made["id"]: ("", "oli")}
     assert code(approve(stage, made["id"], "oli")) == (403, "approver_is_editor")
     assert approve(stage, made["id"], "pam").json()["state"] == "approved"
     done = stage.call("pay", {"amount": 75, "note": "please"}, "c_2")

@@ -47,7 +47,6 @@ OPERATORS = {
     ("GET", "/v1/tools"),
     ("POST", "/v1/tools/check"),
     ("POST", "/v1/tools/x_1/release"),
-    ("GET", "/v1/directories"),
     ("POST", "/v1/directories/x_1/remove"),
     ("GET", "/v1/releases"),
     ("POST", "/v1/releases"),
@@ -60,6 +59,7 @@ OPERATORS = {
     ("GET", "/v1/records/x_1/who"),
     ("GET", "/v1/records/export"),
 }
+FOR_ANY_ROLE = {("GET", "/v1/directories")}
 OTHER_DIGEST = "sha256:" + "0" * 64
 
 
@@ -108,10 +108,10 @@ def body_of(route: tuple[str, str]) -> Json:
 
 @pytest.mark.requirement("R2.6")
 def test_the_table_below_names_every_route(stage: Stage) -> None:
-    assert routes(stage) == FOR_ANYBODY_KNOWN | OPERATORS
+    assert routes(stage) == FOR_ANYBODY_KNOWN | FOR_ANY_ROLE | OPERATORS
 
 
-@pytest.mark.parametrize("route", sorted(FOR_ANYBODY_KNOWN | OPERATORS), ids=" ".join)
+@pytest.mark.parametrize("route", sorted(FOR_ANYBODY_KNOWN | FOR_ANY_ROLE | OPERATORS), ids=" ".join)
 def test_a_route_refuses_who_has_not_logged_in(stage: Stage, route: tuple[str, str]) -> None:
     for person, said in (("", "token_missing"), ("mallory", "token_invalid")):
         answer = stage.ask(*route, person, body_of(route) if route[0] == "POST" else None)
@@ -135,6 +135,20 @@ def test_what_operators_do_is_refused_to_everybody_else(stage: Stage, route: tup
 def test_what_everybody_may_ask_needs_no_role(stage: Stage, route: tuple[str, str]) -> None:
     answer = stage.ask(*route, "gus", body_of(route) if route[0] == "POST" else None)
     assert answer.status_code == 200 or code(answer) == (404, "approval_unknown")
+
+
+@pytest.mark.requirement("R2.6")
+@pytest.mark.parametrize("route", sorted(FOR_ANY_ROLE), ids=" ".join)
+def test_what_any_role_may_ask_is_refused_to_mere_users(stage: Stage, route: tuple[str, str]) -> None:
+    said = {person: stage.ask(*route, person) for person in ROLES}
+    assert {person for person, answer in said.items() if answer.status_code == 200} == {
+        "ana",
+        "fay",
+        "oli",
+        "omar",
+        "pam",
+    }
+    assert {code(said[person]) for person in ("tom", "gus")} == {(403, "role_missing")}
 
 
 # --- held calls ------------------------------------------------------------------------------------------------------

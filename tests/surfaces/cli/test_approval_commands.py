@@ -76,6 +76,11 @@ def test_an_edit_gives_arguments_other_values_and_leaves_some_out(stage: Stage, 
     assert stage.said("approval")["why"] == "too much"
     shown = remit(stage, tmp_path, "pam", "approvals", "show", made).output
     assert "edited by  oli, who does not count for it" in shown
+    listed = remit(stage, tmp_path, "pam", "approvals", "list", "--all").output.splitlines()
+    [old] = [listed[at + 1] for at, line in enumerate(listed) if line.startswith(f"{approval}  void")]
+    [new] = [listed[at + 1] for at, line in enumerate(listed) if line.startswith(f"{made}  waiting")]
+    assert old.startswith(f"    edited into {made}; until ")
+    assert "; edited by oli; until " in new
     refused = remit(stage, tmp_path, "oli", "approvals", "approve", made, "--yes")
     assert (refused.exit_code, "approver_is_editor" in refused.stderr) == (1, True)
 
@@ -125,6 +130,7 @@ def test_an_approver_trusts_with_a_key_of_their_own_which_goes_nowhere(
     answer = remit(payees, tmp_path, "sue", "approvals", "approve", approval, *words, "--yes")
     assert answer.exit_code == 0, answer.output
     assert f"trusts     {TO} in the directory payees until 2026-12-22T12:00:00.000000Z" in answer.output
+    assert answer.output.endswith(f"\n{TO} is trusted until 2026-12-22T12:00:00.000000Z in payees\n")
     assert isinstance(payees.call("pay", {**PAID_TO, "amount": 1}, "c_2"), Done)
     listed = remit(payees, tmp_path, "omar", "directories", "list").output
     assert f"payees: 1 signed (values)\n    {TO}  trusted by sue until 2026-12-22T12:00:00.000000Z\n" in listed

@@ -44,12 +44,54 @@ def test_a_table_that_nobody_accepted_is_shown_with_the_way_to_accept_it(project
     lines = check(project).stdout.splitlines()
     at = lines.index("refund_order, in refund_request")
     assert lines[at - 2] == "what the policies of refunds decide at their bounds"
-    assert "    allow                      1 to 10000" in lines[at:]
-    assert "    hold finance x1 4h         10001 to 100000 (refunds.large-refund)" in lines[at:]
-    assert "remit check --accept" in lines[-3]
+    amount = lines.index("  arguments.amount_minor, compared by refunds.refund, refunds.large-refund")
+    assert (
+        lines[at + 1]
+        == '  of a call with arguments.amount_minor 1, arguments.currency "EUR", facts.order.currency "EUR"'
+    )
+    assert lines[amount + 1 : amount + 5] == [
+        "    deny arguments_invalid     up to 0",
+        "    allow                      1 to 10000",
+        "    hold finance x1 4h         10001 to 100000 (refunds.large-refund)",
+        "    deny policy_no_permit      from 100001",
+    ]
+    accept = next(place for place, line in enumerate(lines) if "remit check --accept" in line)
+    warned = [place for place, line in enumerate(lines) if line.startswith("warning: ")]
+    assert amount < accept < min(warned), "what is to be mended stands last"
     assert lines[-1].startswith("ok: 2 agent(s), 7 operation(s)")
     assert not (project / FILE).exists()
     assert "decisions_changed" not in codes(project)
+
+
+@pytest.mark.requirement("R3.8")
+def test_made_up_values_are_shown_on_demand_and_whenever_one_is_let_through(project: Path) -> None:
+    brief, whole = check(project).stdout, check(project, "--decisions").stdout
+    assert "as text" not in brief
+    assert "    deny arguments_invalid     as text, a fraction, absent" in whole.splitlines()
+    assert '"BROKEN"' not in brief
+    rule = (
+        'forbid(principal, action == Action::"refund_order", resource) when { context.arguments.reason == "broken" };'
+    )
+    (project / "agents/refunds/policies/broken.cedar").write_text(rule, "utf-8")
+    lines = check(project).stdout.splitlines()
+    at = lines.index("  arguments.reason, compared by policy 1 of broken.cedar")
+    assert lines[at + 1] == '    allow                      "BROKEN", any other text'
+
+
+def test_a_table_that_was_accepted_is_shown_whole_on_demand(project: Path) -> None:
+    check(project, "--accept")
+    assert "1 to 10000" not in check(project).stdout
+    assert "    allow                      1 to 10000" in check(project, "--decisions").stdout.splitlines()
+
+
+def test_an_age_below_nothing_is_told_as_the_future_and_a_count_is_never_below(project: Path) -> None:
+    lines = check(project).stdout.splitlines()
+    assert "    allow                      in the future, 0 to 3650" in lines
+    edit(project / POLICY, "ordered_days_ago <= 3650", "ordered_days_ago >= 0")
+    lines = check(project).stdout.splitlines()
+    assert "    deny policy_no_permit      in the future" in lines
+    rows = json.loads(check(project, "--json").stdout)["decisions"][0]["rows"]
+    assert min(row["value"] for row in rows if row["attribute"].startswith("history.")) == 0
 
 
 @pytest.mark.requirement("R3.8")

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from remit.app import LocalWorkshop
 from remit.surfaces.cli import command_line
+from remit.testing import reviewer_key
 
 pytestmark = pytest.mark.requirement("R3.9")
 
@@ -80,6 +81,21 @@ def test_as_many_sign_as_the_trust_root_asks_for(project: Path) -> None:
     assert remit(project, "tools", "trust", "sue", *words).exit_code == 0
     assert "lacks 1 of `security`" in said(project, "lists", "sign", "payees", "--as", "ana")[0]["missing"]
     assert said(project, "lists", "sign", "payees", "--as", "sue", "--key", key)[0]["missing"] == ""
+
+
+def test_a_key_says_who_signs(project: Path) -> None:
+    key, other = project / "var/keys/reviewer-sue.pem", project / "var/keys/other.pem"
+    words = ("--role", "security", "--new-key", key, "--threshold", "security=1")
+    assert remit(project, "tools", "trust", "sue", *words).exit_code == 0
+    assert "lacks 1 of `security`" in said(project, "lists", "sign", "payees", "--as", "ana")[0]["missing"]
+    assert said(project, "lists", "sign", "payees", "--key", key)[0]["missing"] == ""
+    payees = next(each for each in said(project, "lists", "list") if each["name"] == "payees")
+    assert "sue" in [each["person"] for each in payees["signers"]]
+    unsaid = remit(project, "lists", "sign", "payees")
+    assert "signer_missing" in unsaid.stderr
+    other.write_bytes(reviewer_key("eli"))
+    other.chmod(0o600)
+    assert "signer_missing" in remit(project, "lists", "sign", "payees", "--key", other).stderr
 
 
 def test_signing_with_another_persons_key_is_refused(project: Path) -> None:

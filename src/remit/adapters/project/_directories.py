@@ -6,7 +6,6 @@ A directory whose list is not signed is one without entries that says why.
     directory_of(found, review)         # Directory("payees", Kind.VALUES, {"GB33BUKB20201555555555": None})
 """
 
-import re
 from collections.abc import Iterator
 from types import MappingProxyType
 
@@ -16,14 +15,11 @@ from remit.adapters.project._organisation import ClassesFile, DirectoryFile
 from remit.adapters.project._yaml import Document, Path
 from remit.catalogue import Review, visible_text
 from remit.core import REQUESTER, Problem
-from remit.permissions import DataClass, Directory, Kind
+from remit.permissions import DataClass, Directory, Kind, is_entry
 
 ENTITLEMENTS = "entitlements"
 """The name of the one list that is no directory, so that no directory has it."""
 
-DOMAIN_CHARS_MAX = 253  # (RFC 1035, section 2.3.4, without the root's dot)
-# Letters, digits and hyphens, at least two labels, the last one no number: an IP address is no domain (RFC 1123, 2.1).
-_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _ECHO_CHARS_MAX = 80
 
 
@@ -39,19 +35,21 @@ def wrong_directory(name: str, document: Document, found: DirectoryFile) -> Iter
     if not found.entries:
         message = f"the directory `{found.directory}` has no entries: nothing could ever be in it"
         yield _problem(document, ("entries",), "directory_empty", message, "write its values, or remove the file")
-    first: dict[str, int] = {}
+    kind, first = Kind(found.kind), dict[str, int]()
     for index, entry in enumerate(found.entries):
         path: Path = ("entries", index)
         if first.setdefault(entry, index) != index:
             message = f"`{_shown(entry)}` is also in line {document.line(('entries', first[entry]))}"
             yield _problem(document, path, "entry_duplicate", message, "keep one of the two")
-        elif found.kind == "domains" and (len(entry) > DOMAIN_CHARS_MAX or not _DOMAIN.fullmatch(entry)):
+        elif is_entry(kind, entry):
+            continue
+        elif kind is Kind.DOMAINS:
             message = (
                 f"`{_shown(entry)}` is no domain name: expected one such as example.com, in lower case, no wildcard"
             )
             fix = "write the domain alone (xn-- where it is not ASCII); everything below it is meant too"
             yield _problem(document, path, "entry_invalid", message, fix)
-        elif entry != entry.strip():
+        else:
             message = f"`{_shown(entry)}` begins or ends with blanks"
             yield _problem(document, path, "entry_invalid", message, "take them out")
 

@@ -38,6 +38,7 @@ ENVELOPE_CHARS_MAX = 8_192
 TRUST_MAX = 5  # values trusted with one yes
 
 _ID = re.compile(r"a_[0-9a-f]{24}", re.ASCII)
+_EDITED = re.compile(rf"edited by .+: ({_ID.pattern})", re.ASCII)  # why an approval is void that somebody edited
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>A call waits for approval</title>
 <h1>A call waits for approval</h1>
@@ -191,7 +192,15 @@ def _brief(control: Control, approval: Approval) -> Said:
         "requirements": [_requirement(need, need in lacking) for need in approval.requirements],
         "opened_at": utc_text(approval.opened_at),
         "expires_at": utc_text(approval.expires_at),
+        "edited_by": approval.editor,
+        "edited_into": _edited_into(approval),
     }
+
+
+def _edited_into(approval: Approval) -> str:
+    """Return the approval that took the place of one that a person edited; empty: none did."""
+    found = _EDITED.fullmatch(approval.by) if approval.state is State.VOID else None
+    return "" if found is None else found[1]
 
 
 def _requirement(need: Requirement, lacking: bool) -> JsonValue:
@@ -216,7 +225,6 @@ async def _whole(control: Control, approval: Approval) -> Said:
         **_brief(control, approval),
         "digest": approval.digest,
         "arguments": arguments,
-        "edited_by": approval.editor,
         "agents_arguments": await _agents_own(control, leaf) if approval.edited else None,
         "before": before,
         "before_at": leaf.get("at") if before is not None else None,

@@ -1,12 +1,15 @@
-"""What approvers have added to the organisation's directories of trusted values, for operators to see and take back."""
+"""What approvers have added to the organisation's directories of trusted values.
+
+Whoever has any role but `user` may see it: approvers need to know what they trust. Operators take it back.
+"""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import Field, JsonValue
 
-from remit.core import utc_text
-from remit.identity import Person
+from remit.core import RemitError, utc_text
+from remit.identity import USER, Person
 from remit.pipeline import directory_control, trusted_in
 from remit.surfaces.admin._access import Access, Told
 from remit.surfaces.admin._approvals import VALUE_CHARS_MAX
@@ -23,10 +26,12 @@ class Distrusting(Told):
 def directory_routes(control: Control, access: Access) -> APIRouter:
     """Return the routes for directories."""
     routes = APIRouter()
+    person = Annotated[Person, Depends(access.person)]
     operator = Annotated[Person, Depends(access.operator)]
 
     @routes.get("/v1/directories")
-    async def directories(_: operator) -> list[Said]:
+    async def directories(found: person) -> list[Said]:
+        _refuse_mere_user(found)
         return [_directory(control, name) for name in sorted(control.live.snapshot.directories)]
 
     @routes.post("/v1/directories/{directory}/remove")
@@ -35,6 +40,12 @@ def directory_routes(control: Control, access: Access) -> APIRouter:
         return _directory(control, directory)
 
     return routes
+
+
+def _refuse_mere_user(person: Person) -> None:
+    if not person.roles - {USER}:
+        message = f"`{person.name}` has no role but `{USER}`"
+        raise RemitError("role_missing", message, "ask an operator, or somebody who approves")
 
 
 def _directory(control: Control, name: str) -> Said:

@@ -25,6 +25,7 @@ _STATUS = {
     "login_of_agent": 403,
     "user_revoked": 403,
     "not_found": 404,
+    "approver_not_needed": 409,
     "no_predecessor": 409,
     "key_registered": 409,
     "keys_too_many": 409,

@@ -45,7 +45,7 @@ def list_approvals(everything: bool, root: Path, as_json: bool) -> None:
         return print_json(said)
     for each in as_objects(said):
         _say(f"{each['id']}  {each['state']}  {each['operation']} by {each['agent']} for {each['user']}")
-        _say(f"    {'; '.join(_waits(each)) or 'waits for nobody'}; until {each['expires_at']}")
+        _say(f"    {'; '.join((*_told(each), *_edits(each)))}; until {each['expires_at']}")
     return None
 
 
@@ -112,6 +112,8 @@ def approve_call(
     if as_json:
         return print_json(said)
     _say(f"{said['id']}: {'; '.join(_waits(said)) or 'approved: the agent may make this very call, once'}")
+    for each in extensions:
+        _say(f"{each.value} is trusted until {utc_text(each.until)} in {each.directory}")
     return None
 
 
@@ -255,6 +257,16 @@ def _waits(found: JsonObject) -> list[str]:
         for need in as_objects(found.get("requirements"))
         if need["missing"]
     ]
+
+
+def _told(found: JsonObject) -> list[str]:
+    """Say what it waits for, or what became of it: of one that was edited, `_edits` does."""
+    return [] if found.get("edited_into") else _waits(found) or ["waits for nobody"]
+
+
+def _edits(found: JsonObject) -> list[str]:
+    into = [f"edited into {found['edited_into']}"] if found.get("edited_into") else []
+    return [*into, f"edited by {found['edited_by']}"] if found.get("edited_by") else into
 
 
 def _roles(need: JsonObject) -> str:

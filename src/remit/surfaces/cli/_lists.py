@@ -36,7 +36,9 @@ def list_lists(workshop: Workshop, root: Path, as_json: bool) -> None:
 @lists.command("sign")
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Sign every list.")
-@click.option("--as", "person", default="", help="Who signs; the trust root's only person if left out.")
+@click.option(
+    "--as", "person", default="", help="Who signs; if left out whoever has --key, or the trust root's only person."
+)
 @click.option(
     "--key",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

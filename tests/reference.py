@@ -74,7 +74,27 @@ def _help(path: str, command: click.Command) -> str:
 _FILES: tuple[tuple[Kind, str, str], ...] = (
     ("settings", "remit.yaml", "Settings. The file may be missing; no key is required."),
     ("agent", "agents/AGENT/agent.yaml", "The charter, one for each agent. See [1 Charter](../01-charter.md)."),
-    ("users", "organisation/users.yaml", "What policies know of a user. See [2 Identity](../02-identity.md)."),
+    ("users", "organisation/users.yaml", "What policies know of a user. See [2 Identity](../02-identity.md#users)."),
+    (
+        "entitlements",
+        "organisation/entitlements.yaml",
+        "What users may do beyond their issuer's word, once signed. See [2 Identity](../02-identity.md#entitlements).",
+    ),
+    (
+        "history",
+        "organisation/history.yaml",
+        "Counters of what was done before. See [3 Permissions](../03-permissions.md#history).",
+    ),
+    (
+        "directory",
+        "organisation/directories/DIRECTORY.yaml",
+        "Values that may be relied on, once signed. See [3 Permissions](../03-permissions.md#directories).",
+    ),
+    (
+        "classes",
+        "organisation/classes.yaml",
+        "Classes of confidential data. See [3 Permissions](../03-permissions.md#data-classes-and-receivers).",
+    ),
     ("catalogue", "catalogue/TOOL.yaml", "A tool server and its operations. See [4 Catalogue](../04-catalogue.md)."),
 )
 

@@ -8,7 +8,7 @@ import re
 import stat
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,8 @@ from remit.adapters.project import (
     unmatched,
     write_project,
 )
+from remit.adapters.project._mistakes import nearest
+from remit.adapters.project._warnings import notify_unknown
 from remit.adapters.sqlite import SQLITE_OLDEST
 from remit.adapters.system import SystemClock
 from remit.app._gateway import GATEWAY_FILE
@@ -96,6 +98,11 @@ FREE_BYTES_MIN = 256 << 20  # of disk, below which `remit doctor` warns
 DIGEST_CHARS = 19  # of a digest, for people
 CLASSES_FILE = "organisation/classes.yaml"
 FIRST_TRUST = "var/trust.json"  # of a project that `init` writes
+_ADDRESS = {  # what is wrong with where a target's address is kept, and the fix
+    "secret_missing": ("is not there, or empty", "put the address there, or mend `to` under `notify:` in remit.yaml"),
+    "secret_exposed": ("can be read by others", "chmod 600 on it"),
+    "secret_invalid": ("holds no address of 8 to 8192 visible ascii characters", "put the target's address there"),
+}
 
 
 class LocalWorkshop:
@@ -117,6 +124,7 @@ class LocalWorkshop:
             *found.warnings,
             *(warning for each in decisions if (warning := decisions_changed(each)) is not None),
             *_approvers_nobody(found.snapshot, settings),
+            *_notify_unknown(root, found.snapshot, settings),
             *unmatched(found.snapshot, settings),
             *bundles_missing(root, settings),
         )
@@ -557,26 +565,47 @@ def _base64url(raw: bytes) -> str:
 
 
 def _approvers_nobody(snapshot: Snapshot, settings: Settings) -> Iterator[Problem]:
-    """Warn of each role that is asked to decide held calls and that no person of remit.yaml has."""
-    held = {role for person in settings.development.people.values() for role in person.roles} | {REQUESTER}
-    for file, body in sorted(snapshot.sources.items()):
-        text = body.decode("utf-8", "replace")
-        asked: Iterable[str] = ()
-        if file.endswith(".cedar"):
-            asked = _approvers(text)
-        elif file.endswith("/agent.yaml"):
-            agent = file.split("/")[1]
-            asked = {role for (whose, _), flow in snapshot.flows.items() if whose == agent for role in flow.reviewers}
-        elif file == CLASSES_FILE:
-            asked = {role for found in snapshot.classes.values() for role in found.reviewers}
-        for role in sorted(set(asked) - held):
+    """Warn of each role that is asked to decide held calls and that nobody has by remit.yaml."""
+    held = _held(settings)
+    for file, text, asked in _asked(snapshot):
+        for role in sorted(asked - held):
+            near = nearest(role, sorted(held))
             yield Problem(
                 code="approvers_nobody",
                 file=file,
                 line=_line_naming(text, role),
-                message=f"nobody in remit.yaml has the role `{role}`: what waits for it is never decided",
+                message=f"nobody in remit.yaml has the role `{role}`: what waits for it is never decided{near}",
                 fix=f"give a person the role in remit.yaml: `development: {{people: {{NAME: {{roles: [{role}]}}}}}}`",
             )
+
+
+def _notify_unknown(root: Path, snapshot: Snapshot, settings: Settings) -> Iterator[Problem]:
+    """Warn of targets of `notify:` that wait for what nobody and nothing has.
+
+    (A role that a hold asks for and nobody has is told of there: its target does hear of what waits.)
+    """
+    asked = {role for *_, roles in _asked(snapshot) for role in roles}
+    return notify_unknown(root, settings, _held(settings) | asked, snapshot.charters)
+
+
+def _held(settings: Settings) -> set[str]:
+    """Return the roles that somebody has by remit.yaml, at an issuer whoever is in their groups, and the requester."""
+    people = {role for person in settings.development.people.values() for role in person.roles}
+    return people | {role for issuer in settings.issuers.values() for role in issuer.claims.roles} | {REQUESTER}
+
+
+def _asked(snapshot: Snapshot) -> Iterator[tuple[str, str, set[str]]]:
+    """Yield each file that names who decides held calls: its path, its text and the roles."""
+    for file, body in sorted(snapshot.sources.items()):
+        text = body.decode("utf-8", "replace")
+        if file.endswith(".cedar"):
+            yield file, text, _approvers(text)
+        elif file.endswith("/agent.yaml"):
+            agent = file.split("/")[1]
+            flows = [flow for (whose, _), flow in snapshot.flows.items() if whose == agent]
+            yield file, text, {role for flow in flows for role in flow.reviewers}
+        elif file == CLASSES_FILE:
+            yield file, text, {role for found in snapshot.classes.values() for role in found.reviewers}
 
 
 def _approvers(text: str) -> set[str]:
@@ -619,6 +648,7 @@ def _findings(root: Path) -> Iterator[Finding]:
     yield Finding(name="authzen", ok=True, says=said)
     yield asyncio.run(_issuers(settings))
     yield from asyncio.run(_secrets(root, project.snapshot))
+    yield from asyncio.run(_targets(root, settings))
     yield _gateway(root, settings)
     yield from asyncio.run(_tools(root.resolve(), project.snapshot))
 
@@ -707,6 +737,27 @@ async def _secrets(root: Path, snapshot: Snapshot) -> list[Finding]:
                 fix = error.fix
     says = "; ".join([*(faults or [f"{len(kept)} referred to"]), *hints])
     return [Finding(name="secrets", ok=not faults, says=says, fix=fix)] if kept else []
+
+
+async def _targets(root: Path, settings: Settings) -> list[Finding]:
+    """Read the address of each target of `notify:` as the gateway would, and say none; see `_secrets` for hints."""
+    clock, findings = SystemClock(), list[Finding]()
+    secrets = Secrets(os.environ, root, clock)
+    for name, target in settings.notify.items():
+        where = f"`{target.to.source}:{target.to.name}`"
+        if target.to.source == "keyring":
+            findings.append(Finding(name=f"notify {name}", ok=True, says=f"its address: {where} was not asked"))
+            continue
+        ok, says, fix = True, f"its address can be read: {where}", ""
+        try:
+            await secrets.value(target.to, clock.now())
+        except CredentialUnavailableError as error:
+            what, fix = _ADDRESS[error.code]
+            ok = target.to.source == "env"
+            here = " here, which need not be where the gateway runs" if ok else ""
+            says = f"its address cannot be read{here}: {where} {what} ({error.code})"
+        findings.append(Finding(name=f"notify {name}", ok=ok, says=says, fix=fix))
+    return findings
 
 
 def _secret_credentials(snapshot: Snapshot) -> Iterator[Secret]:

@@ -33,7 +33,9 @@ _START = re.compile(rf"[A-Za-z]{_S}?[A-Za-z]{_S}{{0,2}}[0-9]{_S}?[0-9]")
 _START_CHARS_MAX = 8  # of what `_START` takes
 _WAYS = (
     re.compile(r"[A-Za-z]{2}[ .\-/_,\u2010-\u2015\u2212]?[0-9]{2}(?:[ .\-/_,\u2010-\u2015\u2212]?[0-9A-Za-z]){11,30}"),
-    re.compile(rf"[A-Za-z]{{2}}{_S}{{0,3}}[0-9]{{2}}(?:{_S}{{1,3}}[0-9A-Za-z]{{4}}){{2,7}}(?:{_S}{{1,3}}[0-9A-Za-z]{{1,4}})?"),
+    re.compile(
+        rf"[A-Za-z]{{2}}{_S}{{0,3}}[0-9]{{2}}(?:{_S}{{1,3}}[0-9A-Za-z]{{4}}){{2,7}}(?:{_S}{{1,3}}[0-9A-Za-z]{{1,4}})?"
+    ),
     re.compile(rf"[A-Za-z](?:{_S}[0-9A-Za-z]){{14,33}}"),
 )
 _NO_PART = re.compile(_S)

@@ -186,9 +186,7 @@ def _escaped_in(shown: str, found: list[Address], room: Room) -> list[Address]:
         if (inner := _unescaped(one.written)) != one.written:
             known.update(other.written for other in _links_in(inner, room))
     return [
-        Address(one.kind, one.written, (), (), hidden=True)
-        for one in _links_in(bare, room)
-        if one.written not in known
+        Address(one.kind, one.written, (), (), hidden=True) for one in _links_in(bare, room) if one.written not in known
     ]
 
 

@@ -71,6 +71,7 @@ CONTENT_WORK_MAX = 1 << 17  # characters of one call's content that are looked t
 CALL_MARKS_MAX = 1_000  # values of unknown origin that one call may write
 FOUND_MAX = 100  # links of one call, and receivers for one data class, that are told one by one
 
+_DEPTH_MAX = 2  # addresses in addresses in an address; what is deeper is nobody's
 _DIGEST_BYTES = 16
 _KEY_BYTES = range(16, 65)  # blake2b takes no longer one (RFC 7693, section 2.1)
 _ANYONE = ("user", "records")  # what an argument accepts whose sources nobody has named
@@ -463,7 +464,7 @@ class Memory:
         seen = self._distrust_at(known or self._digest(_encoded(loose_form(leaf))))
         return accepted_from(pointer, NOWHERE if seen is None else seen)
 
-    def _link_source(self, link: Address, look: _Look) -> Source | None:
+    def _link_source(self, link: Address, look: _Look, depth: int = 0) -> Source | None:
         """Return where an address in content was seen, or None: in an accepted source.
 
         Where only its host is accepted, what is inside of it must be as well.
@@ -476,7 +477,9 @@ class Memory:
         listing = None if link.hidden else _listing(link, accepted_directories(accepted, look.directories), look.now)
         if listing is not None:
             inner = further_in(link) if listing.kind is Kind.DOMAINS else ()
-            sources = (self._link_source(one, look) for one in inner)
+            if inner and depth == _DEPTH_MAX:
+                return Source(Label.NOWHERE)
+            sources = (self._link_source(one, look, depth + 1) for one in inner)
             return next((source for source in sources if source is not None), None)
         if first is None:
             suspect = self._suspect(link.written)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from remit.core import Json, JsonObject
-from remit.records._explain import printable, proves_nobody
+from remit.records._explain import printable, proves_nobody, repeats
 from remit.records._model import Entry
 
 AGENTS_MIN = 3  # agents that a user has tried before it can be called many
@@ -36,7 +36,9 @@ _CODES_TOLD = 4  # of one user
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one entry says of who did what. `said` is `allow`, `deny`, `hold`, or how a call ended.
+    """What one entry says of who did what. `said` is `allow`, `deny`, `hold`, `repeat`, or how a call ended.
+
+    A `repeat` of an approved call that was made was answered with the recorded outcome, and is no refusal.
 
     `same` is equal for equal calls of an agent, and empty where nothing can be said of that. `code` says why not.
     """
@@ -199,6 +201,8 @@ def _sighting(entry: Entry, leaf: JsonObject) -> Seen:
     decision = _list(leaf.get("decision"))
     code = leaf.get("code", "") if entry.kind in ("outcome", "refused") else (decision[1:2] or [""])[0]
     word = decision[0] if decision else leaf.get("status", "deny")
+    if entry.kind != "evaluated" and repeats(decision):
+        word, code = "repeat", ""
     operation = str(leaf.get("operation", ""))
     return Seen(
         kind=entry.kind,

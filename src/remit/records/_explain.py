@@ -3,27 +3,70 @@
 Pure text; every line is made of what the log holds and nothing else.
 """
 
+import base64
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 
-from remit.core import Json, JsonObject
+from remit.core import Json, JsonObject, canonical_bytes
 from remit.records._model import Entry
 
 SHOWN_MAX = 300  # characters of arguments or a result on one line
+TOLD_MAX = 10  # of one kind of thing that a decision rested on; the rest is counted
 
 _ERASED = "(erased)"
 
 
 def explain(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """Tell `entries`, in order, one or more lines each."""
-    return tuple(line for entry in entries for line in _told(entry, json.loads(entry.leaf)))
+    """Tell `entries`, in order, one or more lines each.
+
+    What an entry refers to is told where it is among `entries`: the call that a person edited, what became of the call
+    that another one repeats, the values that an approver had added to a directory.
+    """
+    log = tuple((entry, json.loads(entry.leaf)) for entry in entries)
+    places = {entry.index: place for place, (entry, _) in enumerate(log)}
+    return tuple(line for entry, leaf in log for line in _told(entry, leaf, _Log(log, places)))
 
 
-def _told(entry: Entry, leaf: JsonObject) -> Iterator[str]:
+def repeats(decision: Json) -> str:
+    """Return the call whose outcome answers the one with this `decision`, as its leaf has it; empty: none does.
+
+    An approved call that was made is not made again: whoever presents it once more is told what became of it.
+    """
+    said = _list(decision)
+    if said[1:2] != [_REPEATED]:
+        return ""
+    named = re.search(r"`([^`]+)`", str(said[-1]))
+    return named[1] if named else "an earlier call"
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """The entries that are told, with their leaves, and where among them each stands."""
+
+    entries: Sequence[tuple[Entry, JsonObject]]
+    places: Mapping[int, int]  # by index in the whole log
+
+    def at(self, index: Json) -> tuple[Entry, JsonObject] | None:
+        place = self.places.get(index) if isinstance(index, int) else None
+        return None if place is None else self.entries[place]
+
+    def until(self, entry: Entry) -> Sequence[tuple[Entry, JsonObject]]:
+        """Return what came before `entry`."""
+        return self.entries[: self.places[entry.index]]
+
+
+def _told(entry: Entry, leaf: JsonObject, log: _Log) -> Iterator[str]:
     at = str(leaf.get("at", ""))[11:23]
-    teller = _TELLERS.get(entry.kind)
-    for number, told in enumerate(teller(leaf, _bodies(entry)) if teller else [entry.kind]):
+    teller, beneath = _TELLERS.get(entry.kind), _BENEATH.get(entry.kind)
+    lines = [
+        *(teller(leaf, _bodies(entry)) if teller else [entry.kind]),
+        *(f"  {line}" for line in (beneath(entry, leaf, log) if beneath else ())),
+    ]
+    for number, told in enumerate(lines):
         line = printable(told)
         yield f"{entry.index:>5}  {at}  {line}" if number == 0 else f"{'':21}{line}"
 
@@ -115,6 +158,8 @@ def _times(count: int) -> str:
 
 def _word(leaf: JsonObject) -> str:
     decision = _texts(leaf["decision"])
+    if leaf["kind"] == "denied" and repeats(leaf["decision"]):
+        return "repeated, answered with the recorded outcome"
     word = {"intent": "allowed", "evaluated": "only asked"}.get(str(leaf["kind"]), str(leaf["kind"]))
     return word if len(decision) == 1 else f"{word} ({decision[1]})"
 
@@ -161,9 +206,12 @@ def _how(leaf: JsonObject) -> str:
 
 def _ruled(leaf: JsonObject, bodies: Mapping[str, str]) -> Iterator[str]:
     word = {"intent": "allowed", "denied": "DENIED", "held": "HELD"}[str(leaf["kind"])]
-    decision = _texts(leaf["decision"])
+    decision, earlier = _texts(leaf["decision"]), repeats(leaf["decision"])
+    if earlier:
+        word = f"REPEATED: answered with the outcome of {earlier}"
     if leaf["mode"] == "observe" and decision[0] != "allow":
-        word = f"OBSERVED, not enforced: would be {'held' if decision[0] == 'hold' else 'denied'}"
+        denied = f"answered with the outcome of {earlier}" if earlier else "denied"
+        word = f"OBSERVED, not enforced: would be {'held' if decision[0] == 'hold' else denied}"
     yield f"{leaf['operation']} {bodies.get('arguments', _ERASED)} -> {word}"
     for gate in _list(leaf["trail"]):
         name, answer, *why = _texts(gate)
@@ -291,6 +339,193 @@ _TELLERS = {
     "started": _began,
     "stopped": _began,
 }
+
+
+# -- what a ruling rested on
+
+
+def _rested_on(entry: Entry, leaf: JsonObject, log: _Log) -> Iterator[str]:
+    """Tell what a ruling looked at besides the call, a short line each; what is not there is not told."""
+    bodies = {payload.name: payload.body for payload in entry.payloads}
+    if "looked_up_for" in leaf:
+        yield f"looked up for {_short(str(leaf['looked_up_for']))}, by the gateway itself"
+    yield from _by_approval(leaf, bodies)
+    yield from _repeated(entry, leaf, log)
+    yield from _edited(entry, leaf, log)
+    for name, tell in _LISTED.items():
+        yield from _capped(tell(each) for each in _lists(leaf.get(name)))
+    if leaf.get("strangers") is True:
+        yield "untrusted content had entered the task"
+    if leaf.get("unkept") is True:
+        yield "it would write more of unknown origin than can be remembered"
+    if "facts" in leaf:
+        yield from _capped(_facts(bodies.get("facts")))
+    if "before" in leaf:
+        yield f"before: {_body(bodies.get('before'))}"
+    if "confidence" in leaf:
+        yield f"confidence {_short(str(leaf['confidence']))} percent, in the agent's own word"
+    yield from _looked_at(leaf)
+
+
+def _counter(said: list[Json]) -> str:
+    name, _, seen, by, resets, later = said
+    more = f"{by} more once it is answered" if later is True else f"{int(str(seen)) + int(str(by))} with this call"
+    return f"counted: {name} {seen} so far, {more}{f'; begins anew at {resets}' if resets else ''}"
+
+
+def _source(said: list[Json]) -> str:
+    pointer, *place, accepted = said
+    return "" if accepted is True else f"not accepted: the value at {pointer} is {_place(place)}"
+
+
+def _link(said: list[Json]) -> str:
+    pointer, kind, *place = said
+    return f"not accepted: {_ADDRESSES.get(str(kind), kind)} in {pointer} is {_place(place)}"
+
+
+def _exposed(said: list[Json]) -> str:
+    data_class, pointer, *place = said
+    who_knows = f"the receiver at {pointer}" if pointer else "a receiver whom nobody names"
+    return f"class {data_class}, {_place(place)}: not for {who_knows}"
+
+
+def _place(said: list[Json]) -> str:
+    """Say where a value was seen first."""
+    label, operation, call, field = map(str, said)
+    found = f", read by {operation} in {call}" if call else f", by {operation}" if operation else ""
+    where = f" at {field}" if field and found else ""
+    return f"{_SOURCES.get(label, label)}{found}{where}"
+
+
+def _facts(body: bytes | None) -> Iterator[str]:
+    if body is None:
+        yield f"facts: {_ERASED}"
+        return
+    said = json.loads(body)
+    for name, values in said["known"].items():
+        yield f"fact {name}: {_body(canonical_bytes(values))}"
+    for name, why in said["missing"].items():
+        yield f"fact {name} is missing: {why}"
+
+
+def _by_approval(leaf: JsonObject, bodies: Mapping[str, bytes]) -> Iterator[str]:
+    """Tell which approval let a call through: the one that stood for just this call then."""
+    if _list(leaf["decision"])[:1] != ["allow"] or ["permissions.approval_stands", "allow"] not in _list(leaf["trail"]):
+        return
+    used = [each for each in _approvals(leaf) if _lets_through(each, leaf, bodies.get("arguments"))]
+    if not used:
+        yield "allowed, by an approval"
+        return
+    one = max(used, key=lambda each: str(each["opened_at"]))
+    grants = [f"{each['person']} as {each['role']}" for each in _list(one.get("grants")) if isinstance(each, dict)]
+    yield f"allowed, by approval {one['id']}{f' ({', '.join(grants)})' if grants else ''}"
+
+
+def _lets_through(approval: JsonObject, leaf: JsonObject, arguments: bytes | None) -> bool:
+    if approval["id"] == leaf.get("edited"):
+        return True
+    if approval["state"] != "waiting" or not str(leaf["at"]) < str(approval["expires_at"]) or arguments is None:
+        return False
+    # (An approval names its call by a hash over operation and arguments.)
+    said = canonical_bytes({"operation": leaf["operation"], "arguments": arguments.decode()})
+    asked = f"sha256:{sha256(said).hexdigest()}"
+    return (approval.get("edited") or approval.get("instead_of")) == asked
+
+
+def _looked_at(leaf: JsonObject) -> Iterator[str]:
+    said = [f"{each['id']} {each['state']}" for each in _approvals(leaf)]
+    if said:
+        more = f" and {len(said) - TOLD_MAX} more" if len(said) > TOLD_MAX else ""
+        yield f"approvals of the task then: {', '.join(said[:TOLD_MAX])}{more}"
+
+
+def _approvals(leaf: JsonObject) -> list[JsonObject]:
+    return [each for each in _list(leaf.get("approvals")) if isinstance(each, dict)]
+
+
+def _repeated(entry: Entry, leaf: JsonObject, log: _Log) -> Iterator[str]:
+    """Tell that a repeated call had no outcome yet with which it could be answered."""
+    earlier = repeats(leaf["decision"])
+    kinds = {each.kind for each, _ in log.until(entry) if each.call == earlier}
+    if "intent" in kinds and not kinds & {"outcome", "unknown"}:
+        yield f"{earlier} was under way still"
+
+
+def _edited(entry: Entry, leaf: JsonObject, log: _Log) -> Iterator[str]:
+    """Tell, of a call that a person edited, what the agent asked."""
+    edit = leaf
+    if "edited" in leaf:
+        yield f"edited by a person, as approval {leaf['edited']} has it"
+        edit = next((one for _, one in log.until(entry) if _is_edit(one, leaf["edited"])), {"edited_entry": None})
+    if "edited_entry" not in edit:
+        return
+    asked = log.at(edit["edited_entry"])
+    while asked is not None and "edited_entry" in asked[1]:  # (an edit of an edit: back to what the agent made)
+        asked = log.at(asked[1]["edited_entry"]) if asked[0].index < entry.index else None
+    told = "(not among these entries)" if asked is None else _bodies(asked[0]).get("arguments", _ERASED)
+    yield f"in place of what the agent asked: {told}"
+
+
+def _is_edit(leaf: JsonObject, approval: Json) -> bool:
+    return "edited_entry" in leaf and leaf.get("approval") == approval
+
+
+def _capped(lines: Iterable[str]) -> Iterator[str]:
+    told = [_short(line) for line in lines if line]
+    yield from told[:TOLD_MAX]
+    if len(told) > TOLD_MAX:
+        yield f"and {len(told) - TOLD_MAX} more"
+
+
+# -- what an approver added to a directory
+
+
+def _trusted(entry: Entry, leaf: JsonObject, log: _Log) -> Iterator[str]:
+    if not str(leaf["control"]).startswith("directory/"):
+        return
+    if leaf["word"] == "extended":
+        yield f"value {_value(entry)}, until {leaf['until']}, with approval {leaf['approval']}"
+    if leaf["word"] == "reduced":
+        yield f"took out {_taken_out(entry, leaf, log)}"
+
+
+def _taken_out(entry: Entry, leaf: JsonObject, log: _Log) -> str:
+    """Say which value was taken out. The entry says who had added it: those of theirs that still counted then."""
+    stood: dict[str, str] = {}  # by value, or by entry where it is erased: how it is told
+    for each, said in log.until(entry):
+        if said.get("word") == "extended" and said.get("control") == leaf["control"]:
+            value = _value(each)
+            place = f"{each.index}" if value == _ERASED else value
+            stood.pop(place, None)
+            if said["by"] == leaf.get("added_by") and str(leaf["at"]) < str(said["until"]):
+                stood[place] = f"{value} (entry {each.index})"
+    added = f"that {leaf.get('added_by', 'an approver')} had added"
+    if len(stood) == 1:
+        return f"the value {added}: {next(iter(stood.values()))}"
+    few = ", ".join([*stood.values()][-TOLD_MAX:])
+    return f"one value {added}, of: {few}" if stood else f"a value {added}, not among these entries"
+
+
+def _value(entry: Entry) -> str:
+    """Return the value that an approver signed, from the envelope (DSSE v1); erased when that is gone."""
+    body = next((payload.body for payload in entry.payloads if payload.name == "envelope"), None)
+    if body is None:
+        return _ERASED
+    signed = json.loads(base64.b64decode(json.loads(body)["payload"]))
+    return _short(str(signed["value"]))
+
+
+_REPEATED = "already_executed"
+_LISTED = {"history": _counter, "sources": _source, "links": _link, "exposed": _exposed}
+_SOURCES = {
+    "user": "the user's",
+    "directory": "from a directory",
+    "system_of_record": "from a system of record",
+    "untrusted": "from untrusted content",
+    "nowhere": "from nowhere that the gateway saw",
+}
+_ADDRESSES = {"url": "a URL", "email": "a mail address", "iban": "an account number"}
+_BENEATH = {"intent": _rested_on, "denied": _rested_on, "held": _rested_on, "control": _trusted}
 _PROVES_NOBODY = frozenset(("client_secret_refused", "certificate_unknown", "actor_token_unsupported"))
 _LEVELS = {
     "A": "a task token, which counts for whoever bears it",
@@ -314,8 +549,16 @@ def _short(text: str) -> str:
     return safe if len(text) <= SHOWN_MAX else safe[:SHOWN_MAX] + "..."
 
 
+def _body(body: bytes | None) -> str:
+    return _ERASED if body is None else _short(body.decode("utf-8", "replace"))
+
+
 def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
+
+
+def _lists(value: Json) -> Iterator[list[Json]]:
+    return (each for each in _list(value) if isinstance(each, list))
 
 
 def _texts(value: Json) -> list[str]:

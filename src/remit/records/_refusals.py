@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from remit.core import JsonObject
-from remit.records._explain import proves_nobody
+from remit.records._explain import proves_nobody, repeats
 from remit.records._model import Entry
 
 _Key = tuple[str, str, str, str, str]
@@ -34,7 +34,8 @@ class Refusal:
 def refusals(entries: Iterable[Entry]) -> tuple[Refusal, ...]:
     """Summarise what was refused by agent, operation and reason, most frequent first.
 
-    These are denials, holds, observed refusals, and what was refused at a door and belongs to no task.
+    These are denials, holds, observed refusals, and what was refused at a door and belongs to no task. A repeat that
+    was answered with the recorded outcome is no refusal.
     """
     counts: Counter[_Key] = Counter()
     observed: Counter[_Key] = Counter()
@@ -67,7 +68,7 @@ def _refusal(entry: Entry) -> tuple[_Key, str] | None:
     if entry.kind in ("denied", "held", "intent"):
         leaf: JsonObject = json.loads(entry.leaf)
         decision = leaf["decision"]
-        if not isinstance(decision, list) or len(decision) != 3:
+        if not isinstance(decision, list) or len(decision) != 3 or repeats(decision):
             return None
         return (str(leaf["agent"]), str(leaf["operation"]), str(decision[1]), "", ""), str(decision[2])
     if entry.kind == "refused" and not entry.task:

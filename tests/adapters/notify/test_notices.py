@@ -50,7 +50,7 @@ WAITS = Approval(
     expires_at=NOON + timedelta(hours=1),
     instead_of=f"sha256:{CANARY}",
 )
-EDITED = replace(WAITS, id="a_2", edited=json.dumps({"to": CANARY}), editor="fay")
+EDITED = replace(WAITS, id="a_2", edited=json.dumps({"to": CANARY}), editors=("fay",))
 APPROVED = replace(WAITS, grants=(Grant(person="fay", role="finance", kind="approval", at=NOON),), version=2)
 DENIED = replace(WAITS, state=State.DENIED, by="fay", version=2)
 HANGS = """

@@ -257,7 +257,7 @@ def test_try_makes_one_governed_call(remit: Remit, desk: Any) -> None:
     unlisted = remit("try", "close_account", "customer_id=cus-001", "--use-case", "refund_request", "--json")
     assert unlisted.exit_code == 1
     assert json.loads(unlisted.output)["answer"]["error"]["data"]["code"] == "outside_use_case"
-    assert len(desk.received()) == before + 1
+    assert [each["tool"] for each in desk.received()[before:]] == ["get_order", "get_order"]  # one to know the order
     told = remit("records", "explain", json.loads(unlisted.output)["task"])
     assert told.exit_code == 0
     assert "DENIED" in told.output

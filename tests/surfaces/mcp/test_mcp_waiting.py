@@ -305,7 +305,7 @@ def test_a_changed_call_is_waited_for_in_place_of_the_agents_own() -> None:
         id_ = await it.held()
         own = replace(it.approval(id_), instead_of="sha256:own")
         it.desk.live.put(replace(own, state=State.VOID, by="changed"))
-        it.desk.live.put(replace(own, id="a_edit", edited='{"amount":60}', editor="olga", digest="sha256:edit"))
+        it.desk.live.put(replace(own, id="a_edit", edited='{"amount":60}', editors=("olga",), digest="sha256:edit"))
         it.desk.live.put(replace(own, id="a_other", edited='{"amount":1}', instead_of="sha256:other"))
         said = await it.poll(id_)
         assert (said["status"], said["taskId"], said["_meta"]["remit/approval"]) == ("input_required", id_, "a_edit")

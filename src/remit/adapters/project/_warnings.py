@@ -1,15 +1,19 @@
 """What a project may say and probably does not mean: calls that would all be denied, and why; tokens for anyone.
 
-Each listed operation is told of once for each reason. What needs people (are there any with this role?) is not here.
+Each listed operation is told of once for each reason. Who has which role is not known here: what needs that is told it.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
 import cedarpy
 
-from remit.adapters.project._models import AgentFile
-from remit.adapters.project._yaml import Document
+from remit.adapters.project._mistakes import nearest, shape
+from remit.adapters.project._models import AgentFile, SettingsFile
+from remit.adapters.project._settings import SETTINGS_FILE, Settings
+from remit.adapters.project._sources import read_file
+from remit.adapters.project._yaml import Document, read_yaml
 from remit.catalogue import Descriptor, Pin, Review
 from remit.core import Problem
 
@@ -98,6 +102,39 @@ def bearer_allowed(document: Document, found: AgentFile) -> Iterator[Problem]:
             message=f"the task tokens of `{found.agent}` count for whoever bears them, a thief too",
             fix=f"register a key of it by `remit agents register {found.agent}`, then take `bearer: true` out",
         )
+
+
+def notify_unknown(
+    root: Path, settings: Settings, roles: Collection[str], agents: Collection[str]
+) -> Iterator[Problem]:
+    """Warn of each role and agent that a target of `notify:` waits for and that is not among `roles` and `agents`.
+
+    `root` is the project's folder, from which `settings` were read; it is read again, for lines.
+    """
+    if not settings.notify:
+        return
+    document = read_yaml(SETTINGS_FILE, read_file(root, SETTINGS_FILE) or b"{}")
+    for name, target in shape(SettingsFile, document).notify.items():
+        for index, role in enumerate(target.roles):
+            if role not in roles:
+                yield Problem(
+                    code="notify_unknown_role",
+                    file=SETTINGS_FILE,
+                    line=document.line(("notify", name, "roles", index)),
+                    message=f"nobody has the role `{role}` and no hold asks for it: the target `{name}` is told of no call "
+                    f"by it{nearest(role, sorted(roles))}",
+                    fix="write a role that a hold's `@approvers`, or `reviewers`, ask for",
+                )
+        for index, agent in enumerate(target.agents):
+            if agent not in agents:
+                yield Problem(
+                    code="notify_unknown_agent",
+                    file=SETTINGS_FILE,
+                    line=document.line(("notify", name, "agents", index)),
+                    message=f"there is no agent `{agent}`: the target `{name}` is told of no call of it"
+                    f"{nearest(agent, sorted(agents))}",
+                    fix="name one under agents/",
+                )
 
 
 def listed(document: Document, found: AgentFile) -> dict[str, int]:

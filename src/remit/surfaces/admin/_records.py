@@ -1,5 +1,6 @@
 """Tasks and their records: told, summarised, exported."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 
@@ -8,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 
 from remit.core import RemitError, Task, utc_text
-from remit.records import explain, refusals
+from remit.records import Entry, explain, refusals
 from remit.surfaces.admin._access import Access
 from remit.surfaces.admin._control import Control, Said
 from remit.surfaces.admin._export import export_lines
@@ -49,7 +50,7 @@ def record_routes(control: Control, access: Access) -> APIRouter:
     async def controls() -> Said:
         size = (await control.store.state(control.clock.now())).size
         entries = await control.store.entries(max(0, size - ENTRIES_SUMMARISED), size, payloads=False)
-        told = explain(entry for entry in entries if entry.kind in CONTROLLING)
+        told = explain([await _with_value(control, entry) for entry in entries if entry.kind in CONTROLLING])
         return {"told": list[JsonValue](told)}
 
     @routes.get("/v1/records/export")
@@ -59,6 +60,15 @@ def record_routes(control: Control, access: Access) -> APIRouter:
         return StreamingResponse(lines, media_type="application/jsonl")
 
     return routes
+
+
+async def _with_value(control: Control, entry: Entry) -> Entry:
+    """Fetch what an approver added to a directory: it stands apart from its entry."""
+    leaf = json.loads(entry.leaf)
+    if leaf.get("word") != "extended":
+        return entry
+    (found,) = await control.store.entries(entry.index, entry.index + 1)
+    return found
 
 
 def _task(task: Task) -> dict[str, str]:

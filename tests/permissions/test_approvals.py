@@ -823,7 +823,6 @@ def test_the_shortest_time_counts_and_nothing_asked_is_no_time() -> None:
         lambda value: {**value, "grants": ["ben"]},
         lambda value: {**value, "editors": "ben"},
         lambda value: {**value, "editors": ["ben", 5]},
-        lambda value: {**value, "editor": ["ben"]},
         lambda value: {**value, "requirements": [{"kind": "approval", "approvers": [5]}]},
         lambda value: {key: item for key, item in value.items() if key != "binding"},
     ],
@@ -833,17 +832,10 @@ def test_what_is_not_an_approval_is_not_read_as_one(spoil: Callable[[Any], Any])
         approval_of_json(spoil(approval_json(approval(PAIR, grants=YES))))
 
 
-def test_an_approval_that_was_written_before_there_were_edits_is_read() -> None:
+def test_an_approval_that_nobody_edited_says_nothing_of_edits() -> None:
     written = approval_json(approval(grants=YES))
     assert not {"edited", "instead_of", "editors"} & written.keys()
     assert approval_of_json(written) == approval(grants=YES)
-
-
-def test_an_edit_that_was_written_with_its_newest_editor_alone_still_has_that_one() -> None:
-    waiting = approval(**EDITED)
-    written = {key: item for key, item in approval_json(waiting).items() if key != "editors"}
-    assert approval_of_json({**written, "editor": "eva"}) == waiting
-    assert approval_of_json(written) == replace(waiting, editors=()), "the control"
 
 
 names = st.text(max_size=12)

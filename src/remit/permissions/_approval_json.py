@@ -152,8 +152,6 @@ def _added(value: JsonObject, key: str) -> str:
 
 
 def _editors(value: JsonObject) -> tuple[str, ...]:
-    if "editor" in value:  # (one that was kept when the newest editor alone was written down)
-        return (_text(value, "editor"),)
     return _texts(value, "editors") if "editors" in value else ()
 
 

@@ -369,8 +369,8 @@ def _rested_on(entry: Entry, leaf: JsonObject, log: _Log) -> Iterator[str]:
 
 def _counter(said: list[Json]) -> str:
     name, _, seen, by, resets, later = said
-    more = f"{by} more once it is answered" if later is True else f"{int(str(seen)) + int(str(by))} with this call"
-    return f"counted: {name} {seen} so far, {more}{f'; begins anew at {resets}' if resets else ''}"
+    more = f", {by} more once it is answered" if later is True else f", {int(str(seen)) + int(str(by))} with this call"
+    return f"counted: {name} {seen} so far{more if by else ''}{f'; begins anew at {resets}' if resets else ''}"
 
 
 def _source(said: list[Json]) -> str:
@@ -418,7 +418,8 @@ def _by_approval(leaf: JsonObject, bodies: Mapping[str, bytes]) -> Iterator[str]
         return
     one = max(used, key=lambda each: str(each["opened_at"]))
     grants = [f"{each['person']} as {each['role']}" for each in _list(one.get("grants")) if isinstance(each, dict)]
-    yield f"allowed, by approval {one['id']}{f' ({', '.join(grants)})' if grants else ''}"
+    said = f" ({', '.join(grants)})" if grants else ""
+    yield f"allowed, by approval {one['id']}{said}"
 
 
 def _lets_through(approval: JsonObject, leaf: JsonObject, arguments: bytes | None) -> bool:

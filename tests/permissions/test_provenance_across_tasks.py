@@ -228,6 +228,11 @@ def test_a_task_that_read_nothing_confidential_may_write_to_anyone(result: Json)
         {"content": [{"type": "image", "data": "AAAA"}], "structuredContent": {}},
         {"content": [{"type": "text", "text": "Al, 078-05"}], "isError": True},
         {"content": [{"type": "text", "text": "see also 078-05"}], "structuredContent": {"people": []}},
+        {"content": [{"type": "text", "text": '{"error":"ssn 078-05 is bad"}'}], "isError": True},
+        {"content": [], "structuredContent": {"data": {"people": [{"ssn": "078-05"}]}}},
+        {"content": [], "structuredContent": [{"people": [{"ssn": "078-05"}]}]},
+        {"content": [], "structuredContent": {"people": [{"ssn": {"078-05": None}}]}},
+        {"content": [], "structuredContent": {"people": {"x": {"ssn": {"078-05": {}}}}}},
     ],
 )
 def test_what_cannot_be_taken_apart_was_confidential(said: JsonObject) -> None:

@@ -24,7 +24,7 @@ _RELAYED = frozenset("%!")  # a mailbox name that some servers pass on to anothe
 
 
 LINKS_MAX = 500  # addresses of one call or result that are told apart
-LOOKS_MAX = 8_000  # places in them where one could begin that are looked at
+LOOKS_MAX = 5_000  # places in them where one could begin that are looked at
 
 
 @dataclass(slots=True)

@@ -8,15 +8,18 @@ the product of two attributes, is not a bound here.
     compared((rule,)).bounds[0].limit        # 5
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TypeAlias
 
 from remit.core import Json, JsonObject
 from remit.permissions._parse import Parsed, parse
 from remit.permissions._scan import scan
 
 DECIMAL_UNIT = 10_000  # of Cedar's `decimal`, which has four places
+PAIRS_MAX = 4_000  # values that are compared with one another by one operator: two sets are compared each with each
 
 Path = tuple[str, ...]
 """The way from `context` to an attribute: `("arguments", "amount_minor")`."""
@@ -38,6 +41,11 @@ class Rule:
     name: str
     effect: str
     est: JsonObject
+
+    @property
+    def forbids(self) -> bool:
+        """Whether nothing but a denial comes of it where it applies; a hold waits for people instead."""
+        return self.effect == "forbid" and "hold" not in _object(self.est.get("annotations"))
 
     def concerns(self, operation: str) -> bool:
         """Tell whether its scope can match `operation`."""
@@ -141,8 +149,7 @@ def _collect(found: Compared, rule: Rule, operator: str, body: Json) -> None:
         _compare(found, rule, body[0], body[1])
     elif operator in _MEMBERS:
         members = _object(body)
-        _texts(found, members.get("left"), members.get("right"))
-        _texts(found, members.get("right"), members.get("left"))
+        _compare(found, rule, members.get("left"), members.get("right"))
     elif operator == "like":
         _like(found, _object(body))
 
@@ -157,12 +164,43 @@ def _read(found: Compared, rule: Rule, path: Path) -> None:
 
 
 def _compare(found: Compared, rule: Rule, left: Json, right: Json) -> None:
+    """Note what is compared with what; of two sets, of two records and of what may stand in a set: each with each."""
+    stack = [(left, right)]
+    for _ in range(PAIRS_MAX):
+        if not stack:
+            return
+        one, other = stack.pop()
+        inner = [*_inside(one, other), *((mine, its) for its, mine in _inside(other, one))]
+        stack += reversed(inner)
+        _texts(found, one, other)
+        _texts(found, other, one)
+        if not inner:
+            _compare_two(found, rule, one, other)
+
+
+def _inside(one: Json, other: Json) -> list[tuple[Json, Json]]:
+    """Return what is compared where `one`, a set, a record or a choice of two, is compared with `other`."""
+    ((operator, body),) = one.items() if isinstance(one, dict) and len(one) == 1 else (("", None),)
+    match operator:
+        case "Set" if isinstance(body, list):
+            return [(each, other) for each in body]
+        case "Record":
+            members, its = _object(body), _object(_object(other).get("Record"))
+            return [(members[name], its[name]) for name in members if name in its]
+        case "if-then-else":
+            return [(_object(body).get(each), other) for each in ("then", "else")]
+        case "." if "Record" in _object(_object(body).get("left")):
+            access = _object(body)
+            return [(_object(_object(access["left"])["Record"]).get(str(access.get("attr"))), other)]
+        case _:
+            return []
+
+
+def _compare_two(found: Compared, rule: Rule, left: Json, right: Json) -> None:
     one, other = path_of(left), path_of(right)
     if one is not None and other is not None:
         found.same.setdefault(one, {})[other] = None
         found.same.setdefault(other, {})[one] = None
-    _texts(found, left, right)
-    _texts(found, right, left)
     bound = _bound(rule, left, right)
     if bound is not None and bound not in found.bounds:
         found.bounds.append(bound)
@@ -262,6 +300,208 @@ def _sum(left: _Form, right: _Form, factor: int) -> _Form:
     for path, its in right[0].items():
         terms[path] = terms.get(path, 0) + its * factor
     return terms, left[1] + right[1] * factor
+
+
+# -- what a policy says of a call that is known in part
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """No answer yet: that depends on what stands at `path`. None: it depends on what is not worked out here."""
+
+    path: Path | None
+
+
+class _NotThereError(Exception):
+    """An attribute that the call comes without: the policy that asks for it does not apply."""
+
+
+Known: TypeAlias = "Json | Open"
+"""A value as policies see it, decimals as whole ten-thousandths, or none yet."""
+
+Look = Callable[[Path], Known]
+"""What stands at a path; None: nothing."""
+
+
+def applies(rule: Rule, look: Look, tool: str) -> bool | Open:
+    """Tell whether `rule`, whose action fits, applies to a call of `tool`, as far as `look` knows the call.
+
+    This guides a search. It decides nothing: what it does not work out is `Open`, and the policies themselves answer.
+    """
+    answers = [_scope(rule, look, tool)]
+    conditions = rule.est.get("conditions")
+    for condition in conditions if isinstance(conditions, list) else []:
+        try:
+            found = _value(_object(condition).get("body"), look)
+        except _NotThereError:
+            return False
+        answers.append(_not(found) if _object(condition).get("kind") == "unless" else found)
+    return _all(answers)
+
+
+def _scope(rule: Rule, look: Look, tool: str) -> Known:
+    who, what = _object(rule.est.get("principal")), _object(rule.est.get("resource"))
+    answers: list[Known] = []
+    for scope, its in ((who, look(USER_ID) if who.get("op") == "==" else None), (what, tool)):
+        entity = _object(scope.get("entity"))
+        if scope.get("op") == "==":
+            answers.append(its if isinstance(its, Open) else its == entity.get("id"))
+        elif scope.get("op") != "All":
+            answers.append(Open(None))
+    return _all(answers)
+
+
+def _all(answers: Sequence[Known]) -> bool | Open:
+    if any(answer is False for answer in answers):
+        return False
+    return _open(answers) or True
+
+
+def _open(values: Iterable[Known]) -> Open | None:
+    """Return what is open in `values`, best something whose path is known."""
+    found = [value for value in values if isinstance(value, Open)]
+    return next((each for each in found if each.path is not None), found[0] if found else None)
+
+
+def _not(value: Known) -> Known:
+    return value if isinstance(value, Open) else value is not True
+
+
+def _value(node: Json, look: Look) -> Known:  # noqa: PLR0911 - one answer for each kind of operator
+    path = path_of(node)
+    if path is not None:
+        return _there(look(path))
+    ((operator, body),) = node.items() if isinstance(node, dict) and len(node) == 1 else (("", None),)
+    members = _object(body)
+    match operator:
+        case "Value":
+            return _literal(body)
+        case "&&" | "||":
+            return _either(members, look, operator == "||")
+        case "!":
+            return _not(_value(members.get("arg"), look))
+        case "has":
+            value = look((*(path_of(members.get("left")) or ("",)), str(members.get("attr"))))
+            return value if isinstance(value, Open) else value is not None
+        case "if-then-else":
+            asked = _value(members.get("if"), look)
+            return asked if isinstance(asked, Open) else _value(members.get("then" if asked else "else"), look)
+        case "." if "Record" in _object(members.get("left")):
+            return _value(_object(_object(members["left"])["Record"]).get(str(members.get("attr"))), look)
+        case "decimal":
+            found = _decimal(body)
+            return Open(None) if found is None else found[1]
+        case _:
+            return _worked_out(operator, body, look)
+
+
+def _literal(body: Json) -> Known:
+    if not isinstance(body, dict):
+        return body
+    entity = _object(body.get("__entity"))
+    return str(entity.get("id")) if entity.get("type") == "User" else Open(None)
+
+
+def _there(value: Known) -> Known:
+    if value is None:
+        raise _NotThereError
+    return value
+
+
+def _either(members: JsonObject, look: Look, decides: bool) -> Known:
+    left = _value(members.get("left"), look)
+    if left is decides:
+        return decides
+    if not isinstance(left, Open):
+        return _value(members.get("right"), look)
+    try:
+        right = _value(members.get("right"), look)
+    except _NotThereError:
+        return left
+    return decides if right is decides else _open((left, right))
+
+
+def _worked_out(operator: str, body: Json, look: Look) -> Known:
+    """Return what an operator makes of its operands; all of them are worked out first."""
+    parts = _operands(operator, body)
+    if parts is None:
+        return Open(None)
+    values = [_value(each, look) for each in parts]
+    if operator == "Record":
+        return _open(values) or dict(zip(_object(body), values, strict=True))  # type: ignore[arg-type]  # none is open
+    opened = _open(values)
+    if opened is not None:
+        return opened
+    known: list[Json] = [each for each in values if not isinstance(each, Open)]
+    if operator == "Set":
+        return known
+    if operator == "like":
+        return _matches(known[0], _object(body).get("pattern"))
+    return _OPERATORS[operator](*known)
+
+
+def _operands(operator: str, body: Json) -> list[Json] | None:
+    members = _object(body)
+    if operator == "Set":
+        return body if isinstance(body, list) else None
+    if operator == "Record":
+        return [*members.values()]
+    if operator == "like":
+        return [members.get("left")]
+    if operator in _DECIMAL_COMPARED:
+        return body if isinstance(body, list) and len(body) == 2 else None
+    if operator in {"neg", "isEmpty"}:
+        return [members.get("arg")]
+    return [members.get("left"), members.get("right")] if operator in _OPERATORS else None
+
+
+def _matches(text: Json, pattern: Json) -> bool:
+    parts = pattern if isinstance(pattern, list) else []
+    expression = "".join(".*" if each == "Wildcard" else re.escape(str(_object(each).get("Literal"))) for each in parts)
+    return isinstance(text, str) and re.fullmatch(expression, text, re.DOTALL) is not None
+
+
+def _alike(one: Json, other: Json) -> bool:
+    """Compare as Cedar does: sets have no order and nothing twice."""
+    if isinstance(one, list) and isinstance(other, list):
+        return _within(one, other) and _within(other, one)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(value, other[name]) for name, value in one.items())
+    return type(one) is type(other) and one == other
+
+
+def _within(some: Json, values: Json) -> bool:
+    return all(_has(values, each) for each in (some if isinstance(some, list) else []))
+
+
+def _has(values: Json, value: Json) -> bool:
+    return any(_alike(value, each) for each in (values if isinstance(values, list) else []))
+
+
+def _number(value: Json) -> int:
+    return value if isinstance(value, int) else 0
+
+
+_OPERATORS: Mapping[str, Callable[..., Json]] = {
+    "==": _alike,
+    "!=": lambda one, other: not _alike(one, other),
+    "<": lambda one, other: _number(one) < _number(other),
+    "<=": lambda one, other: _number(one) <= _number(other),
+    ">": lambda one, other: _number(one) > _number(other),
+    ">=": lambda one, other: _number(one) >= _number(other),
+    "lessThan": lambda one, other: _number(one) < _number(other),
+    "lessThanOrEqual": lambda one, other: _number(one) <= _number(other),
+    "greaterThan": lambda one, other: _number(one) > _number(other),
+    "greaterThanOrEqual": lambda one, other: _number(one) >= _number(other),
+    "+": lambda one, other: _number(one) + _number(other),
+    "-": lambda one, other: _number(one) - _number(other),
+    "*": lambda one, other: _number(one) * _number(other),
+    "neg": lambda one: -_number(one),
+    "contains": _has,
+    "containsAll": lambda values, some: _within(some, values),
+    "containsAny": lambda values, some: any(_has(values, each) for each in (some if isinstance(some, list) else [])),
+    "isEmpty": lambda values: values == [],
+}
 
 
 def _object(value: Json) -> JsonObject:

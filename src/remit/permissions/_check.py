@@ -17,7 +17,7 @@ import cedarpy
 from cedarpy import pst
 
 from remit.core import JsonObject, Problem, Requirement
-from remit.permissions._holds import Wrong, hold_terms
+from remit.permissions._holds import hold_terms
 from remit.permissions._model import GROUPS, Known, OperationShape, UserShape
 from remit.permissions._parse import SAID_CHARS_MAX, TOKEN_SAID, Found, parse
 from remit.permissions._reach import Clash, Place, always, is_like, never
@@ -95,10 +95,11 @@ def check(piece: Piece, vocabulary: Vocabulary) -> Policy | tuple[Problem, ...]:
         return _problems(piece, [found])
     template, est = found.template, found.est
     name = template.annotations.get("id") or f"{piece.file}:{piece.line}"
-    terms = hold_terms(template.effect, template.annotations, name)
+    terms, faults = hold_terms(template.effect, template.annotations, name)
     wrong = [*_annotations_wrong(piece, template), *_scope_wrong(piece, template, vocabulary)]
-    if isinstance(terms, Wrong):
-        wrong.append(("policy_hold_invalid", piece.line_of(f"@{terms.annotation}\\b"), terms.message, terms.fix))
+    wrong += [
+        ("policy_hold_invalid", piece.line_of(f"@{fault.annotation}\\b"), fault.message, fault.fix) for fault in faults
+    ]
     operations = _operations(template, vocabulary)
     if not operations and not wrong:
         message = "can never apply: its scope names no operation"
@@ -112,7 +113,7 @@ def check(piece: Piece, vocabulary: Vocabulary) -> Policy | tuple[Problem, ...]:
         wrong += _values_wrong(piece, template, operations, vocabulary)
     if not wrong:
         wrong += _never_or_always(piece, template, operations, vocabulary)
-    if wrong or isinstance(terms, Wrong):
+    if wrong:
         return _problems(piece, wrong)
     return Policy(
         id=name,
@@ -370,11 +371,24 @@ def _unknown(line: int, path: tuple[str, ...], operations: list[str], vocabulary
     there = f"`{path_text(path[:-1])}` there has {_listed(attribute_texts(base)) or 'no attributes'}"
     message = f"no `{path_text(path)}` in `{first}`{more}; {there}"
     fix = _meant(path[-1], base.attributes)
-    if path[:-1] == ("user",) and not fix.startswith("did you mean"):
-        fix = "declare it under `attributes:` in organisation/users.yaml, and map it in remit.yaml"
+    if not fix.startswith("did you mean"):
+        fix = _declare(path[:-1], vocabulary.shapes[first].tool) or fix
     if any(_record_has(vocabulary.contexts[name], path) for name in vocabulary.contexts if name not in operations):
         fix = f"name the operations that have it in the policy's scope, or guard it: `{guard_text(path)}`"
     return "policy_unknown_attribute", line, message, fix
+
+
+def _declare(base: tuple[str, ...], tool: str) -> str:
+    """Return where what policies read below `base` is declared; nothing where it is not declared by name."""
+    match base:
+        case ("user",):
+            return "declare it under `attributes:` in organisation/users.yaml, and map it in remit.yaml"
+        case ("history",):
+            return "declare it in organisation/history.yaml"
+        case ("facts",):
+            return f"declare it under `facts:` of the operation in catalogue/{tool}.yaml"
+        case _:
+            return ""
 
 
 def _record_has(context: Record, path: tuple[str, ...]) -> bool:

@@ -3,7 +3,7 @@
 Names with commas between are any of them; roles with `and` between are each of them, by persons of their own.
 
     hold_terms("forbid", {"hold": "approval", "approvers": "finance", "within": "4h"}, "large")
-    # (Requirement(kind="approval", approvers=("finance",), quorum=1, within_s=14400),)
+    # ((Requirement(kind="approval", approvers=("finance",), quorum=1, within_s=14400),), ())
 """
 
 import re
@@ -33,16 +33,21 @@ class Wrong:
     fix: str
 
 
-def hold_terms(effect: str, annotations: Mapping[str, str], policy: str) -> tuple[Requirement, ...] | Wrong:
-    """Read a policy's hold: its requirements, or what is wrong with it; none when the policy is a plain rule.
+def hold_terms(
+    effect: str, annotations: Mapping[str, str], policy: str
+) -> tuple[tuple[Requirement, ...], tuple[Wrong, ...]]:
+    """Read a policy's hold: its requirements, and all that is wrong with it; neither when the policy is a plain rule.
+
+    Where anything is wrong there are no requirements.
 
     `policy` is its id: requirements of several roles bear it, and so need distinct persons.
     """
     if "hold" not in annotations:
         stray = next((name for name in _TERMS if name in annotations), None)
         fix = f'add `@hold("{KIND}")`, or take `@{stray}` away'
-        return () if stray is None else Wrong(stray, f"`@{stray}` without `@hold`", fix)
-    return _misplaced(effect, annotations) or _requirements(annotations, policy)
+        return (), () if stray is None else (Wrong(stray, f"`@{stray}` without `@hold`", fix),)
+    misplaced = _misplaced(effect, annotations)
+    return _requirements(annotations, policy) if misplaced is None else ((), (misplaced,))
 
 
 def _misplaced(effect: str, annotations: Mapping[str, str]) -> Wrong | None:
@@ -53,24 +58,15 @@ def _misplaced(effect: str, annotations: Mapping[str, str]) -> Wrong | None:
     return None
 
 
-def _requirements(annotations: Mapping[str, str], policy: str) -> tuple[Requirement, ...] | Wrong:
+def _requirements(annotations: Mapping[str, str], policy: str) -> tuple[tuple[Requirement, ...], tuple[Wrong, ...]]:
     sides = _sides(annotations.get("approvers", ""))
-    if isinstance(sides, Wrong):
-        return sides
-    quorum = annotations.get("quorum", "1")
-    if not _QUORUM.fullmatch(quorum) or int(quorum) > QUORUM_MAX:
-        return Wrong(
-            "quorum", f"`@quorum` is {quorum[:40]!r}", f'write a whole number from 1 to {QUORUM_MAX}: `@quorum("2")`'
-        )
-    within = annotations.get("within", WITHIN_DEFAULT)
-    within_s = _within_s(within)
-    if within_s is None:
-        fix = 'write a number and s, m, h or d, at most 30d: `@within("4h")`'
-        return Wrong("within", f"`@within` is {within[:40]!r}", fix)
+    quorum = _quorum(annotations.get("quorum", "1"))
+    within_s = _within_s(annotations.get("within", WITHIN_DEFAULT))
+    if isinstance(sides, Wrong) or isinstance(quorum, Wrong) or isinstance(within_s, Wrong):
+        return (), tuple(found for found in (sides, quorum, within_s) if isinstance(found, Wrong))
     apart = policy if len(sides) > 1 else ""
-    return tuple(
-        Requirement(kind=KIND, approvers=side, quorum=int(quorum), within_s=within_s, apart=apart) for side in sides
-    )
+    needed = (Requirement(kind=KIND, approvers=side, quorum=quorum, within_s=within_s, apart=apart) for side in sides)
+    return tuple(needed), ()
 
 
 def _sides(written: str) -> tuple[tuple[str, ...], ...] | Wrong:
@@ -94,9 +90,17 @@ def _sides(written: str) -> tuple[tuple[str, ...], ...] | Wrong:
     return tuple((role,) for role in roles) if len(roles) > 1 else (names,)
 
 
-def _within_s(text: str) -> int | None:
+def _quorum(text: str) -> int | Wrong:
+    if not _QUORUM.fullmatch(text) or int(text) > QUORUM_MAX:
+        fix = f'write a whole number from 1 to {QUORUM_MAX}: `@quorum("2")`'
+        return Wrong("quorum", f"`@quorum` is {text[:40]!r}", fix)
+    return int(text)
+
+
+def _within_s(text: str) -> int | Wrong:
     found = _WITHIN.fullmatch(text)
-    if found is None:
-        return None
-    seconds = int(found[1]) * _SECONDS[found[2]]
-    return seconds if seconds <= WITHIN_S_MAX else None
+    seconds = int(found[1]) * _SECONDS[found[2]] if found else None
+    if seconds is None or seconds > WITHIN_S_MAX:
+        fix = 'write a number and s, m, h or d, at most 30d: `@within("4h")`'
+        return Wrong("within", f"`@within` is {text[:40]!r}", fix)
+    return seconds

@@ -23,10 +23,11 @@ _LENGTHS = {
     for length, _, countries in (entry.partition(":") for entry in _COUNTRIES.split())
     for country in countries.split(",")
 }
+_B = r"[A-Za-z .\-/_,\t\r\n\u2010-\u2015\u2212]"
 _S = r"[ .\-/_,\t\r\n\u2010-\u2015\u2212]"
 # Two digits after two letters, looked for by the digits: there are fewer of them.
 _CHECK_DIGITS = re.compile(
-    rf"[0-9](?:[0-9](?:(?<=[A-Za-z]{{2}}[0-9]{{2}})|(?<=[A-Za-z]{{2}}{_S}[0-9]{{2}})|(?<=[A-Za-z]{{2}}{_S}{_S}[0-9]{{2}}))"
+    rf"[0-9](?<={_B}[0-9])(?:[0-9](?:(?<=[A-Za-z]{{2}}[0-9]{{2}})|(?<=[A-Za-z]{{2}}{_S}[0-9]{{2}})|(?<=[A-Za-z]{{2}}{_S}{_S}[0-9]{{2}}))"
     rf"|{_S}[0-9](?<=[A-Za-z]{_S}[A-Za-z]{_S}[0-9]{_S}[0-9]))"
 )
 _START = re.compile(rf"[A-Za-z]{_S}?[A-Za-z]{_S}{{0,2}}[0-9]{_S}?[0-9]")

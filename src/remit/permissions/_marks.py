@@ -86,6 +86,13 @@ class Pieces:
             self._count += 1
             self._at.setdefault(hash(form[:PIECE_CHARS_MIN]), set()).add((len(form), self._of(form)))
 
+    def take(self, other: "Pieces") -> None:
+        """Remember the pieces of another task's, which has the same key."""
+        self._count += len(other)
+        self.full |= other.full or self._count > PIECES_MAX
+        for start, pieces in () if self.full else other._at.items():  # noqa: SLF001 - one of its own kind
+            self._at.setdefault(start, set()).update(pieces)
+
     def holder(self) -> Callable[[Scalar], bool]:
         """Return what tells of the values of one result whether a piece is in them."""
         looks = _PIECE_LOOKS_MAX

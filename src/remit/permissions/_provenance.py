@@ -238,13 +238,15 @@ class Memory:
 
         What its user gave there is not given here: the agent that hands on says what it asks for.
         """
-        self._blind |= parent._blind
-        for digest, seen in parent._distrusted.items():
+        self._blind |= parent._blind  # noqa: SLF001 - one of its own kind
+        for digest, seen in parent._distrusted.items():  # noqa: SLF001 - one of its own kind
             if self._room() <= 0:
                 self._blind = True
                 break
             self._distrusted.setdefault(digest, seen)
-        for name, source in parent._read.items():
+        self._wrote |= parent._wrote  # noqa: SLF001 - one of its own kind
+        self._pieces.take(parent._pieces)  # noqa: SLF001 - one of its own kind
+        for name, source in parent._read.items():  # noqa: SLF001 - one of its own kind
             self._read.setdefault(name, source)
 
     def _learn_classes(self, operation: str, call: str, read: Mapping[str, str]) -> None:
@@ -285,6 +287,8 @@ class Memory:
         return room
 
     def _learn_untrusted(self, leaves: "list[Leaf]", origin: Origin, room: int) -> None:
+        if not leaves:
+            return
         work = RESULT_WORK_MAX
         for place, (_, value) in enumerate(leaves):
             work -= work_of(value)

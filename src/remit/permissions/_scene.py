@@ -2,13 +2,16 @@
 
 scene = Scene(shape, NOBODY_SAYS_MORE, "refunds", "refund")
 scene.question({("arguments", "amount_minor"): 10_000, ("user", "groups"): ["finance"]})
+
+A `Search` makes up calls in which policies apply, or do not, as is wished: it gives one attribute after another a value
+worth trying, and goes back as soon as some wish cannot come true any more, to an attribute that this depends on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from remit.core import Attribute, Json, JsonObject
-from remit.permissions._bounds import DECIMAL_UNIT, USER_ID, Path
+from remit.permissions._bounds import DECIMAL_UNIT, USER_ID, Compared, Known, Open, Path, Rule, applies
 from remit.permissions._model import GROUPS, OperationShape, Question, UserShape
 from remit.permissions._sample import ANY_TEXT, sample
 from remit.permissions._types import Record, arguments_record, type_text
@@ -59,7 +62,7 @@ class Scene:
     def kind(self, path: Path) -> str:
         """Return the Cedar type of what is at `path`; empty where that is not known."""
         match path:
-            case ("arguments", *_):
+            case ("arguments", _, *_):
                 found = _attribute(self.arguments, path[1:])
                 return "" if found is None else found
             case ("history", name):
@@ -110,6 +113,11 @@ class Scene:
         for step in path[1:]:
             schema = _at(_plain(schema), ("properties", step))
         return _plain(schema)
+
+    def fixed(self, path: Path) -> str:
+        """Return what stands at a path that is the same in every call."""
+        its = (self.agent, self.shape.effect, self.shape.tier, self.use_case)
+        return dict(zip(sorted(FIXED), its, strict=True))[path]
 
     def question(self, values: Values) -> Question:
         """Build the question of the plainest call changed by `values`."""
@@ -207,3 +215,111 @@ def _copied(value: Json) -> Json:
 def scaled(value: float) -> int:
     """Return a decimal as whole ten-thousandths."""
     return round(value * DECIMAL_UNIT)
+
+
+# -- calls in which policies apply as is wished
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """That `rule` applies to the call looked for, or does not: `so`; with `path`, when that is `at(call)` instead.
+
+    `at` says `Open` of what it needs to know first, and None where there is no such value.
+    """
+
+    rule: Rule
+    so: bool
+    path: Path = ()
+    at: Callable[[Values], Known] = lambda _: None
+
+
+@dataclass(slots=True)
+class Search:
+    """Calls made up of values that `worth` names for a path in a call known in part. `left` is how many steps remain.
+
+    Every call that it finds is a guess until the policies themselves were asked.
+    """
+
+    scene: Scene
+    found: Compared
+    worth: Callable[[Path, Values], Sequence[Json]]
+    left: int
+
+    def calls(self, wishes: Sequence[Wish], steps_max: int) -> Iterator[Values]:
+        """Yield calls, each with the attributes that the wishes depend on; none once no step is left."""
+        kept = max(0, self.left - steps_max)
+        self.left -= kept
+        try:
+            yield from self._solved(wishes, {})
+        finally:  # (also when the caller wants no more of them)
+            self.left += kept
+
+    def applies(self, rule: Rule, call: Values) -> bool | Open:
+        """Tell whether `rule` applies to `call`, in which only what stands there is known."""
+        return applies(rule, lambda path: self._known(path, call), self.scene.shape.tool)
+
+    def _solved(self, wishes: Sequence[Wish], call: Values) -> Generator[Values, None, frozenset[Path]]:
+        """Yield every call that `call` can become. Return the attributes because of which there are no more."""
+        if self.left <= 0:
+            return frozenset()
+        self.left -= 1
+        path: Path | None = None
+        for wish in wishes:
+            answer = self._answer(wish, call)
+            if isinstance(answer, Open):
+                path = path or answer.path
+            elif answer is not wish.so:
+                return self._reasons(wish) & call.keys()
+        if path is None:
+            yield call
+            return frozenset(call)
+        because = self._beside(path) & call.keys()
+        for value in self.worth(path, call):
+            inner = yield from self._solved(wishes, {**call, path: value})
+            if path not in inner:  # (whatever stands here, it goes no further)
+                return inner
+            because |= inner
+        return because - {path}
+
+    def _answer(self, wish: Wish, call: Values) -> bool | Open:
+        if not wish.path:
+            return self.applies(wish.rule, call)
+        value = wish.at(call)
+        if isinstance(value, Open):
+            return value
+        if value is None:
+            return not wish.so
+        return applies(
+            wish.rule,
+            lambda path: value if path == wish.path else self._known(path, call),
+            self.scene.shape.tool,
+        )
+
+    def _reasons(self, wish: Wish) -> frozenset[Path]:
+        read = frozenset(self.found.read[wish.rule.id])
+        return read | self._beside(wish.path) if wish.path else read
+
+    def _beside(self, path: Path) -> frozenset[Path]:
+        """Return what the values worth trying at `path` depend on."""
+        terms = (each for bound in self.found.bounds for each, _ in bound.terms if path in dict(bound.terms))
+        return frozenset(terms) | frozenset(self.found.same.get(path, ()))
+
+    def _known(self, path: Path, call: Values) -> Known:
+        if path in FIXED:
+            return self.scene.fixed(path)
+        kind = self.scene.kind(path)
+        if not kind:
+            return self._record(path, call)
+        if path not in call:
+            return Open(path)
+        value = call[path]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return scaled(float(str(value))) if kind == "decimal" and number else value
+
+    def _record(self, path: Path, call: Values) -> Known:
+        """Return what is known of a record: that it is there, where something in it is."""
+        inner = [each for each in self.found.paths() if each[: len(path)] == path and each != path]
+        if any(call.get(each) is not None for each in inner):
+            return {}
+        waiting = next((each for each in inner if each not in call and self.scene.kind(each)), None)
+        return Open(waiting) if waiting else Open(None)

@@ -13,15 +13,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import islice, pairwise, product
 from typing import assert_never
 
 from remit.core import INTEGER_MAX, Allow, Decision, Deny, Hold, Json
-from remit.permissions._bounds import DECIMAL_UNIT, Bound, Compared, Path, Rule, compared
+from remit.permissions._bounds import DECIMAL_UNIT, Bound, Compared, Known, Open, Path, Rule, compared
 from remit.permissions._convert import LONG_MAX
 from remit.permissions._model import OperationShape, Question, UserShape
 from remit.permissions._sample import ANY_TEXT
-from remit.permissions._scene import FIXED, LEVEL, Scene, Values, scaled
+from remit.permissions._scene import FIXED, LEVEL, Scene, Search, Values, Wish, scaled
 from remit.permissions._types import NOBODY_SAYS_MORE
 
 BOUNDS_MAX = 64  # of one operation, numbers and texts together
@@ -30,7 +30,14 @@ ASKED_MAX = 4_000  # questions in search of calls on which bounds tell, for one 
 CALLS_MAX = 8  # permitted calls that a bound is tried on
 TRIES_MAX = 64  # variations of each of them for one bound, or to get around what forbids a call
 MENDS_MAX = 6  # policies that forbid a call and are got around, one after another
-VALUES_MAX = 12  # of one attribute in the search
+VALUES_MAX = 12  # of one attribute, where one is varied after another
+STEPS_MAX = 20_000  # of making calls up from the policies' conditions, for one operation in one use case
+STEPS_EACH_MAX = 500  # of them to make up one call
+MADE_MAX = 8  # calls made up alike until the policies themselves answer as was wished
+WORTH_MAX = 48  # values of one attribute there
+PAIRS_MAX = 24  # pairs of values between which the answer should change
+NOTHING_PERMITS = "no call was found that these policies permit: every row is a refusal"
+UNKNOWN = "the search found no call that is permitted: this table does not show where the bounds are"
 HUNDRED = 100  # minor units in a major one
 
 LARGE = 1_000_000  # for what is compared with another attribute, so that it is no bound by itself
@@ -43,6 +50,7 @@ _OUTSIDE = ("arguments", "facts")  # whose values come from outside, so that the
 _LABELS = ("user", "directory", "system_of_record", "untrusted", "nowhere")
 _LEVELS = ("A", "B", "C")
 Ask = Callable[[Question], Decision]
+_At = Callable[[Values], Known]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +77,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of one operation in one use case. `cut` says what was left out, one line each; mostly nothing."""
+    """The rows of one operation in one use case. `cut` says what was left out, one line each; mostly nothing.
+
+    With `unknown`, no permitted call was found although there may be one: the rows are refusals for some other reason
+    than the bounds that they are about, and a change of a bound may not show in them.
+    """
 
     rows: tuple[Row, ...] = ()
     cut: tuple[str, ...] = ()
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +121,16 @@ def decision_table(  # noqa: PLR0913 - who asks, of what, and by whom it is answ
     bench.find_calls()
     rows = [row for path, bound in tried[:BOUNDS_MAX] for row in bench.rows(path, bound)]
     rows = _once(rows)
-    cut = [] if bench.permitted else ["no call was found that these policies permit: every row is a refusal"]
+    permitted = bench.permitted or not all(row.decision.startswith("deny") for row in rows)
+    unknown = not permitted and bench.may_permit()
+    cut = [] if permitted else [UNKNOWN if unknown else NOTHING_PERMITS]
     if len(tried) > BOUNDS_MAX:
         cut.append(
             f"{len(tried) - BOUNDS_MAX} of {len(tried)} bounds left out: {BOUNDS_MAX} are tried for one operation"
         )
     if len(rows) > rows_max:
         cut.append(f"{len(rows) - rows_max} of {len(rows)} rows left out")
-    return Table(tuple(rows[:rows_max]), tuple(cut))
+    return Table(tuple(rows[:rows_max]), tuple(cut), unknown)
 
 
 def _once(rows: Sequence[Row]) -> list[Row]:
@@ -140,6 +155,13 @@ class _Bench:
     asked: int = 0
     calls: list[Values] = field(default_factory=list)
     permitted: bool = False
+    usual: Values = field(init=False)
+    search: Search = field(init=False)
+    fit: dict[str, bool] = field(default_factory=dict)  # whether the schema takes an argument, by both
+
+    def __post_init__(self) -> None:
+        self.usual = {path: self.scene.usual(path) for path in self.found.paths() if path not in FIXED}
+        self.search = Search(self.scene, self.found, self._worth, STEPS_MAX)
 
     def bounds_of(self, path: Path) -> list[Bound | None]:
         """Return the bounds on the number at `path`; one that is None for a text and the like; none: nothing to try."""
@@ -154,18 +176,51 @@ class _Bench:
 
     def find_calls(self) -> None:
         """Find calls that the policies permit, one for each permit, of the values that the policies compare with."""
-        usual = {path: self.scene.usual(path) for path in self.found.paths() if path not in FIXED}
-        permits = [rule for rule in self.rules if rule.effect == "permit"]
+        permits = self._permits()
         calls: list[Values] = []
         held: list[Values] = []
         for rule in permits[:CALLS_MAX]:
-            call, answer = self._permitted_by(rule, usual, self.asked + ASKED_MAX // (2 * len(permits)))
+            call, answer = self._made_for(rule)
+            if isinstance(answer, Deny):
+                asked_max = self.asked + ASKED_MAX // (2 * len(permits))
+                call, answer = self._permitted_by(rule, self.usual, asked_max)
             if isinstance(answer, Allow):
                 calls.append(call)
             elif isinstance(answer, Hold):
                 held.append(call)
         self.permitted = bool(calls or held)
-        self.calls = [*calls, *held] or [usual]
+        self.calls = [*calls, *held] or [self.usual]
+
+    def may_permit(self) -> bool:
+        """Tell whether some policy may permit some call, as far as that follows from the use case and the like."""
+        certain = any(rule.forbids and self.search.applies(rule, {}) is True for rule in self.rules)
+        return bool(self._permits()) and not certain
+
+    def _permits(self) -> list[Rule]:
+        """Return the permits, without those that apply to no call of this operation in this use case."""
+        permits = [rule for rule in self.rules if rule.effect == "permit"]
+        return [rule for rule in permits if self.search.applies(rule, {}) is not False]
+
+    def _made_for(self, rule: Rule) -> tuple[Values, Decision]:
+        """Make up a call that `rule` permits, and that nothing forbids or, failing that, that waits for people."""
+        call, answer = self.usual, self._answer(self.usual)
+        for forbids in self._forbids():
+            wishes = [Wish(rule, so=True), *(Wish(each, so=False) for each in forbids)]
+            for made in self._made(wishes):
+                call, answer = made, self._answer(made)
+                if not isinstance(answer, Deny):
+                    return call, answer
+        return call, answer
+
+    def _forbids(self) -> list[list[Rule]]:
+        """Return all that may stand against a call; and that alone which nobody can approve."""
+        forbids = [rule for rule in self.rules if rule.effect == "forbid"]
+        absolute = [rule for rule in forbids if rule.forbids]
+        return [forbids] if len(absolute) == len(forbids) else [forbids, absolute]
+
+    def _made(self, wishes: Sequence[Wish]) -> Iterator[Values]:
+        for made in islice(self.search.calls(wishes, STEPS_EACH_MAX), MADE_MAX):
+            yield {**self.usual, **made}
 
     def _permitted_by(self, rule: Rule, usual: Values, asked_max: int) -> tuple[Values, Decision]:
         """Return a call that `rule` permits, with the answer to it; the last one tried, where none is found."""
@@ -222,6 +277,53 @@ class _Bench:
             tried.append(None)
         return _distinct([usual, *tried])[:VALUES_MAX]
 
+    def _worth(self, path: Path, call: Values) -> list[Json]:
+        """Return what is worth trying at `path` in a call known in part: what it is compared with there comes first."""
+        kind = self.scene.kind(path)
+        values = [self.scene.usual(path), *(call[each] for each in self.found.same.get(path, ()) if each in call)]
+        if kind in _NUMBERS:
+            values += self._near(path, kind, call)
+        elif kind == "Set<String>":
+            values += self._sets(path, call)
+        elif kind == "String":
+            values += [*self._texts(path), *self._class_texts(path), ANOTHER]
+        values += self._candidates(path)
+        fitting = [value for value in _distinct(values) if _is_of(value, kind)]
+        return sorted(fitting, key=lambda value: not self._fits(path, value))[:WORTH_MAX]
+
+    def _near(self, path: Path, kind: str, call: Values) -> list[Json]:
+        """Return the numbers at and beside every bound of `path` in `call`, and those of the schema."""
+        known = {each: _whole(value, self.scene.kind(each)) for each, value in {**self.usual, **call}.items()}
+        mine = [bound for bound in self.found.bounds if path in dict(bound.terms)]
+        near = [bound.at(path, known) + step for bound in mine for step in (0, -1, 1)]
+        least = 0 if path[0] == COUNTED else -LONG_MAX
+        return [*(_human(value, kind) for value in near if least <= value <= LONG_MAX), *self.scene.limits(path)]
+
+    def _sets(self, path: Path, call: Values) -> list[Json]:
+        texts: list[Json] = [*self.found.texts.get(path, ())]
+        texts += [value for each in self.found.same.get(path, ()) if isinstance(value := call.get(each), str)]
+        alone: list[Json] = [[text] for text in texts]
+        without: list[Json] = [[each for each in texts if each != text] for text in texts]
+        return [texts, *alone, *without, [ANOTHER]]
+
+    def _class_texts(self, path: Path) -> list[str]:
+        """Return the texts named for whatever must be equal to `path` if all that is compared with one another is."""
+        alike = {path: None}
+        for each in (ways := [path]):
+            ways += [other for other in self.found.same.get(each, ()) if other not in alike]
+            alike |= dict.fromkeys(ways)
+        return [text for each in alike for text in self._texts(each)]
+
+    def _fits(self, path: Path, value: Json) -> bool:
+        """Tell whether the schema takes `value`, which only the real check knows; once for each."""
+        if path[0] != "arguments":
+            return True
+        key = repr((path, value))
+        if key not in self.fit and self.asked < ASKED_MAX:
+            answer = self._answer({**self.usual, path: value})
+            self.fit[key] = not isinstance(answer, Deny) or answer.reason.code.startswith("policy_")
+        return self.fit.get(key, True)
+
     def _numbers(self, path: Path, kind: str) -> list[Json]:
         """Return numbers at and beside the bounds of `path`, and a large one where it bounds other attributes."""
         mine = [bound for bound in self.found.bounds if path in dict(bound.terms)]
@@ -268,6 +370,12 @@ class _Bench:
         others = list(dict.fromkeys(each for rule in rules for each in self.found.read[rule.id] if each != path))
         varied = [call for each in self.calls for call in islice(self._variations(each, others), TRIES_MAX)]
         for call in (*self.calls, *varied):
+            if self._tells(path, bound, call) and self._crossed(path, bound, call):
+                return call
+        for call in self._made_telling(path, bound, rules):
+            if self._tells(path, bound, call) and self._crossed(path, bound, call):
+                return call
+        for call in (*self.calls, *varied):
             if self._tells(path, bound, call):
                 return call
         for call in (*self.calls, *varied):
@@ -276,6 +384,57 @@ class _Bench:
                 if self._tells(path, bound, mended):
                     return mended
         return self.calls[0]
+
+    def _crossed(self, path: Path, bound: Bound | None, call: Values) -> bool:
+        """Tell whether the answer changes where the bound's own policy begins or ends to apply, not beside it."""
+        if bound is None:
+            return True
+        tried = [{**call, path: case.value} for case in self._cases(path, bound, call) if case.probe]
+        told = [(_said(self._answer(each)), self.search.applies(bound.rule, each)) for each in tried]
+        return any(one[0] != other[0] and _differ(one[1], other[1]) for one, other in pairwise(told))
+
+    def _made_telling(self, path: Path, bound: Bound | None, rules: Sequence[Rule]) -> Iterator[Values]:
+        """Make calls up in which one of `rules` decides, and applies at one value of `path` and not at another."""
+        for rule, (here, there) in product(rules, self._pairs(path, bound)):
+            permits = [rule] if rule.effect == "permit" else self._permits()[:CALLS_MAX]
+            for permit, forbids in product(permits, self._forbids()):
+                wishes = [
+                    Wish(permit, so=True, path=path, at=here),
+                    *(Wish(each, so=False, path=path, at=here) for each in forbids),
+                ]
+                if rule is permit:
+                    wishes += [Wish(each, so=False, path=path, at=there) for each in self._permits()]
+                else:
+                    wishes = [each for each in wishes if each.rule is not rule]
+                    wishes += [Wish(rule, so=False, path=path, at=here), Wish(rule, so=True, path=path, at=there)]
+                    wishes += [Wish(permit, so=True, path=path, at=there)]
+                    if not rule.forbids:
+                        wishes += [Wish(each, so=False, path=path, at=there) for each in forbids if each is not rule]
+                yield from self._made(wishes)
+
+    def _pairs(self, path: Path, bound: Bound | None) -> list[tuple[_At, _At]]:
+        """Return values of `path` between which the answer should change: neighbours at a bound, or any two texts."""
+        if bound is not None:
+            steps = ((0, 1), (0, -1), (-1, 0), (1, 0))
+            return [(self._at(path, bound, one), self._at(path, bound, other)) for one, other in steps]
+        probes = [
+            case.value for case in self._cases(path, None, self.calls[0]) if case.probe and case.value is not None
+        ]
+        two = [(_just(one), _just(other)) for one, other in product(probes, probes) if one != other]
+        return two[:PAIRS_MAX]
+
+    def _at(self, path: Path, bound: Bound, step: int) -> _At:
+        """Return what finds the value of `path` `step` units beside the bound, in a call known in part."""
+        others = [each for each, _ in bound.terms if each != path]
+
+        def at(call: Values) -> Known:
+            unknown = next((each for each in others if each not in call), None)
+            if unknown is not None:
+                return Open(unknown)
+            value = bound.at(path, {each: _whole(call[each], self.scene.kind(each)) for each in others}) + step
+            return None if path[0] == COUNTED and value < 0 else value
+
+        return at
 
     def _probes(self, path: Path, bound: Bound | None, call: Values) -> list[_Case]:
         """Return the cases that show whether the bound tells; none once enough was asked."""
@@ -376,6 +535,27 @@ def _rank(answer: Decision, against: int) -> tuple[int, int]:
             return (2, against) if against else (3, 0)
         case _:
             assert_never(answer)
+
+
+def _just(value: Json) -> _At:
+    return lambda _: value
+
+
+def _differ(one: bool | Open, other: bool | Open) -> bool:
+    return isinstance(one, Open) or isinstance(other, Open) or one is not other
+
+
+def _is_of(value: Json, kind: str) -> bool:
+    """Tell whether a value is one that can stand where something of `kind` is looked for; None: nothing."""
+    match kind:
+        case "Long" | "decimal":
+            return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        case "Bool":
+            return value is None or isinstance(value, bool)
+        case "String":
+            return value is None or isinstance(value, str)
+        case _:
+            return value is None or isinstance(value, list)
 
 
 def _number_cases(at: int, kind: str, path: Path) -> list[_Case]:

@@ -460,9 +460,9 @@ def _edited(entry: Entry, leaf: JsonObject, log: _Log) -> Iterator[str]:
         edit = next((one for _, one in log.until(entry) if _is_edit(one, leaf["edited"])), {"edited_entry": None})
     if "edited_entry" not in edit:
         return
-    asked = log.at(edit["edited_entry"])
+    asked, later = log.at(edit["edited_entry"]), entry.index
     while asked is not None and "edited_entry" in asked[1]:  # (an edit of an edit: back to what the agent made)
-        asked = log.at(asked[1]["edited_entry"]) if asked[0].index < entry.index else None
+        later, asked = asked[0].index, log.at(asked[1]["edited_entry"]) if asked[0].index < later else None
     told = "(not among these entries)" if asked is None else _bodies(asked[0]).get("arguments", _ERASED)
     yield f"in place of what the agent asked: {told}"
 

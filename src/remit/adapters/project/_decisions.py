@@ -36,13 +36,18 @@ _NO_BOUNDS = "\nno policy of this agent compares a number or a text\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decisions:
-    """The decision table of one agent: every row, and the `text` of it. `accepted` is that of `file`; None: no file."""
+    """The decision table of one agent: every row, and the `text` of it. `accepted` is that of `file`; None: no file.
+
+    `unknown` are the operations, each with its use case, for which no permitted call was found although there may be one:
+    their rows do not show where the bounds are, so nothing follows from their being as accepted.
+    """
 
     agent: str
     file: str
     rows: tuple[Row, ...]
     text: str
     accepted: str | None
+    unknown: tuple[tuple[str, str], ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -93,6 +98,21 @@ def decisions_changed(found: Decisions) -> Problem | None:
     )
 
 
+def decisions_unknown(found: Decisions) -> tuple[Problem, ...]:
+    """Warn of each operation whose table does not show its bounds, because no permitted call was found for it."""
+    return tuple(
+        Problem(
+            code="decisions_unknown",
+            file=found.file,
+            line=0,
+            message=f"`{operation}` in `{use_case}`: the search found no call that is permitted: this table does not show "
+            "where the bounds are",
+            fix="make a call that should pass with `remit try`; split long conditions into policies of their own",
+        )
+        for operation, use_case in found.unknown
+    )
+
+
 def _decisions(checked: Checked, agent: str) -> Decisions:
     file = f"agents/{agent}/decisions.txt"
     tables = list(_tables(checked, agent))
@@ -103,6 +123,7 @@ def _decisions(checked: Checked, agent: str) -> Decisions:
         rows=tuple(row for _, _, table in tables for row in table.rows),
         text=decisions_text(agent, tables),
         accepted=None if accepted is None else accepted.decode("utf-8", "replace"),
+        unknown=tuple((operation, use_case) for operation, use_case, table in tables if table.unknown),
     )
 
 
@@ -188,7 +209,8 @@ def _part(key: str, use_cases: Sequence[str]) -> str:
 def _operation(table: Table) -> str:
     """Write one operation; empty where only the use case is compared."""
     rows = [row for row in table.rows if row.attribute != _BY_USE_CASE]
-    lines = [f"  note: {note}" for note in table.cut if rows or not table.rows]
+    kinds = ["warning" if table.unknown else "note", *["note"] * len(table.cut)]  # (what is unknown is said first)
+    lines = [f"  {kind}: {note}" for kind, note in zip(kinds, table.cut, strict=False) if rows or not table.rows]
     for attribute, same in _grouped(rows, lambda row: row.attribute):
         lines.append(f"  {attribute}, compared by {', '.join(same[0].policies)}")
         for _, each in _grouped(same, lambda row: row.others):

@@ -378,6 +378,8 @@ def _policy() -> str:
 def permits() -> Callable[..., bool]:
     def ask(operation: str, use_case: str = "refund_request", **arguments: Any) -> bool:
         context = {"agent": {"name": "refunds"}, "task": {"use_case": use_case}, "arguments": arguments}
+        context["facts"] = {"order": {"currency": "EUR", "ordered_days_ago": 12}}
+        context["history"] = {"refunded_today": arguments.get("amount_minor", 0)}
         request = {
             "principal": 'User::"tom"',
             "action": f'Action::"{operation}"',

@@ -1,10 +1,10 @@
-"""The search for calls that are permitted: whatever a call has to be for several policies at once, a bound still tells."""
+"""The search for calls that are permitted: bounds tell, however many conditions a call has to meet."""
 
 from collections.abc import Callable, Mapping
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from remit.catalogue import arguments_fit, compile_check
@@ -111,7 +111,7 @@ def test_equalities_are_followed_from_one_attribute_to_the_next() -> None:
     found = decided(text, "arguments.amount")
     assert (found["7"], found["8"]) == ({"allow"}, {"deny policy_no_permit"})
     [others] = {row.others for row in table(text).rows if row.attribute == "arguments.amount"}
-    assert {value for name, value in others if name not in {"arguments.amount"}} == {"USD"}
+    assert {value for name, value in others if name != "user.id"} == {"USD"}
 
 
 def test_a_bound_of_a_hold_tells_where_other_holds_apply_to_every_call() -> None:
@@ -197,9 +197,9 @@ atoms = st.one_of(comparisons, sums, equalities)
 permits = st.lists(atoms, min_size=2, max_size=4, unique=True)
 forbids = st.lists(st.tuples(st.sampled_from(["when", "unless"]), st.lists(atoms, min_size=1, max_size=3)), max_size=3)
 EVERY: Mapping[tuple[str, ...], list[Json]] = {
-    ("arguments", "amount"): [0, 1, 2, 3, 4],
-    ("history", "spent"): [0, 1, 2, 3, 4],
-    ("facts", "order", "days"): [0, 1, 2, 3, 4],
+    ("arguments", "amount"): [0, 1, 2, 3],
+    ("history", "spent"): [0, 1, 2, 3],
+    ("facts", "order", "days"): [0, 1, 2, 3],
     ("arguments", "currency"): ["EUR", "USD"],
     ("facts", "order", "currency"): ["EUR", "USD"],
     ("facts", "order", "customer"): ["a", "b"],
@@ -218,6 +218,12 @@ def _all(conditions: list[str]) -> str:
     return " && ".join(f"({each})" for each in conditions)
 
 
+def loads(text: str) -> bool:
+    """Tell whether policies are ones that a project could have: not some that can never apply."""
+    _, problems = compile_policies("refunds", {"p.cedar": text}, [SHAPE], USERS)
+    return problems == ()
+
+
 def everything(ask: Ask) -> list[bool]:
     """Tell of every call of the small domain whether it goes through."""
     scene = Scene(SHAPE, USERS, "refunds", "refund")
@@ -226,26 +232,38 @@ def everything(ask: Ask) -> list[bool]:
 
 
 @pytest.mark.requirement("R3.8")
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(permits, forbids)
+@example(
+    permit=[f"{AMOUNT} > 0", f"{AMOUNT} <= 3", "context.arguments.currency == context.facts.order.currency"],
+    against=[("when", [f"{SPENT} >= 3"]), ("unless", [OWN, f"{DAYS} < 2"])],
+)
 def test_wherever_a_call_is_permitted_the_table_has_one(
     permit: list[str], against: list[tuple[str, list[str]]]
 ) -> None:
     text = written(permit, against)
+    assume(loads(text))
     found = table(text)
     assert not any(everything(ask_of(text))) or any(not row.decision.startswith("deny") for row in found.rows), text
 
 
 @pytest.mark.requirement("R3.8")
-@settings(max_examples=20, deadline=None, derandomize=True)
-@given(permits, forbids, st.data())
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(permits, forbids, st.integers(0, 99))
+@example(
+    permit=[f"{AMOUNT} > 0", f"{AMOUNT} <= 3", "context.arguments.currency == context.facts.order.currency"],
+    against=[("when", [f"{SPENT} >= 3"]), ("unless", [OWN, f"{DAYS} < 2"])],
+    which=0,
+)
 def test_whatever_one_more_or_one_less_changes_shows_in_the_table(
-    permit: list[str], against: list[tuple[str, list[str]]], data: st.DataObject
+    permit: list[str], against: list[tuple[str, list[str]]], which: int
 ) -> None:
     text = written(permit, against)
-    others = [moved for each in (" < ", " <= ", " > ", " >= ") for moved in _moved(text, each)]
+    assume(loads(text))
+    moved = [each for operator in (" < ", " <= ", " > ", " >= ") for each in _moved(text, operator)]
+    others = [each for each in moved if loads(each)]
     if others:
-        other = data.draw(st.sampled_from(others))
+        other = others[which % len(others)]
         before, after = everything(ask_of(text)), everything(ask_of(other))
         assert before == after or answered(table(text)) != answered(table(other)), f"{text}\n{other}"
 

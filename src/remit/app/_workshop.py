@@ -40,6 +40,7 @@ from remit.adapters.project import (
     check_project,
     decisions_changed,
     decisions_of,
+    decisions_unknown,
     from_mcp_json,
     lock_text,
     new_project,
@@ -123,6 +124,7 @@ class LocalWorkshop:
         warnings = (
             *found.warnings,
             *(warning for each in decisions if (warning := decisions_changed(each)) is not None),
+            *(warning for each in decisions for warning in decisions_unknown(each)),
             *_approvers_nobody(found.snapshot, settings),
             *_notify_unknown(root, found.snapshot, settings),
             *unmatched(found.snapshot, settings),

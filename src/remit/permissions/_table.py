@@ -286,10 +286,12 @@ class _Bench:
         elif kind == "Set<String>":
             values += self._sets(path, call)
         elif kind == "String":
-            values += [*self._texts(path), *self._class_texts(path), ANOTHER]
+            values += [*self._texts(path), *self._class_texts(path), *_next_to(values[0]), ANOTHER]
         values += self._candidates(path)
-        fitting = [value for value in _distinct(values) if _is_of(value, kind)]
-        return sorted(fitting, key=lambda value: not self._fits(path, value))[:WORTH_MAX]
+        mine = [value for value in _distinct(values) if _is_of(value, kind)][:WORTH_MAX]
+        fitting = [value for value in mine if self._fits(path, value)]
+        # (where nothing fits by itself, such as one member of an object that needs two, everything is tried)
+        return fitting if any(value is not None for value in fitting) else mine
 
     def _near(self, path: Path, kind: str, call: Values) -> list[Json]:
         """Return the numbers at and beside every bound of `path` in `call`, and those of the schema."""
@@ -301,7 +303,8 @@ class _Bench:
 
     def _sets(self, path: Path, call: Values) -> list[Json]:
         texts: list[Json] = [*self.found.texts.get(path, ())]
-        texts += [value for each in self.found.same.get(path, ()) if isinstance(value := call.get(each), str)]
+        for each in self.found.same.get(path, ()):
+            texts += [value for value in (call.get(each), *self._texts(each)) if isinstance(value, str)]
         alone: list[Json] = [[text] for text in texts]
         without: list[Json] = [[each for each in texts if each != text] for text in texts]
         return [texts, *alone, *without, [ANOTHER]]
@@ -463,6 +466,9 @@ class _Bench:
 
     def _text_cases(self, path: Path, call: Values) -> list[_Case]:
         named = dict.fromkeys([*self._texts(path), *self._same(path, call)])
+        its = call.get(path)
+        if isinstance(its, str) and its != self.scene.usual(path):  # (what the search had to find goes through)
+            named[its] = None
         cases = [_Case(self._named(path, text, call), text, probe=True) for text in named]
         if path[0] == "labels" or path == LEVEL:
             return cases
@@ -473,8 +479,8 @@ class _Bench:
 
     def _same(self, path: Path, call: Values) -> Mapping[str, str]:
         """Return the texts of what is compared with `path`, each with the name of what it stands at in `call`."""
-        found = {call.get(other): ".".join(other) for other in self.found.same.get(path, ()) if other in call}
-        return {text: name for text, name in found.items() if isinstance(text, str)}
+        found = ((call.get(other), ".".join(other)) for other in self.found.same.get(path, ()))
+        return {text: name for text, name in found if isinstance(text, str)}
 
     def _named(self, path: Path, text: str, call: Values) -> str:
         """Say what `text` is to a reader: one that somebody named, that of another attribute, or one made up."""
@@ -535,6 +541,11 @@ def _rank(answer: Decision, against: int) -> tuple[int, int]:
             return (2, against) if against else (3, 0)
         case _:
             assert_never(answer)
+
+
+def _next_to(text: Json) -> list[str]:
+    """Return a text beside one that fits a pattern, which probably fits it too: `ord-0001` for `ord-0000`."""
+    return [text[:-1] + chr(ord(text[-1]) + 1)] if isinstance(text, str) and text else []
 
 
 def _just(value: Json) -> _At:

@@ -11,7 +11,7 @@ fix; the same files always compile to the same bundle, under one digest.
 """
 
 from remit.adapters.project._compile import Checked, check_project, compile_snapshot, digest_of_sources
-from remit.adapters.project._decisions import Decisions, decisions_changed, decisions_of, row_json
+from remit.adapters.project._decisions import Decisions, decisions_changed, decisions_of, decisions_unknown, row_json
 from remit.adapters.project._import import ClientServer, Imported, from_mcp_json, servers_of
 from remit.adapters.project._models import Kind, schema_for
 from remit.adapters.project._review import lock_text, served_text
@@ -69,6 +69,7 @@ __all__ = [
     "compile_snapshot",
     "decisions_changed",
     "decisions_of",
+    "decisions_unknown",
     "digest_of_sources",
     "from_mcp_json",
     "lock_text",

@@ -38,8 +38,8 @@ _NO_BOUNDS = "\nno policy of this agent compares a number or a text\n"
 class Decisions:
     """The decision table of one agent: every row, and the `text` of it. `accepted` is that of `file`; None: no file.
 
-    `unknown` are the operations, each with its use case, for which no permitted call was found although there may be one:
-    their rows do not show where the bounds are, so nothing follows from their being as accepted.
+    `unknown` are the operations, each with its use case, for which no permitted call was found although there may be
+    one: their rows do not show where the bounds are, so nothing follows from their being as accepted.
     """
 
     agent: str
@@ -105,8 +105,8 @@ def decisions_unknown(found: Decisions) -> tuple[Problem, ...]:
             code="decisions_unknown",
             file=found.file,
             line=0,
-            message=f"`{operation}` in `{use_case}`: the search found no call that is permitted: this table does not show "
-            "where the bounds are",
+            message=f"`{operation}` in `{use_case}`: the search found no call that is permitted: "
+            "this table does not show where the bounds are",
             fix="make a call that should pass with `remit try`; split long conditions into policies of their own",
         )
         for operation, use_case in found.unknown

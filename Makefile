@@ -31,7 +31,7 @@ run: $(READY)  ## the whole story in one minute, on real servers
 	$(BIN)/remit demo
 
 test: setup  ## every test, with a small share of the long proofs
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 test-long: setup  ## the long proofs in full; SHARE=0.05 runs a twentieth of each
 	$(BIN)/python -m pytest -m long --share $(SHARE)

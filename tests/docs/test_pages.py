@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from tests.docs.console import STORY_WAIT_S, WAIT_S, Block, PageError, Terminal, agrees, blocks_of
 
-pytestmark = pytest.mark.xdist_group("pages")  # they are all begun at once, by one process
-
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 DEMO = "the demo"

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.conftest import JSON, bearer, gateway, mirrors, order_desk, tool_call
 
-OWN_FILES = {"log.pem", "tokens.pem", "tools.pem", "development.pem", "development.secret"}
+OWN_FILES = {"log.pem", "memory.pem", "tokens.pem", "tools.pem", "development.pem", "development.secret"}
 WRONG = "canary-5f1d0c2e9b7a4486"  # sent wherever a secret is expected, and none
 
 

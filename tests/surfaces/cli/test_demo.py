@@ -39,7 +39,7 @@ def test_a_policy_that_lets_the_million_through_is_noticed(
 ) -> None:
     shutil.copytree(DESK, tmp_path / "desk")
     policy = tmp_path / "desk/project/agents/refunds/policies/refunds.cedar"
-    policy.write_text(policy.read_text("utf-8").replace("100000", "1000000000"), "utf-8")
+    policy.write_text(policy.read_text("utf-8").replace("00000", "000000000"), "utf-8")
     monkeypatch.setattr(_demo, "example_folder", lambda: tmp_path / "desk")
     monkeypatch.setattr(_demo, "tell", _tell_the_beginning)
     assert _demo.demo(keep=False) == 1

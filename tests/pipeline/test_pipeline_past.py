@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.pipeline.shop_stage import CATALOGUE, ORDER, POLICY, answer, entries, shop, shop_desk, shop_files
 
 from remit.adapters.project import compile_snapshot
-from remit.core import Add, JsonObject, Obligation, Reason
+from remit.core import Add, Allow, Decision, Deny, Hold, JsonObject, Obligation, Reason
 from remit.identity import Person
-from remit.permissions import Approval
+from remit.permissions import Approval, Tally
 from remit.pipeline import (
     Answer,
     Committed,
@@ -24,6 +26,7 @@ from remit.pipeline import (
     Sent,
     UpstreamFailure,
     Versions,
+    decide,
     replay,
 )
 from remit.records import Draft
@@ -318,3 +321,41 @@ def test_an_edited_call_is_decided_afresh_and_its_editor_does_not_count() -> Non
     asyncio.run(run())
     paid = [json.loads(each.body) for each in desk.upstream.received if each.upstream_name == "refund"]
     assert paid == [{"order": "o-1001", "amount": 55}]
+
+
+# --- a counter more --------------------------------------------------------------------------------------------------
+
+TALLIES = st.lists(
+    st.builds(
+        Tally,
+        name=st.sampled_from(["refunded", "looked_up", "more"]),
+        key=st.text(min_size=1, max_size=8),
+        seen=st.integers(0, 1000),
+        by=st.integers(0, 1000),
+        resets_at=st.none(),
+        later=st.booleans(),
+    ),
+    max_size=3,
+).map(tuple)
+
+
+def strictness(decision: Decision) -> int:
+    return [Allow, Hold, Deny].index(type(decision))
+
+
+@pytest.mark.requirement("R3.7", "R3.8")
+@settings(max_examples=60, deadline=None)
+@given(more=TALLIES, amount=st.integers(-10, 200))
+def test_a_counter_more_never_widens_a_decision(more: tuple[Tally, ...], amount: int) -> None:
+    desk = shop_desk()
+    call = desk_call("refund", {"order": "o-1001", "amount": amount})
+    known: dict[str, JsonObject] = {"order": {"customer": "crm-7", "delivered_days_ago": 12}}
+    told = (Tally("refunded", "#r", 0, abs(amount), None), Tally("looked_up", "#l", 1, 0, None, later=True))
+    facts = replace(desk.live.gather(call), known=known, missing={}, history=told)
+    others = tuple(each for each in more if each.name == "more")
+    plain = decide(call, facts).decision
+    assert strictness(decide(call, replace(facts, history=(*told, *others))).decision) == strictness(plain)
+    higher = (replace(told[0], seen=told[0].seen + sum(each.seen for each in more)), told[1])
+    assert strictness(decide(call, replace(facts, history=higher)).decision) >= strictness(plain)
+    lower = (told[0], replace(told[1], seen=0))
+    assert strictness(decide(call, replace(facts, history=lower)).decision) >= strictness(plain)

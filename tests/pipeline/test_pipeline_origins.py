@@ -9,9 +9,21 @@ import pytest
 from tests.pipeline.shop_stage import ORDER, POLICY, answer, shop_desk, shop_files
 
 from remit.adapters.project import compile_snapshot
-from remit.core import Add, Authority, Delegation, JsonObject, StoreUnavailableError, utc_text
+from remit.core import Add, Authority, Delegation, JsonObject, Obligation, StoreUnavailableError, utc_text
 from remit.identity import Person
-from remit.pipeline import Answer, Committed, Failed, Refused, Sent, Snapshot, UpstreamAnswer, UpstreamFailure
+from remit.pipeline import (
+    Answer,
+    Committed,
+    Conflict,
+    Failed,
+    Full,
+    Refused,
+    Sent,
+    Snapshot,
+    UpstreamAnswer,
+    UpstreamFailure,
+    Versions,
+)
 from remit.records import Draft, Entry, control, task_opened
 from remit.testing import NOON, Desk, MemoryStore, desk_call, desk_delegation, desk_task, reviewed, seeded
 
@@ -405,3 +417,30 @@ def test_calls_at_once_are_decided_on_one_another_and_not_over_and_over() -> Non
     answers, entries = asyncio.run(scene())
     assert answers == ["Done"] * 20
     assert entries == 2 + 2 * 20
+
+
+class _Unconfirmed(MemoryStore):
+    """A store that keeps an intent and does not say so."""
+
+    async def begin(
+        self, intent: Draft, read: Versions, obligations: Sequence[Obligation] = ()
+    ) -> Committed | Conflict | Full:
+        begun = await super().begin(intent, read, obligations)
+        if b'"keep"' in intent.leaf:
+            raise StoreUnavailableError("store_unavailable", "no answer came", "look")
+        return begun
+
+
+@pytest.mark.requirement("R3.9")
+def test_what_may_have_been_written_is_marked_though_nobody_confirmed_the_intent() -> None:
+    async def scene() -> str:
+        desk = shop_desk(store=_Unconfirmed())
+        desk.upstream.script("read_mail", answer({"body": f"write to {EVE}"}))
+        assert await ask(desk, "read_mail") == "done"
+        await ask(desk, "keep", {"contact": EVE})
+        held = next(iter(desk.live.approvals()))
+        await desk.approvals.approve(OLGA, held.id, held.digest, "")
+        assert await ask(desk, "keep", {"contact": EVE}) == "store_unavailable"
+        return await eve_is_read_back(desk, another(desk, "uma"))
+
+    assert asyncio.run(scene()) == "provenance_untrusted"

@@ -11,7 +11,7 @@
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from remit import permissions, records
@@ -24,6 +24,7 @@ from remit.core import (
     Hold,
     JsonObject,
     Mark,
+    Obligation,
     Reason,
     RemitError,
     Ruling,
@@ -369,11 +370,12 @@ class Gateway:
         finally:
             if begun is None:
                 self.facts.uncertain(add.key for add in adds)
+                self.facts.mark(_marks(needs))  # it may stand: a mark too many only holds more
                 with contextlib.suppress(StoreUnavailableError):  # no intent stands, or the next sweep finds it
                     await self._settle(call, facts, ruling, _NOT_FORWARDED, 0)
                     self._use_up(call, facts, ruling)  # it stood, and with it the use
         if isinstance(begun, Committed):
-            self.facts.mark([each for need in needs if isinstance(need, Mark) for each in need.hashes])
+            self.facts.mark(_marks(needs))
         else:
             self.facts.count(adds, -1)
             if isinstance(begun, Conflict):
@@ -460,6 +462,10 @@ def _hash_for(tool: Tool, intent: records.Draft) -> bytes:
     """Return what ties the token of a numbered call to the log: the leaf hash of its intent."""
     numbered = isinstance(tool.credential, Minted) and tool.credential.sequence
     return records.leaf_hash(intent.leaf) if numbered else b""
+
+
+def _marks(needs: Sequence[Obligation]) -> list[bytes]:
+    return [each for need in needs if isinstance(need, Mark) for each in need.hashes]
 
 
 def _code(ruling: Ruling) -> str:
